@@ -1,0 +1,1 @@
+"""The door: parses, builds, prints, exits."""

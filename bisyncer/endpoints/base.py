@@ -1,0 +1,133 @@
+"""The Endpoint protocol, and what an endpoint says about itself.
+
+Rules, each a test of the contract suite that every store's tests inherit:
+
+1. A scan is strictly increasing by code point of the key.
+2. A local walk sorts each directory with '/' added to the names of directories.
+3. `expect` is what the plan was made from. If the store holds something else, `Changed` is raised and
+   nothing is overwritten that wasn't seen. `expect=None` means: must not exist.
+4. A write returns the entry as the store now has it, and readers see the old object or the new, whole.
+5. Callers ask `capabilities`, never for a type.
+6. Errors say whether they are worth trying again: `Transient` or not.
+9. What can't be read is yielded in its place as an `Unreadable`, not skipped and not raised.
+10. Every key is yielded exactly as the store has it.
+11. A listing that isn't whole raises `ListingIncomplete`; it never just ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from bisyncer.model import Entry, Item
+
+
+class NameRules(StrEnum):
+    """Which keys a store can hold."""
+
+    TREE = "tree"  # a directory tree: no empty, '.' or '..' segment, no file below a file
+    BUCKET = "bucket"  # any text up to a number of bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a store can promise.
+
+    `conditional_write` and `conditional_delete`: the condition is tested by the store in the same
+    step as the deed; otherwise a look right before it leaves a window. `max_key_bytes` is the longest
+    key in UTF-8 bytes, its prefix already taken off.
+    """
+
+    names: NameRules
+    max_key_bytes: int
+    conditional_write: bool
+    conditional_delete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a look at an endpoint's root found. `mounted` is None where nothing is mounted by nature."""
+
+    mounted: bool | None
+    filesystem: str  # the type of file system, or the name of the service
+    conditional_write: bool
+    conditional_delete: bool
+
+
+class Source(Protocol):
+    """An object being read: its bytes, and the entry as the store gave it when it was opened.
+
+    `entry.mtime_ns` is the time of the content where the store keeps one (an object's `mtime`
+    metadata), not of the upload.
+    """
+
+    @property
+    def entry(self) -> Entry: ...
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; b'' at the end.
+
+        Raises `Changed` instead of the end where the object changed while it was read, so that a torn
+        read can't be taken for a whole one: a writer publishes nothing before it has seen the end.
+        """
+        ...
+
+
+class Endpoint(Protocol):
+    """One side of a pair: a tree or a bucket. Every method may be called from several threads."""
+
+    @property
+    def root(self) -> str:
+        """The root as a canonical URL; two roots that are the same place have the same text."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def overlaps(self, other: Endpoint) -> bool:
+        """Whether one of the two roots is, or lies inside, the other."""
+        ...
+
+    def probe(self, *, scratch: bool = False) -> Probe:
+        """Look whether the root is there and can be used.
+
+        With `scratch`, also write, replace and delete an object of our own to learn whether
+        conditions are honoured; it is never left behind and never listed.
+
+        Raises `RootMissing`, `AccessDenied` or `Transient`.
+        """
+        ...
+
+    def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
+        """Yield every item with low <= key < high once, in strictly increasing order of key.
+
+        Raises `ListingIncomplete` where the listing can't be read to its end.
+        """
+        ...
+
+    def stat(self, key: str) -> Entry | None:
+        """The entry of `key` as it is now; None only where the store says that it isn't there."""
+        ...
+
+    def read(self, key: str, *, expect: Entry) -> AbstractContextManager[Source]:
+        """Open `key` for reading; raises `Changed` where it isn't what `expect` says."""
+        ...
+
+    def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
+        """Write all of `source` to `key`, keeping the mtime of `source.entry`; return the new entry."""
+        ...
+
+    def delete(self, key: str, *, expect: Entry) -> None:
+        """Delete `key`; raises `Changed` where it isn't what `expect` says, or is gone."""
+        ...
+
+    def flush(self) -> None:
+        """Return when all that was written and deleted so far would outlast a power cut."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections and descriptors."""
+        ...

@@ -1,0 +1,65 @@
+"""URL -> Endpoint; imports a store's SDK only when a root of that store is opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from bisyncer.endpoints.base import Endpoint
+from bisyncer.errors import UsageError
+from bisyncer.model import Remote
+
+SCHEMES = ("file", "s3", "memory")
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
+_REMOTE = re.compile(r"^([A-Za-z0-9_][A-Za-z0-9_. +@-]*):(?!//)(.*)$", re.DOTALL)
+
+
+def open_endpoint(root: str, remotes: Mapping[str, Remote], *, owner: str) -> Endpoint:
+    """Open the root that a user wrote; `owner` marks temporary names so that only their pair sweeps them.
+
+    Nothing is looked at yet: `probe` does that. Raises `UsageError` where the text names no root.
+    """
+    match = _SCHEME.match(root)
+    if match:
+        scheme, rest = match[1].lower(), match[2]
+        if scheme == "file":
+            return _local(rest, owner)
+        if scheme == "s3":
+            return _s3(rest, remotes.get("s3", Remote(name="s3")), owner, root)
+        if scheme == "memory":
+            from bisyncer.endpoints.memory import MemoryEndpoint  # noqa: PLC0415 -- only when asked for
+
+            return MemoryEndpoint(rest)
+        raise UsageError(
+            f"{root}: unknown scheme '{scheme}'. A root is a directory, or a URL with one of: "
+            f"{', '.join(SCHEMES)}; or NAME:bucket/prefix for a remote of the config."
+        )
+    named = _REMOTE.match(root)
+    if named and not root.startswith(("/", ".")):
+        remote = remotes.get(named[1])
+        if remote is None:
+            known = ", ".join(sorted(remotes)) or "none"
+            raise UsageError(
+                f"{root}: no remote named '{named[1]}' in the config (there: {known}). "
+                f"Add [remotes.{named[1]}], or write ./{root} for a directory of that name."
+            )
+        return _s3(named[2], remote, owner, root)
+    return _local(root, owner)
+
+
+def _local(path: str, owner: str) -> Endpoint:
+    from bisyncer.endpoints.local import LocalEndpoint  # noqa: PLC0415 -- only when asked for
+
+    if not path:
+        raise UsageError("A root is empty. Name a directory or a bucket.")
+    return LocalEndpoint(path, owner=owner)
+
+
+def _s3(place: str, remote: Remote, owner: str, root: str) -> Endpoint:
+    from bisyncer.endpoints.s3 import S3Endpoint  # noqa: PLC0415 -- boto3 takes time to import
+
+    bucket, _, prefix = place.partition("/")
+    if not bucket:
+        raise UsageError(f"{root}: names no bucket. Write s3://bucket or s3://bucket/prefix.")
+    return S3Endpoint(bucket, prefix.strip("/"), remote=remote, owner=owner)

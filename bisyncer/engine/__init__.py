@@ -1,0 +1,1 @@
+"""The run: the only room where core, endpoints, state and report meet."""

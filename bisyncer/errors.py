@@ -1,0 +1,124 @@
+"""Every exception, with its exit code.
+
+    BisyncerError                 1   failed; running again may help
+     +- UsageError                2   wrong usage or wrong config; nothing was touched
+     |   +- RootMissing           2
+     |   +- AccessDenied          2
+     |   +- SchemaAhead           2
+     |   +- StateUnusable         2
+     +- Unfinished                3   done, but some keys have problems
+     +- ConflictsRemain           4   done, and conflicts wait
+     +- Halted                    5   a gate or a preflight check closed; nothing was changed
+     +- Leased                    6   another run holds the pair
+     +- NeedsResync               7   no usable ancestors
+     +- Interrupted             130   stopped by a signal (143 by SIGTERM); what was done is committed
+     +- LeaseLost                 1   another run took the pair over while this one was paused
+     +- EndpointError             1
+         +- ListingIncomplete     5   a listing could not be read to its end
+         +- Transient                 worth trying again          (never reaches the user as such)
+         +- Changed                   the store holds something else (becomes a raced outcome)
+         +- Rejected                  this store will not do this to this key (becomes a problem)
+
+An error is a sentence: what happened, to which key or endpoint, and what to do now.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from bisyncer.model import Halt
+
+
+class BisyncerError(Exception):
+    """Something failed; running again may help."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(BisyncerError):
+    """What was asked for can't be done as asked; nothing was touched."""
+
+    exit_code = 2
+
+
+class RootMissing(UsageError):
+    """A root, a bucket or a mount isn't there."""
+
+
+class AccessDenied(UsageError):
+    """A store refuses these credentials, or there are none."""
+
+
+class SchemaAhead(UsageError):
+    """The state database was written by a newer bisyncer."""
+
+
+class StateUnusable(UsageError):
+    """The state database can't be opened, written or understood."""
+
+
+class Unfinished(BisyncerError):
+    """The run is done, but some keys have problems; they are tried again next run."""
+
+    exit_code = 3
+
+
+class ConflictsRemain(BisyncerError):
+    """The run is done, and conflicts wait for a person."""
+
+    exit_code = 4
+
+
+class Halted(BisyncerError):
+    """One or more gates are closed; nothing was changed."""
+
+    exit_code = 5
+
+    def __init__(self, halts: tuple[Halt, ...]) -> None:
+        super().__init__(" ".join(halt.sentence for halt in halts))
+        self.halts = halts
+
+
+class Leased(BisyncerError):
+    """Another run holds the pair."""
+
+    exit_code = 6
+
+
+class NeedsResync(BisyncerError):
+    """The pair has no usable ancestors: align it with `bisyncer init --resync` first."""
+
+    exit_code = 7
+
+
+class Interrupted(BisyncerError):
+    """A signal stopped the run; what was done is committed."""
+
+    exit_code = 130
+
+
+class LeaseLost(BisyncerError):
+    """Another run took the pair over; this one stopped without writing anything more."""
+
+
+class EndpointError(BisyncerError):
+    """A store could not do what it was asked."""
+
+
+class ListingIncomplete(EndpointError):
+    """A listing could not be read to its end, so nothing may be concluded from it."""
+
+    exit_code = 5
+
+
+class Transient(EndpointError):
+    """The store failed in a way that may pass."""
+
+
+class Changed(EndpointError):
+    """The store holds something else than was expected; nothing was overwritten."""
+
+
+class Rejected(EndpointError):
+    """The store will not do this to this key, now or later."""

@@ -1,0 +1,386 @@
+"""The nouns: frozen values and enums that every room shares.
+
+Values that exist once a key are named tuples, which Python builds several times faster than frozen
+dataclasses; values that exist once a run are frozen dataclasses. The value of an enum is spelled the
+same in code, database, command line, JSON and metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Side(StrEnum):
+    """One of the two roots of a pair."""
+
+    PATH1 = "path1"
+    PATH2 = "path2"
+
+    @property
+    def other(self) -> Side:
+        """The side across."""
+        return Side.PATH2 if self is Side.PATH1 else Side.PATH1
+
+
+class Algorithm(StrEnum):
+    """What a digest was computed with."""
+
+    SHA256 = "sha256"
+    MD5 = "md5"
+    # An S3 ETag in the shape of an MD5. Equal to an MD5 it proves equal content; unequal it proves
+    # nothing, since ETags under SSE-KMS and SSE-C have the same shape.
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
+    ETAG_MD5 = "etag-md5"
+
+
+class Digest(NamedTuple):
+    """A content hash: lower-case hex, with its algorithm."""
+
+    algorithm: Algorithm
+    value: str
+
+
+class Entry(NamedTuple):
+    """What one side says about one key.
+
+    `stamp` is opaque text that changes when the object does (ETag, inode and ctime); it may only be
+    compared with an earlier stamp of the same side. `digests` are the only evidence about content that
+    may be compared across sides.
+    """
+
+    key: str
+    size: int
+    mtime_ns: int | None
+    stamp: str
+    digests: tuple[Digest, ...] = ()
+
+
+class Unreadable(NamedTuple):
+    """A place that a listing could not see, or that holds what is not synced; it stands in key order.
+
+    A prefix ending in '/' covers every key below it. Any other prefix covers that very key and every
+    key below `prefix/`. `skipped` says that nothing is wrong: a symbolic link or a socket, by design
+    left alone; it becomes a problem only for a key that it stands in the way of.
+    """
+
+    prefix: str
+    sentence: str
+    skipped: bool = False
+
+    def covers(self, key: str) -> bool:
+        """Whether `key` is hidden by this place."""
+        if self.prefix.endswith("/"):
+            return key.startswith(self.prefix)
+        return key == self.prefix or key.startswith(self.prefix + "/")
+
+
+Item = Entry | Unreadable
+
+
+class Ancestor(NamedTuple):
+    """What both sides held when the key was last known to agree."""
+
+    key: str
+    path1: Entry
+    path2: Entry
+
+    def side(self, side: Side) -> Entry:
+        """The entry recorded for `side`."""
+        return self.path1 if side is Side.PATH1 else self.path2
+
+
+class Triple(NamedTuple):
+    """One key seen three ways; any of the three may be missing."""
+
+    key: str
+    ancestor: Ancestor | None
+    path1: Item | None
+    path2: Item | None
+
+
+class Delta(StrEnum):
+    """One side against the ancestor.
+
+    `touched` means that the stamp moved and the size didn't: only the content can tell whether the
+    side is unchanged or changed.
+    """
+
+    ABSENT = "absent"
+    NEW = "new"
+    UNCHANGED = "unchanged"
+    TOUCHED = "touched"
+    CHANGED = "changed"
+    DELETED = "deleted"
+    UNREADABLE = "unreadable"
+
+
+class Agreement(StrEnum):
+    """The two sides against each other."""
+
+    SAME = "same"
+    DIFFERENT = "different"
+    UNKNOWN = "unknown"
+
+
+class Verdict(StrEnum):
+    """What is to be done about a key."""
+
+    NOTHING = "nothing"
+    COPY_TO_PATH1 = "copy-to-path1"
+    COPY_TO_PATH2 = "copy-to-path2"
+    DELETE_FROM_PATH1 = "delete-from-path1"
+    DELETE_FROM_PATH2 = "delete-from-path2"
+    RECORD = "record"
+    FORGET = "forget"
+    CHECK = "check"
+    CONFLICT = "conflict"
+    HOLD = "hold"
+
+    @property
+    def side(self) -> Side | None:
+        """The side that a copy or a delete writes; None for every other verdict."""
+        return _WRITES.get(self)
+
+
+_WRITES: Mapping[Verdict, Side] = {
+    Verdict.COPY_TO_PATH1: Side.PATH1,
+    Verdict.COPY_TO_PATH2: Side.PATH2,
+    Verdict.DELETE_FROM_PATH1: Side.PATH1,
+    Verdict.DELETE_FROM_PATH2: Side.PATH2,
+}
+
+PROBLEMS_SHOWN = 100  # a report lists this many; `bisyncer problems` lists all
+
+
+class Action(NamedTuple):
+    """A verdict about a key, with the facts that it was made from; data, nothing here acts.
+
+    `reason` is a sentence where the verdict is `hold`. `winner` is set on a conflict once it is known
+    which side keeps the name.
+    """
+
+    key: str
+    verdict: Verdict
+    delta1: Delta
+    delta2: Delta
+    agreement: Agreement | None
+    path1: Entry | None
+    path2: Entry | None
+    reason: str | None = None
+    winner: Side | None = None
+
+    def entry(self, side: Side) -> Entry | None:
+        """The entry that `side` held when the plan was made."""
+        return self.path1 if side is Side.PATH1 else self.path2
+
+
+class Planned(NamedTuple):
+    """An action as the plan keeps it: `seq` is its place in the run's plan."""
+
+    seq: int
+    action: Action
+
+
+class Problem(NamedTuple):
+    """A key and a sentence: recorded and told, never raised."""
+
+    key: str
+    sentence: str
+
+
+class Kept(NamedTuple):
+    """A conflict as it was settled by a run: who kept the name, and where the other version is.
+
+    The entries are what each side held when they met: `path1` and `path2` of the key itself before
+    the winner was copied over. `loser` is the ancestor of the conflict name, both sides holding it.
+    """
+
+    winner: Side
+    path1: Entry
+    path2: Entry
+    loser: Ancestor
+
+
+class Done(NamedTuple):
+    """An action that was carried out. `ancestor` is what both stores returned; None: the key is gone."""
+
+    planned: Planned
+    ancestor: Ancestor | None
+    kept: Kept | None = None
+    size: int = 0  # bytes that went through
+
+
+class Failed(NamedTuple):
+    """An action that was not carried out, and why; the key keeps its old ancestor."""
+
+    planned: Planned
+    problem: Problem
+
+
+class Raced(NamedTuple):
+    """An action whose store held something else than the plan saw; the next run decides afresh."""
+
+    planned: Planned
+    problem: Problem
+
+
+Outcome = Done | Failed | Raced
+
+
+class Mode(StrEnum):
+    """How a pair is reconciled."""
+
+    BISYNC = "bisync"
+
+
+class Resolve(StrEnum):
+    """Which version of a conflict keeps the name."""
+
+    NEWER = "newer"
+    OLDER = "older"
+    LARGER = "larger"
+    SMALLER = "smaller"
+    PATH1 = "path1"
+    PATH2 = "path2"
+
+
+class Evidence(StrEnum):
+    """What may tell that content differs."""
+
+    SIZE = "size"
+    MTIME = "mtime"
+    HASH = "hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How to compare, and what to do about conflicts.
+
+    An empty `compare` is `auto`: whatever each store can tell, and content where that isn't enough.
+    """
+
+    compare: frozenset[Evidence] = frozenset()
+    modify_window_ns: int = 0
+    conflict_resolve: Resolve = Resolve.NEWER
+    conflict_suffix: str = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What to refuse. A limit of None is off; `force` names the gates opened for this run."""
+
+    max_delete_percent: float | None = 50.0
+    max_delete_count: int | None = None
+    floor: int = 10  # keys recorded: below it, the guards about the whole side don't look
+    force: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A named store of the config: where it is and how to speak to it; it holds no secret.
+
+    Secrets come from the SDK's own chain, or from the environment variables or files named here.
+    """
+
+    name: str
+    type: str = "s3"
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    addressing_style: str = "auto"  # auto | path | virtual
+    access_key_id_env: str | None = None
+    secret_access_key_env: str | None = None
+    secret_access_key_file: str | None = None
+    storage_class: str | None = None
+    sse: str | None = None  # AES256 | aws:kms | aws:kms:dsse
+    sse_kms_key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All of one pair for one run."""
+
+    pair: str
+    path1: str  # the root as the user wrote it
+    path2: str
+    mode: Mode = Mode.BISYNC
+    remotes: tuple[Remote, ...] = ()
+    policy: Policy = field(default_factory=Policy)
+    limits: Limits = field(default_factory=Limits)
+    exclude: tuple[str, ...] = ()
+    check_file: str | None = None
+    require_mount: bool = False
+    transfers: int = 16
+    dry_run: bool = False
+    resync: bool = False
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one plan: all that a gate may look at.
+
+    `scanned` counts entries by side, `ancestors` the keys recorded before the run, `changed` the keys
+    by side whose delta against the ancestor is touched, changed or deleted. `size` is bytes to be
+    copied to each side.
+    """
+
+    scanned: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    unreadable: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    ancestors: int = 0
+    unchanged: int = 0
+    changed: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    verdicts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
+    size: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+
+
+class Halt(NamedTuple):
+    """A closed gate: its name, and a sentence with what was seen, the limit and what to do."""
+
+    gate: str
+    sentence: str
+
+
+class RunOutcome(StrEnum):
+    """How a run ended."""
+
+    SUCCESS = "success"
+    UNFINISHED = "unfinished"
+    HALTED = "halted"
+    LEASED = "leased"
+    NEEDS_RESYNC = "needs-resync"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did: the report of CLI.md, section 4, as values.
+
+    `actions` counts what was carried out (what would be, in a dry run), by the names of the report.
+    `size` is bytes that went to each side. Times are ns since the epoch, UTC.
+    """
+
+    pair: str
+    run: int
+    mode: Mode
+    outcome: RunOutcome
+    started_ns: int
+    ended_ns: int
+    dry_run: bool
+    resync: bool
+    path1: str
+    path2: str
+    scanned: Mapping[Side, int]
+    actions: Mapping[str, int]
+    size: Mapping[Side, int]
+    unchanged: int
+    problems: tuple[Problem, ...]  # the first PROBLEMS_SHOWN
+    problem_count: int
+    conflicts: tuple[tuple[int, str], ...]  # (id, key) of those found by this run
+    halts: tuple[Halt, ...]
+    exit_code: int
+    requests: Mapping[Side, Mapping[str, int]] = field(default_factory=dict)
+    sentence: str | None = None  # why, where the outcome isn't success

@@ -1,0 +1,1 @@
+"""The voice: events in, words out."""
