@@ -260,12 +260,14 @@ class Policy:
     """How to compare, and what to do about conflicts.
 
     An empty `compare` is `auto`: whatever each store can tell, and content where that isn't enough.
+    `restless` names the sides whose stamps move without the content: a tree's do, a bucket's don't.
     """
 
     compare: frozenset[Evidence] = frozenset()
     modify_window_ns: int = 0
     conflict_resolve: Resolve = Resolve.NEWER
     conflict_suffix: str = "conflict"
+    restless: frozenset[Side] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,9 @@ class Source(Protocol):
     """
 
     @property
-    def entry(self) -> Entry: ...
+    def entry(self) -> Entry:
+        """The entry as the store gave it when the object was opened."""
+        ...
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes; b'' at the end.
@@ -85,7 +87,9 @@ class Endpoint(Protocol):
         ...
 
     @property
-    def capabilities(self) -> Capabilities: ...
+    def capabilities(self) -> Capabilities:
+        """What this store can promise."""
+        ...
 
     def overlaps(self, other: Endpoint) -> bool:
         """Whether one of the two roots is, or lies inside, the other."""

@@ -1,0 +1,111 @@
+"""A triple becomes two deltas and an agreement.
+
+Change is told on each side against that side's own past, so no clock and no ETag of one side is ever
+held against the other's. Equality across sides is told by content, or by what the user said is enough.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bisyncer.model import (
+    Agreement,
+    Algorithm,
+    Delta,
+    Digest,
+    Entry,
+    Evidence,
+    Item,
+    Policy,
+    Side,
+    Triple,
+    Unreadable,
+)
+
+STRONG = frozenset({Algorithm.SHA256, Algorithm.MD5})
+
+_SIZE_ONLY = frozenset({Evidence.SIZE})
+
+
+class Comparison(NamedTuple):
+    """What each side did since the key last agreed, and whether the sides agree now.
+
+    `agreement` is None unless both sides hold the key.
+    """
+
+    delta1: Delta
+    delta2: Delta
+    agreement: Agreement | None
+
+
+def compare(triple: Triple, policy: Policy) -> Comparison:
+    """Judge one key."""
+    old = triple.ancestor
+    return Comparison(
+        delta(old and old.path1, triple.path1, policy, Side.PATH1),
+        delta(old and old.path2, triple.path2, policy, Side.PATH2),
+        agreement(triple.path1, triple.path2, policy),
+    )
+
+
+def delta(old: Entry | None, new: Item | None, policy: Policy, side: Side) -> Delta:
+    """One side against what it held when the key last agreed."""
+    if new is None:
+        return Delta.ABSENT if old is None else Delta.DELETED
+    if isinstance(new, Unreadable):
+        return Delta.UNREADABLE
+    if old is None:
+        return Delta.NEW
+    if new.stamp == old.stamp and new.size == old.size:
+        return Delta.UNCHANGED
+    if new.size != old.size:
+        return Delta.CHANGED
+    if policy.compare == _SIZE_ONLY:
+        return Delta.UNCHANGED
+    return _same_size(old, new, policy, side)
+
+
+def _same_size(old: Entry, new: Entry, policy: Policy, side: Side) -> Delta:
+    """The stamp moved and the size didn't."""
+    if side not in policy.restless or not strong(old.digests):
+        return Delta.CHANGED
+    by_mtime = Evidence.MTIME in policy.compare and Evidence.HASH not in policy.compare
+    if by_mtime and not _close(old.mtime_ns, new.mtime_ns, policy.modify_window_ns):
+        return Delta.CHANGED
+    return Delta.TOUCHED
+
+
+def agreement(one: Item | None, two: Item | None, policy: Policy) -> Agreement | None:
+    """Whether two entries of one key hold the same content; None unless both sides hold it."""
+    if not isinstance(one, Entry) or not isinstance(two, Entry):
+        return None
+    if one.size != two.size:
+        return Agreement.DIFFERENT
+    if policy.compare == _SIZE_ONLY or one.size == 0:
+        return Agreement.SAME
+    if Evidence.MTIME in policy.compare and Evidence.HASH not in policy.compare:
+        # Times that differ prove nothing: two stores keep time by two clocks, in two grains.
+        if _close(one.mtime_ns, two.mtime_ns, policy.modify_window_ns):
+            return Agreement.SAME
+    return by_digest(one.digests, two.digests)
+
+
+def by_digest(one: tuple[Digest, ...], two: tuple[Digest, ...]) -> Agreement:
+    """What the digests of two contents of equal size say; UNKNOWN where they can't be compared."""
+    mine, theirs = dict(one), dict(two)
+    for algorithm in STRONG:
+        if algorithm in mine and algorithm in theirs:
+            return Agreement.SAME if mine[algorithm] == theirs[algorithm] else Agreement.DIFFERENT
+    md5_shaped = (Algorithm.MD5, Algorithm.ETAG_MD5)
+    seen1 = {mine[algorithm] for algorithm in md5_shaped if algorithm in mine}
+    seen2 = {theirs[algorithm] for algorithm in md5_shaped if algorithm in theirs}
+    return Agreement.SAME if seen1 & seen2 else Agreement.UNKNOWN
+
+
+def strong(digests: tuple[Digest, ...]) -> bool:
+    """Whether these digests can prove that content differs."""
+    return any(digest.algorithm in STRONG for digest in digests)
+
+
+def _close(one_ns: int | None, two_ns: int | None, window_ns: int) -> bool:
+    return one_ns is not None and two_ns is not None and abs(one_ns - two_ns) <= window_ns
