@@ -62,15 +62,9 @@ def delta(old: Entry | None, new: Item | None, policy: Policy, side: Side) -> De
         return Delta.CHANGED
     if policy.compare == _SIZE_ONLY:
         return Delta.UNCHANGED
-    return _same_size(old, new, policy, side)
-
-
-def _same_size(old: Entry, new: Entry, policy: Policy, side: Side) -> Delta:
-    """The stamp moved and the size didn't."""
     if side not in policy.restless or not strong(old.digests):
         return Delta.CHANGED
-    by_mtime = Evidence.MTIME in policy.compare and Evidence.HASH not in policy.compare
-    if by_mtime and not _close(old.mtime_ns, new.mtime_ns, policy.modify_window_ns):
+    if _trusts_mtime(policy) and not _close(old.mtime_ns, new.mtime_ns, policy.modify_window_ns):
         return Delta.CHANGED
     return Delta.TOUCHED
 
@@ -83,10 +77,9 @@ def agreement(one: Item | None, two: Item | None, policy: Policy) -> Agreement |
         return Agreement.DIFFERENT
     if policy.compare == _SIZE_ONLY or one.size == 0:
         return Agreement.SAME
-    if Evidence.MTIME in policy.compare and Evidence.HASH not in policy.compare:
-        # Times that differ prove nothing: two stores keep time by two clocks, in two grains.
-        if _close(one.mtime_ns, two.mtime_ns, policy.modify_window_ns):
-            return Agreement.SAME
+    # Times that differ prove nothing: two stores keep time by two clocks, in two grains.
+    if _trusts_mtime(policy) and _close(one.mtime_ns, two.mtime_ns, policy.modify_window_ns):
+        return Agreement.SAME
     return by_digest(one.digests, two.digests)
 
 
@@ -105,6 +98,10 @@ def by_digest(one: tuple[Digest, ...], two: tuple[Digest, ...]) -> Agreement:
 def strong(digests: tuple[Digest, ...]) -> bool:
     """Whether these digests can prove that content differs."""
     return any(digest.algorithm in STRONG for digest in digests)
+
+
+def _trusts_mtime(policy: Policy) -> bool:
+    return Evidence.MTIME in policy.compare and Evidence.HASH not in policy.compare
 
 
 def _close(one_ns: int | None, two_ns: int | None, window_ns: int) -> bool:
