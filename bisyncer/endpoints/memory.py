@@ -1,0 +1,205 @@
+"""MemoryEndpoint: a bucket in this process's memory, for tests without disk or network.
+
+It ships, so that users' own tests of jobs and hooks can run against `memory://` roots. All endpoints
+that were opened with one name see the same store, as two clients of one bucket do; the store lives as
+long as the process, or until `discard` is called.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source
+from bisyncer.errors import Changed, Rejected
+from bisyncer.model import Entry
+
+MAX_KEY_BYTES = 1024  # as S3 has it, so that tests meet the same limit
+
+_PIECE = 1 << 20  # bytes taken from a source at a time
+
+
+class _Object(NamedTuple):
+    """One version of one object."""
+
+    entry: Entry
+    data: bytes
+
+
+class MemoryStore:
+    """What one name holds. `put`, `remove` and `contents` are for tests: another client of the bucket."""
+
+    def __init__(self, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._now_ns = now_ns
+        self._lock = threading.Lock()
+        self._objects: dict[str, _Object] = {}
+        self._version = 0
+
+    def put(self, key: str, data: bytes, *, mtime_ns: int | None = None) -> Entry:
+        """Store `data` under `key` whatever is there; its mtime is now unless given."""
+        with self._lock:
+            return self._store(key, data, self._now_ns() if mtime_ns is None else mtime_ns)
+
+    def put_if(self, key: str, data: bytes, mtime_ns: int | None, *, expect: Entry | None) -> Entry:
+        """Store `data` under `key` if `key` is as expected, in one step."""
+        with self._lock:
+            if expect is None:
+                if key in self._objects:
+                    raise Changed(f"{key}: exists already, and was expected not to. Run again.")
+            else:
+                self._found(key, expect)
+            return self._store(key, data, mtime_ns)
+
+    def remove(self, key: str) -> None:
+        """Remove `key`, which must be there."""
+        with self._lock:
+            del self._objects[key]
+
+    def remove_if(self, key: str, *, expect: Entry) -> None:
+        """Remove `key` if it is as expected, in one step."""
+        with self._lock:
+            self._found(key, expect)
+            del self._objects[key]
+
+    def get_if(self, key: str, *, expect: Entry) -> _Object:
+        """The object under `key`, if it is as expected."""
+        with self._lock:
+            return self._found(key, expect)
+
+    def entry(self, key: str) -> Entry | None:
+        """The entry of `key`; None where there is none."""
+        with self._lock:
+            found = self._objects.get(key)
+        return None if found is None else found.entry
+
+    def entries(self) -> list[Entry]:
+        """All entries in order of key, as they are at one instant."""
+        with self._lock:
+            return [found.entry for _, found in sorted(self._objects.items())]
+
+    def contents(self) -> dict[str, bytes]:
+        """All keys and their bytes, in order of key."""
+        with self._lock:
+            return {key: found.data for key, found in sorted(self._objects.items())}
+
+    def _found(self, key: str, expect: Entry) -> _Object:
+        found = self._objects.get(key)
+        if found is None:
+            raise Changed(f"{key}: is gone, and was expected to be there. Run again.")
+        if found.entry.stamp != expect.stamp:
+            raise Changed(f"{key}: changed since it was looked at. Run again.")
+        return found
+
+    def _store(self, key: str, data: bytes, mtime_ns: int | None) -> Entry:
+        self._version += 1
+        entry = Entry(key, len(data), mtime_ns, f"v{self._version}")
+        self._objects[key] = _Object(entry, data)
+        return entry
+
+
+_stores: dict[str, MemoryStore] = {}
+_stores_lock = threading.Lock()
+
+
+def store(name: str) -> MemoryStore:
+    """The store of `memory://name`; it is made where it isn't there yet."""
+    with _stores_lock:
+        return _stores.setdefault(name, MemoryStore())
+
+
+def discard(name: str) -> None:
+    """Forget the store of `memory://name` and all that it holds."""
+    with _stores_lock:
+        _stores.pop(name, None)
+
+
+class _Reading:
+    """An object being read; its bytes can't change any more."""
+
+    def __init__(self, found: _Object) -> None:
+        self.entry = found.entry
+        self._data = memoryview(found.data)
+
+    def read(self, size: int = -1, /) -> bytes:
+        end = len(self._data) if size < 0 else size
+        piece, self._data = self._data[:end], self._data[end:]
+        return bytes(piece)
+
+
+class MemoryEndpoint:
+    """A bucket in memory; `name` is what stands after `memory://`."""
+
+    def __init__(self, name: str) -> None:
+        self.root = f"memory://{name}"
+        self.capabilities = Capabilities(
+            names=NameRules.BUCKET,
+            max_key_bytes=MAX_KEY_BYTES,
+            conditional_write=True,
+            conditional_delete=True,
+        )
+        self._store = store(name)
+
+    def overlaps(self, other: Endpoint) -> bool:
+        """Only with itself: a name in memory has nothing inside."""
+        return self.root == other.root
+
+    def probe(self, *, scratch: bool = False) -> Probe:  # noqa: ARG002 -- nothing is to be learnt by writing
+        """Always there, always writable, and conditions always hold."""
+        return Probe(mounted=None, filesystem="memory", conditional_write=True, conditional_delete=True)
+
+    def scan(self, low: str = "", high: str | None = None) -> Iterator[Entry]:
+        """Yield the entries of one instant with low <= key < high."""
+        for entry in self._store.entries():
+            if high is not None and entry.key >= high:
+                return
+            if entry.key >= low:
+                yield entry
+
+    def stat(self, key: str) -> Entry | None:
+        """The entry of `key` as it is now."""
+        _check(key)
+        return self._store.entry(key)
+
+    @contextmanager
+    def read(self, key: str, *, expect: Entry) -> Iterator[Source]:
+        """Open one version of `key`, which stays whole whatever becomes of the key."""
+        _check(key)
+        yield _Reading(self._store.get_if(key, expect=expect))
+
+    def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
+        """Take all of `source`, then store it in one step."""
+        _check(key)
+        data = bytearray()
+        while piece := source.read(_PIECE):
+            data += piece
+        size = source.entry.size
+        if len(data) != size:
+            raise Changed(f"{key}: gave {len(data)} bytes where {size} were listed. Run again.")
+        return self._store.put_if(key, bytes(data), source.entry.mtime_ns, expect=expect)
+
+    def delete(self, key: str, *, expect: Entry) -> None:
+        """Delete `key` if it is as expected."""
+        _check(key)
+        self._store.remove_if(key, expect=expect)
+
+    def flush(self) -> None:
+        """Nothing here outlasts the process, let alone a power cut."""
+
+    def close(self) -> None:
+        """Nothing is held; the store stays for others that opened its name."""
+
+
+def _check(key: str) -> None:
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise Rejected(f"{key!r}: is not valid text, so no bucket can hold it. Rename it.") from None
+    if not 0 < size <= MAX_KEY_BYTES:
+        raise Rejected(f"{key!r}: {size} bytes; a key has 1 to {MAX_KEY_BYTES}. Rename it.")
+
+
+if TYPE_CHECKING:
+    _: type[Endpoint] = MemoryEndpoint

@@ -1,0 +1,548 @@
+"""Every rule of `endpoints/base.py`, as tests that each store's own tests inherit.
+
+A store's test class subclasses `EndpointContract` and gives two fixtures: `endpoint`, empty and fresh,
+and `behind`, the same store as somebody else reaches it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Protocol
+
+import pytest
+
+from bisyncer.endpoints.base import Endpoint, NameRules
+from bisyncer.errors import Changed, Rejected
+from bisyncer.model import Entry
+
+MTIME_NS = 1_600_000_000_123_456_789
+WRITERS = 8
+
+# 'e' with an accent as one code point and as two; U+FF5E is before an emoji by code point and after it in
+# UTF-16.
+TREE_KEYS = (
+    "-",
+    "A",
+    "Z",
+    "a b",
+    "a!/x",
+    "a+b",
+    "a-",
+    "a-/b",
+    "a/b",
+    "a/b c/d",
+    "a/b-",
+    "a/b0",
+    "a0",
+    "a0b/a",
+    "%41",
+    "%2F",
+    "e\u0301",
+    "\u00e9",
+    "\uff5e",
+    "\U0001f600",
+    "\U0001f600/\u00e9",
+    "new\nline",
+    "tab\t",
+    "quote'\"",
+    "back\\slash",
+    "&amp;<x>",
+    ".hidden",
+    "...",
+    "*?[x]",
+    " lead",
+    "trail ",
+    "~",
+)
+BUCKET_KEYS = (*TREE_KEYS, "a", "a/", "a//b", "/lead", "dir/", "./x", "a/../b", "a/./b")
+
+
+class Behind(Protocol):
+    """The store as somebody else reaches it, without the endpoint knowing."""
+
+    def plant(self, key: str, data: bytes) -> None:
+        """Put `data` at `key`, whatever is there."""
+        ...
+
+    def remove(self, key: str) -> None: ...
+
+    def content(self, key: str) -> bytes | None:
+        """The bytes at `key`; None where there is nothing."""
+        ...
+
+    def names(self) -> list[str]:
+        """Every name in the store, temporaries too, sorted; a tree's without its directories."""
+        ...
+
+
+class BytesSource:
+    """A source of `data`; it gives `longest` bytes at most at a time, so that readers must loop."""
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        size: int | None = None,
+        mtime_ns: int | None = MTIME_NS,
+        longest: int = 1 << 20,
+        breaks_at: int | None = None,
+    ) -> None:
+        self.entry = Entry("from", len(data) if size is None else size, mtime_ns, "from-stamp")
+        self._data = data
+        self._at = 0
+        self._longest = longest
+        self._breaks_at = breaks_at
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._breaks_at is not None and self._at >= self._breaks_at:
+            raise Changed("from: changed while it was read.")
+        length = self._longest if size < 0 else min(size, self._longest)
+        piece = self._data[self._at : self._at + length]
+        self._at += len(piece)
+        return piece
+
+
+def put(endpoint: Endpoint, key: str, data: bytes, expect: Entry | None = None) -> Entry:
+    """Write `data` to `key`."""
+    return endpoint.write(key, BytesSource(data), expect=expect)
+
+
+def whole(endpoint: Endpoint, key: str, expect: Entry) -> bytes:
+    """All bytes of `key`, read in pieces of an odd size."""
+    with endpoint.read(key, expect=expect) as source:
+        return b"".join(iter(lambda: source.read(7), b""))
+
+
+def entries(endpoint: Endpoint, low: str = "", high: str | None = None) -> list[Entry]:
+    """The entries of a scan, in which everything can be read."""
+    items = list(endpoint.scan(low, high))
+    assert all(isinstance(item, Entry) for item in items)
+    return [item for item in items if isinstance(item, Entry)]
+
+
+def keys(endpoint: Endpoint, low: str = "", high: str | None = None) -> list[str]:
+    """The keys of a scan, in the order in which they came."""
+    return [entry.key for entry in entries(endpoint, low, high)]
+
+
+def now(endpoint: Endpoint, key: str) -> Entry:
+    """The entry of `key`, which is there."""
+    entry = endpoint.stat(key)
+    assert entry is not None
+    return entry
+
+
+class EndpointContract:
+    """The rules; `tree_keys` and `bucket_keys` may be narrowed by a store whose emulator can't hold some."""
+
+    tree_keys: tuple[str, ...] = TREE_KEYS
+    bucket_keys: tuple[str, ...] = BUCKET_KEYS
+
+    @pytest.fixture
+    def endpoint(self) -> Iterator[Endpoint]:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def behind(self) -> Behind:
+        raise NotImplementedError
+
+    def nasty_keys(self, endpoint: Endpoint) -> tuple[str, ...]:
+        if endpoint.capabilities.names is NameRules.TREE:
+            return self.tree_keys
+        return self.bucket_keys
+
+    # Rules 1, 2 and 10: what a scan yields, and in which order.
+
+    def test_an_empty_store_lists_nothing(self, endpoint: Endpoint) -> None:
+        assert list(endpoint.scan()) == []
+
+    def test_a_scan_yields_every_key_exactly_and_in_order_of_code_points(
+        self, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        names = self.nasty_keys(endpoint)
+        for number, key in enumerate(names):
+            behind.plant(key, b"x" * number)
+
+        found = entries(endpoint)
+
+        assert [entry.key for entry in found] == sorted(names)
+        assert {entry.key: entry.size for entry in found} == {key: n for n, key in enumerate(names)}
+
+    def test_a_scan_of_what_was_written_yields_every_key_exactly(self, endpoint: Endpoint) -> None:
+        names = self.nasty_keys(endpoint)
+        written = {key: put(endpoint, key, key.encode()) for key in names}
+
+        found = {entry.key: entry for entry in entries(endpoint)}
+
+        assert found.keys() == written.keys()
+        assert {key: (e.size, len(key.encode())) for key, e in found.items()} == {
+            key: (e.size, e.size) for key, e in written.items()
+        }
+        for key, entry in written.items():
+            assert whole(endpoint, key, entry) == key.encode()
+
+    def test_a_range_yields_exactly_its_slice_of_the_whole(self, endpoint: Endpoint, behind: Behind) -> None:
+        names = sorted(self.nasty_keys(endpoint))
+        for key in names:
+            behind.plant(key, b"1")
+
+        bounds = sorted({bound for key in names for bound in (key, key + "/", key + "\x01", key[:-1])})
+        for low in bounds:
+            assert keys(endpoint, low) == [key for key in names if key >= low], (low, None)
+            assert keys(endpoint, "", low) == [key for key in names if key < low], ("", low)
+        step = max(1, len(bounds) // 12)
+        for low in bounds[::step]:
+            for high in bounds[::step]:
+                assert keys(endpoint, low, high) == [k for k in names if low <= k < high], (low, high)
+
+    def test_ranges_that_touch_cover_every_key_once(self, endpoint: Endpoint, behind: Behind) -> None:
+        names = sorted(self.nasty_keys(endpoint))
+        for key in names:
+            behind.plant(key, b"1")
+        cuts = ["", *names[3::5], None]
+
+        found = [key for low, high in pairwise(cuts) for key in keys(endpoint, low or "", high)]
+
+        assert found == names
+
+    def test_a_range_that_ends_before_it_starts_is_empty(self, endpoint: Endpoint, behind: Behind) -> None:
+        behind.plant("m", b"1")
+
+        assert keys(endpoint, "z", "a") == []
+        assert keys(endpoint, "m", "m") == []
+
+    # Looking.
+
+    def test_stat_of_a_key_that_is_not_there_is_none(self, endpoint: Endpoint) -> None:
+        assert endpoint.stat("no") is None
+        assert endpoint.stat("no/such/key") is None
+
+    def test_stat_and_scan_say_the_same(self, endpoint: Endpoint, behind: Behind) -> None:
+        behind.plant("a/b", b"12345")
+
+        (listed,) = entries(endpoint)
+        looked_at = now(endpoint, "a/b")
+
+        assert (looked_at.key, looked_at.size) == ("a/b", 5)
+        assert (looked_at.key, looked_at.size) == (listed.key, listed.size)
+
+    def test_stat_of_a_prefix_of_a_key_is_not_that_key(self, endpoint: Endpoint, behind: Behind) -> None:
+        behind.plant("dir/file", b"1")
+
+        assert endpoint.stat("dir/fil") is None
+        assert endpoint.stat("dir/file0") is None
+
+    # Rule 4: writing.
+
+    @pytest.mark.parametrize("data", [b"", b"1", b"\x00" * 3_000_001], ids=["empty", "small", "large"])
+    def test_what_was_written_is_what_is_read(self, endpoint: Endpoint, data: bytes) -> None:
+        entry = put(endpoint, "k", data)
+
+        assert entry.size == len(data)
+        with endpoint.read("k", expect=entry) as source:
+            assert source.entry.size == len(data)
+            assert b"".join(iter(lambda: source.read(65536), b"")) == data
+            assert source.read(1) == b""
+
+    def test_read_without_a_size_gives_the_rest(self, endpoint: Endpoint) -> None:
+        entry = put(endpoint, "k", b"0123456789")
+
+        with endpoint.read("k", expect=entry) as source:
+            assert source.read(2) == b"01"
+            assert source.read() == b"23456789"
+            assert source.read() == b""
+
+    def test_a_source_that_gives_little_at_a_time_is_read_to_its_end(self, endpoint: Endpoint) -> None:
+        entry = endpoint.write("k", BytesSource(b"0123456789", longest=3), expect=None)
+
+        assert whole(endpoint, "k", entry) == b"0123456789"
+
+    def test_a_write_returns_the_entry_that_stat_and_scan_then_show(self, endpoint: Endpoint) -> None:
+        written = put(endpoint, "a/b", b"1")
+        replaced = put(endpoint, "a/b", b"22", written)
+
+        (listed,) = entries(endpoint)
+        looked_at = now(endpoint, "a/b")
+
+        assert (replaced.key, replaced.size) == ("a/b", 2)
+        assert (listed.key, listed.size) == ("a/b", 2)
+        assert (looked_at.key, looked_at.size) == ("a/b", 2)
+        assert self.identity(listed) == self.identity(looked_at) == self.identity(replaced)
+        assert replaced.stamp != written.stamp
+
+    def identity(self, entry: Entry) -> str:
+        """The part of a stamp that doesn't depend on when it was taken."""
+        return entry.stamp
+
+    def test_the_mtime_of_the_source_is_kept(self, endpoint: Endpoint) -> None:
+        written = put(endpoint, "k", b"1")
+
+        assert now(endpoint, "k").mtime_ns == MTIME_NS
+        with endpoint.read("k", expect=written) as source:
+            assert source.entry.mtime_ns == MTIME_NS
+
+    def test_a_source_without_an_mtime_can_be_written(self, endpoint: Endpoint) -> None:
+        entry = endpoint.write("k", BytesSource(b"1", mtime_ns=None), expect=None)
+
+        assert whole(endpoint, "k", entry) == b"1"
+
+    def test_a_source_that_changes_while_it_is_read_publishes_nothing(
+        self, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        old = put(endpoint, "old", b"old")
+        before = behind.names()
+
+        with pytest.raises(Changed):
+            endpoint.write("new", BytesSource(b"x" * 100, longest=10, breaks_at=50), expect=None)
+        with pytest.raises(Changed):
+            endpoint.write("old", BytesSource(b"x" * 100, longest=10, breaks_at=100), expect=old)
+
+        assert keys(endpoint) == ["old"]
+        assert whole(endpoint, "old", old) == b"old"
+        assert behind.names() == before
+
+    @pytest.mark.parametrize("size", [0, 4, 6], ids=["empty", "shorter", "longer"])
+    def test_a_source_of_another_size_than_its_entry_is_never_published(
+        self, endpoint: Endpoint, behind: Behind, size: int
+    ) -> None:
+        old = put(endpoint, "old", b"old")
+        before = behind.names()
+
+        with pytest.raises(Changed):
+            endpoint.write("new", BytesSource(b"12345", size=size), expect=None)
+        with pytest.raises(Changed):
+            endpoint.write("old", BytesSource(b"12345", size=size), expect=old)
+
+        assert keys(endpoint) == ["old"]
+        assert whole(endpoint, "old", old) == b"old"
+        assert behind.names() == before
+
+    def test_a_source_that_ends_early_is_never_published(self, endpoint: Endpoint) -> None:
+        with pytest.raises(Changed):
+            endpoint.write("new", BytesSource(b"", size=1), expect=None)
+
+        assert keys(endpoint) == []
+
+    # Rule 3: nothing is overwritten, deleted or read that wasn't seen.
+
+    def test_creating_a_key_that_exists_is_refused(self, endpoint: Endpoint, behind: Behind) -> None:
+        behind.plant("k", b"theirs")
+
+        with pytest.raises(Changed):
+            put(endpoint, "k", b"ours")
+
+        assert behind.content("k") == b"theirs"
+        assert behind.names() == ["k"]
+
+    def test_replacing_a_key_that_changed_is_refused(self, endpoint: Endpoint, behind: Behind) -> None:
+        stale = put(endpoint, "k", b"seen")
+        behind.plant("k", b"unseen")
+
+        with pytest.raises(Changed):
+            put(endpoint, "k", b"ours", stale)
+
+        assert behind.content("k") == b"unseen"
+        assert behind.names() == ["k"]
+
+    def test_replacing_a_key_that_is_gone_is_refused(self, endpoint: Endpoint, behind: Behind) -> None:
+        stale = put(endpoint, "k", b"seen")
+        behind.remove("k")
+
+        with pytest.raises(Changed):
+            put(endpoint, "k", b"ours", stale)
+
+        assert behind.names() == []
+
+    def test_replacing_with_an_entry_of_before_an_own_write_is_refused(self, endpoint: Endpoint) -> None:
+        first = put(endpoint, "k", b"1")
+        second = put(endpoint, "k", b"22", first)
+
+        with pytest.raises(Changed):
+            put(endpoint, "k", b"333", first)
+
+        assert whole(endpoint, "k", second) == b"22"
+
+    def test_deleting_removes_the_key(self, endpoint: Endpoint, behind: Behind) -> None:
+        entry = put(endpoint, "a/k", b"1")
+        put(endpoint, "a/l", b"1")
+
+        endpoint.delete("a/k", expect=entry)
+
+        assert endpoint.stat("a/k") is None
+        assert keys(endpoint) == ["a/l"]
+        assert behind.names() == ["a/l"]
+
+    def test_deleting_what_was_listed_removes_the_key(self, endpoint: Endpoint, behind: Behind) -> None:
+        behind.plant("k", b"1")
+        (listed,) = entries(endpoint)
+
+        endpoint.delete("k", expect=listed)
+
+        assert keys(endpoint) == []
+
+    def test_deleting_a_key_that_changed_is_refused(self, endpoint: Endpoint, behind: Behind) -> None:
+        stale = put(endpoint, "k", b"seen")
+        behind.plant("k", b"unseen")
+
+        with pytest.raises(Changed):
+            endpoint.delete("k", expect=stale)
+
+        assert behind.content("k") == b"unseen"
+        assert behind.names() == ["k"]
+
+    def test_deleting_a_key_that_is_gone_is_refused(self, endpoint: Endpoint, behind: Behind) -> None:
+        stale = put(endpoint, "k", b"seen")
+        behind.remove("k")
+
+        with pytest.raises(Changed):
+            endpoint.delete("k", expect=stale)
+
+    def test_reading_a_key_that_changed_is_refused(self, endpoint: Endpoint, behind: Behind) -> None:
+        stale = put(endpoint, "k", b"seen")
+        behind.plant("k", b"unseen")
+
+        with pytest.raises(Changed):
+            whole(endpoint, "k", stale)
+
+    def test_reading_a_key_that_is_gone_is_refused(self, endpoint: Endpoint, behind: Behind) -> None:
+        stale = put(endpoint, "k", b"seen")
+        behind.remove("k")
+
+        with pytest.raises(Changed):
+            whole(endpoint, "k", stale)
+
+    def test_what_was_listed_can_be_read_and_replaced(self, endpoint: Endpoint, behind: Behind) -> None:
+        behind.plant("k", b"1")
+        (listed,) = entries(endpoint)
+
+        assert whole(endpoint, "k", listed) == b"1"
+        put(endpoint, "k", b"22", listed)
+
+        assert behind.content("k") == b"22"
+
+    # Several threads.
+
+    def test_of_many_that_create_a_key_exactly_one_wins(self, endpoint: Endpoint, behind: Behind) -> None:
+        if not endpoint.capabilities.conditional_write:
+            pytest.skip("this store says that a window remains")
+        won = race(lambda number: put(endpoint, "d/k", bytes([number]) * (number + 1)))
+
+        assert len(won) == 1
+        assert behind.content("d/k") == bytes(won) * (won[0] + 1)
+        assert behind.names() == ["d/k"]
+
+    def test_of_many_that_replace_a_version_exactly_one_wins(
+        self, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        if not endpoint.capabilities.conditional_write:
+            pytest.skip("this store says that a window remains")
+        seen = put(endpoint, "d/k", b"seen")
+        won = race(lambda number: put(endpoint, "d/k", bytes([number]) * (number + 1), seen))
+
+        assert len(won) == 1
+        assert behind.content("d/k") == bytes(won) * (won[0] + 1)
+        assert behind.names() == ["d/k"]
+
+    def test_of_many_that_delete_a_version_exactly_one_wins(self, endpoint: Endpoint, behind: Behind) -> None:
+        if not endpoint.capabilities.conditional_delete:
+            pytest.skip("this store says that a window remains")
+        seen = put(endpoint, "d/k", b"seen")
+        won = race(lambda _: endpoint.delete("d/k", expect=seen))
+
+        assert len(won) == 1
+        assert behind.names() == []
+
+    def test_many_keys_can_be_written_at_once(self, endpoint: Endpoint, behind: Behind) -> None:
+        names = [f"d{number % 5}/e{number % 3}/{number:03}" for number in range(60)]
+        with ThreadPoolExecutor(WRITERS) as pool:
+            written = list(pool.map(lambda key: put(endpoint, key, key.encode()), names))
+
+        assert [entry.key for entry in written] == names
+        assert keys(endpoint) == sorted(names)
+        assert behind.names() == sorted(names)
+
+    # Names that a store can't hold.
+
+    def test_a_key_that_no_store_can_hold_is_rejected_and_written_nowhere(
+        self, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        longest = endpoint.capabilities.max_key_bytes
+        for key in ("", "\udcff", "x" * (longest + 1)):
+            with pytest.raises(Rejected):
+                put(endpoint, key, b"1")
+
+        assert behind.names() == []
+
+    # The root, and the end.
+
+    def test_a_root_is_a_url_and_overlaps_with_itself(self, endpoint: Endpoint) -> None:
+        assert "://" in endpoint.root
+        assert endpoint.overlaps(endpoint)
+
+    @pytest.mark.parametrize("scratch", [False, True])
+    def test_a_probe_leaves_nothing_behind(self, endpoint: Endpoint, behind: Behind, scratch: bool) -> None:
+        probe = endpoint.probe(scratch=scratch)
+
+        assert probe.filesystem
+        assert behind.names() == []
+        assert keys(endpoint) == []
+
+    def test_what_was_written_is_there_after_a_flush(self, endpoint: Endpoint, behind: Behind) -> None:
+        put(endpoint, "a/k", b"1")
+        endpoint.flush()
+        endpoint.flush()
+
+        assert behind.content("a/k") == b"1"
+
+    def test_an_endpoint_may_be_closed_twice(self, endpoint: Endpoint) -> None:
+        put(endpoint, "k", b"1")
+        endpoint.close()
+        endpoint.close()
+
+
+class TreeContract(EndpointContract):
+    """The rules of a store whose `capabilities.names` is `tree`."""
+
+    def test_a_key_that_only_a_bucket_can_hold_is_rejected(self, endpoint: Endpoint, behind: Behind) -> None:
+        entry = Entry("k", 1, MTIME_NS, "stamp")
+        for key in ("/lead", "dir/", "a//b", ".", "..", "./a", "a/..", "a/../b", "a/./b", "nul\0", "x" * 256):
+            with pytest.raises(Rejected):
+                put(endpoint, key, b"1")
+            with pytest.raises(Rejected):
+                endpoint.delete(key, expect=entry)
+            with pytest.raises(Rejected):
+                whole(endpoint, key, entry)
+            with pytest.raises(Rejected):
+                endpoint.stat(key)
+
+        assert behind.names() == []
+
+    def test_a_key_below_a_key_is_rejected(self, endpoint: Endpoint, behind: Behind) -> None:
+        put(endpoint, "a", b"1")
+        put(endpoint, "d/e", b"1")
+
+        with pytest.raises(Rejected):
+            put(endpoint, "a/b", b"1")
+        with pytest.raises(Rejected):
+            put(endpoint, "d", b"1")
+
+        assert behind.names() == ["a", "d/e"]
+
+
+def race(act: Callable[[int], object]) -> list[int]:
+    """Let all writers act at one instant; the numbers of those that were not told `Changed`."""
+    barrier = threading.Barrier(WRITERS)
+
+    def attempt(number: int) -> int | None:
+        barrier.wait()
+        try:
+            act(number)
+        except Changed:
+            return None
+        return number
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        return [number for number in pool.map(attempt, range(WRITERS)) if number is not None]
