@@ -16,7 +16,7 @@ Rules, each a test of the contract suite that every store's tests inherit:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -89,6 +89,11 @@ class Endpoint(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What this store can promise."""
+        ...
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        """Requests sent so far by kind (list, get, put, ...); empty where nothing is requested."""
         ...
 
     def overlaps(self, other: Endpoint) -> bool:

@@ -1,0 +1,159 @@
+"""Content comparison for keys that a listing can't settle, and a closer look at conflicts.
+
+A key is settled by what the stores already know (one HEAD gives an object's MD5), and only where that
+isn't enough by reading it. Nothing is written to any store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+from bisyncer.core.compare import STRONG, agreement, by_digest
+from bisyncer.core.conflict import winner
+from bisyncer.core.decide import decide
+from bisyncer.endpoints.base import Endpoint, NameRules
+from bisyncer.engine.plan import count
+from bisyncer.engine.transfer import content
+from bisyncer.errors import Changed, EndpointError
+from bisyncer.model import (
+    Action,
+    Agreement,
+    Ancestor,
+    Delta,
+    Entry,
+    Planned,
+    Policy,
+    Side,
+    Tally,
+    Verdict,
+)
+
+BATCH = 256  # keys settled between two writes to the state
+
+
+def check(
+    rows: Iterator[Planned],
+    recorded: Callable[[Collection[str]], Mapping[str, Ancestor]],
+    endpoints: Mapping[Side, Endpoint],
+    policy: Policy,
+    width: int,
+) -> Generator[list[tuple[Planned, Planned]]]:
+    """Settle every row, `width` at a time, and yield batches of each row before and after.
+
+    A row that moves or fails while it is looked at comes back as `hold` with its reason.
+    """
+    with ThreadPoolExecutor(width, thread_name_prefix="check") as pool:
+        while batch := list(islice(rows, BATCH)):
+            known = recorded([row.action.key for row in batch])
+            settled = pool.map(
+                lambda row, known=known: settle(row.action, known.get(row.action.key), endpoints, policy),
+                batch,
+            )
+            yield [(row, Planned(row.seq, action)) for row, action in zip(batch, settled, strict=True)]
+
+
+def settle(
+    action: Action, ancestor: Ancestor | None, endpoints: Mapping[Side, Endpoint], policy: Policy
+) -> Action:
+    """Look at the content of one key as far as needed and decide again.
+
+    A key that moves or fails while it is looked at is held for the next run.
+    """
+    try:
+        return _settle(action, ancestor, endpoints, policy)
+    except Changed as error:
+        reason = f"changed while it was compared, and is looked at again next run: {error}"
+    except EndpointError as error:
+        reason = str(error)
+    return action._replace(verdict=Verdict.HOLD, reason=reason)
+
+
+def _settle(
+    action: Action, ancestor: Ancestor | None, endpoints: Mapping[Side, Endpoint], policy: Policy
+) -> Action:
+    deltas = {Side.PATH1: action.delta1, Side.PATH2: action.delta2}
+    entries = {side: entry for side in Side if (entry := action.entry(side)) is not None}
+    for side in Side:
+        if deltas[side] is Delta.TOUCHED and ancestor is not None:
+            old = ancestor.side(side)
+            entries[side] = _known(endpoints[side], entries[side], old)
+            same = by_digest(entries[side].digests, old.digests) is Agreement.SAME
+            deltas[side] = Delta.UNCHANGED if same else Delta.CHANGED
+    agreed = action.agreement
+    if len(entries) == len(Side) and Delta.UNCHANGED not in deltas.values():
+        agreed = _agreement(entries, endpoints, policy)
+    verdict = decide(deltas[Side.PATH1], deltas[Side.PATH2], agreed)
+    action = action._replace(
+        verdict=verdict,
+        delta1=deltas[Side.PATH1],
+        delta2=deltas[Side.PATH2],
+        agreement=agreed,
+        path1=entries.get(Side.PATH1),
+        path2=entries.get(Side.PATH2),
+    )
+    if verdict is Verdict.CONFLICT:
+        return action._replace(
+            winner=winner(entries[Side.PATH1], entries[Side.PATH2], policy.conflict_resolve)
+        )
+    return action
+
+
+def _agreement(entries: dict[Side, Entry], endpoints: Mapping[Side, Endpoint], policy: Policy) -> Agreement:
+    """Whether both sides hold the same content; updates `entries` with what was learnt on the way.
+
+    Cheapest first: a tree's file is read and held against the digest that the other's listing gave; then
+    a bucket is asked for more than its listing told; then its objects are read. Buckets are asked in any
+    case where the contents differ, since the time of the content decides who keeps the name.
+    """
+    trees = [side for side in Side if endpoints[side].capabilities.names is NameRules.TREE]
+    buckets = [side for side in Side if side not in trees]
+    steps = [(_read, trees), (_looked_up, buckets), (_read, buckets)]
+    agreed = agreement(entries[Side.PATH1], entries[Side.PATH2], policy)
+    for look, sides in steps:
+        if agreed is Agreement.SAME or (agreed is Agreement.DIFFERENT and look is _read):
+            continue
+        for side in sides:
+            entries[side] = look(endpoints[side], entries[side])
+        if agreed is not Agreement.DIFFERENT:
+            agreed = agreement(entries[Side.PATH1], entries[Side.PATH2], policy)
+    assert agreed in {Agreement.SAME, Agreement.DIFFERENT}, "two contents were read and can't be compared"
+    return agreed
+
+
+def _known(endpoint: Endpoint, entry: Entry, old: Entry) -> Entry:
+    """The entry with digests that can be held against those of `old`."""
+    if endpoint.capabilities.names is NameRules.BUCKET:
+        entry = _looked_up(endpoint, entry)
+    if by_digest(entry.digests, old.digests) is Agreement.UNKNOWN:
+        return _read(endpoint, entry)
+    return entry
+
+
+def _looked_up(endpoint: Endpoint, entry: Entry) -> Entry:
+    """The entry as a single look-up shows it, which for a bucket is more than its listing does."""
+    found = endpoint.stat(entry.key)
+    if found is None or found.stamp != entry.stamp:
+        raise Changed(f"{endpoint.root}: {entry.key!r} is not what was listed.")
+    return found
+
+
+def _read(endpoint: Endpoint, entry: Entry) -> Entry:
+    read = content(endpoint, entry)
+    # What was read is that very version, so what was known about it before still holds.
+    more = tuple(digest for digest in entry.digests if digest.algorithm not in STRONG)
+    return read._replace(digests=read.digests + more)
+
+
+def recount(before: Action, after: Action, tally: Tally) -> None:
+    """Put a settled action in the tally in the place of what it was."""
+    count(before, tally, -1)
+    if after.verdict is Verdict.NOTHING:
+        tally.unchanged += 1
+    count(after, tally)
+    for side, old, new in (
+        (Side.PATH1, before.delta1, after.delta1),
+        (Side.PATH2, before.delta2, after.delta2),
+    ):
+        tally.changed[side] += (new is Delta.CHANGED) - (old is Delta.CHANGED)

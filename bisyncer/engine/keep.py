@@ -1,0 +1,78 @@
+"""Keep both versions of a conflict: the winner at the name, the other beside it, on both sides.
+
+The name never vanishes for a reader: the other version is copied aside on both sides first, and only
+then does the winner replace it, on condition that it is still what was seen. A crash in between leaves
+copies under a name that no ancestor knows, and the next attempt takes that name up again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from bisyncer.core.compare import by_digest
+from bisyncer.core.conflict import names
+from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine.transfer import agreed, content, transfer
+from bisyncer.model import Agreement, Done, Entry, Kept, Planned, Side
+
+_Held = Mapping[Side, Entry | None]
+
+
+def keep_both(
+    planned: Planned,
+    endpoints: Mapping[Side, Endpoint],
+    *,
+    suffix: str,
+    recorded: Callable[[str], bool],
+) -> Done:
+    """Settle one conflict; raises `Changed`, `Transient` or `Rejected`, and then nothing was replaced."""
+    action = planned.action
+    assert action.winner is not None, (
+        f"the conflict of {action.key!r} was not looked at before it was applied"
+    )
+    assert action.path1 is not None and action.path2 is not None, "a conflict has two versions"  # noqa: PT018
+    wins, loses = action.winner, action.winner.other
+    won, lost = (action.path1, action.path2) if wins is Side.PATH1 else (action.path2, action.path1)
+
+    candidates = (name for name in names(action.key, suffix) if not recorded(name))
+    name, held = _free_name(candidates, endpoints, endpoints[loses], lost)
+    aside: dict[Side, Entry] = {}
+    for side in (wins, loses):
+        there = held[side]
+        if there is not None:
+            aside[side] = there
+            continue
+        landed = transfer(endpoints[loses], lost, endpoints[side], name, expect=None)
+        aside[side] = landed.target
+    winner = transfer(endpoints[wins], won, endpoints[loses], action.key, expect=lost)
+
+    both = {wins: winner.source, loses: winner.target}
+    return Done(
+        planned,
+        agreed(action.key, both[Side.PATH1], both[Side.PATH2]),
+        kept=Kept(wins, action.path1, action.path2, agreed(name, aside[Side.PATH1], aside[Side.PATH2])),
+        size=won.size + lost.size,
+    )
+
+
+def _free_name(
+    candidates: Iterator[str], endpoints: Mapping[Side, Endpoint], loser: Endpoint, lost: Entry
+) -> tuple[str, _Held]:
+    """The first candidate that each side lacks or holds with that very content.
+
+    The second case is what an attempt leaves that was cut short; taking it up keeps a crash from
+    leaving a copy more. Returns the name, and what each side already holds there.
+    """
+    known: Entry | None = None
+    for name in candidates:
+        held = {side: endpoints[side].stat(name) for side in Side}
+        there = [(endpoints[side], entry) for side, entry in held.items() if entry is not None]
+        if not there:
+            return name, held
+        if any(entry.size != lost.size for _, entry in there):
+            continue
+        known = known or content(loser, lost)
+        read = {side: content(endpoints[side], entry) for side, entry in held.items() if entry is not None}
+        if all(by_digest(entry.digests, known.digests) is Agreement.SAME for entry in read.values()):
+            return name, {side: read.get(side) for side in Side}
+    raise AssertionError("the candidates never end")

@@ -1,0 +1,85 @@
+"""A name bound to two roots: open them, check them, record them, and refuse any other roots later."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from bisyncer.endpoints.base import Endpoint, Probe
+from bisyncer.endpoints.open import open_endpoint
+from bisyncer.errors import NeedsResync, UsageError
+from bisyncer.model import Job, Side
+from bisyncer.state.store import Pair, Store
+
+
+class InitReport(NamedTuple):
+    """What `init` found and recorded."""
+
+    pair: Pair
+    probes: Mapping[Side, Probe]
+    warnings: tuple[str, ...]
+
+
+def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
+    """Open both roots; raises `UsageError` where a text names no root, or the two overlap."""
+    known = store.pair(job.pair)
+    owner = known.owner if known else secrets.token_hex(4)
+    remotes = {remote.name: remote for remote in job.remotes}
+    path1 = open_endpoint(job.path1, remotes, owner=owner)
+    path2 = open_endpoint(job.path2, remotes, owner=owner)
+    if path1.overlaps(path2):
+        where = "are the same place" if path1.root == path2.root else "lie one inside the other"
+        raise UsageError(
+            f"path1 ({path1.root}) and path2 ({path2.root}) {where}. "
+            "Choose two roots of which neither contains the other."
+        )
+    return {Side.PATH1: path1, Side.PATH2: path2}
+
+
+def init(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> InitReport:
+    """Check both endpoints, writing and removing an object of our own on each, and record the pair.
+
+    Raises `UsageError` where a root can't be used, or the name belongs to other roots.
+    """
+    known = store.pair(job.pair)
+    if known is not None and known.aligned_ns is not None:
+        _refuse_other_roots(known, endpoints)
+    probes = {side: endpoint.probe(scratch=True) for side, endpoint in endpoints.items()}
+    pair = store.add_pair(job.pair, endpoints[Side.PATH1].root, endpoints[Side.PATH2].root, job.mode)
+    warnings = [
+        f"{side} ({endpoints[side].root}) does not honour conditions on every write and delete. bisyncer "
+        "looks right before each one instead; what another client writes in that moment can be replaced."
+        for side, probe in probes.items()
+        if not (probe.conditional_write and probe.conditional_delete)
+    ]
+    return InitReport(pair, probes, tuple(warnings))
+
+
+def bound_pair(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Pair:
+    """The recorded pair of the job, bound to these very roots.
+
+    Raises `NeedsResync` where there is none, or it was never aligned and this is no resync, and
+    `UsageError` where the name belongs to other roots.
+    """
+    pair = store.pair(job.pair)
+    if pair is None or (pair.aligned_ns is None and not job.resync):
+        raise NeedsResync(
+            f"Pair '{job.pair}' has never been aligned, so nothing is known of what both sides held. "
+            f"Nothing was changed. Run `bisyncer init {job.pair} --resync` once; it deletes nothing."
+        )
+    _refuse_other_roots(pair, endpoints)
+    return pair
+
+
+def _refuse_other_roots(pair: Pair, endpoints: Mapping[Side, Endpoint]) -> None:
+    recorded = (pair.path1, pair.path2)
+    found = (endpoints[Side.PATH1].root, endpoints[Side.PATH2].root)
+    if recorded == found:
+        return
+    what = "are swapped" if recorded == found[::-1] else "are not the roots that it was aligned with"
+    raise UsageError(
+        f"The roots of pair '{pair.name}' {what}: it has {recorded[0]} and {recorded[1]}, and was given "
+        f"{found[0]} and {found[1]}. Nothing was changed. Put the roots back, or give the new ones a pair "
+        "name of their own."
+    )

@@ -1,0 +1,99 @@
+"""Merge, compare and decide: three streams become a stream of actions, counted as they pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from bisyncer.core.compare import compare
+from bisyncer.core.decide import decide
+from bisyncer.core.keys import folder_marker, tree_refusal
+from bisyncer.core.merge import merge
+from bisyncer.endpoints.base import Capabilities, NameRules
+from bisyncer.model import (
+    Action,
+    Ancestor,
+    Delta,
+    Entry,
+    Item,
+    Policy,
+    Side,
+    Tally,
+    Triple,
+    Unreadable,
+    Verdict,
+)
+
+
+def make_plan(
+    ancestors: Iterable[Ancestor],
+    path1: Iterable[Item],
+    path2: Iterable[Item],
+    *,
+    policy: Policy,
+    capabilities: Mapping[Side, Capabilities],
+    tally: Tally,
+) -> Iterator[Action]:
+    """Yield an action for every key that isn't simply unchanged; `hold` actions carry their reason.
+
+    `tally` is complete once the stream has ended. Raises `ListingIncomplete`.
+    """
+    for triple in merge(ancestors, path1, path2):
+        tally.ancestors += triple.ancestor is not None
+        delta1, delta2, agreement = compare(triple, policy)
+        verdict = decide(delta1, delta2, agreement)
+        if verdict is Verdict.NOTHING:
+            tally.unchanged += 1
+            continue
+        tally.changed[Side.PATH1] += delta1 is Delta.CHANGED
+        tally.changed[Side.PATH2] += delta2 is Delta.CHANGED
+        action = Action(
+            triple.key, verdict, delta1, delta2, agreement, _entry(triple.path1), _entry(triple.path2)
+        )
+        if verdict is Verdict.HOLD:
+            action = action._replace(reason=_hidden(triple))
+        elif verdict.side is not None and (refusal := _refusal(action, verdict.side, capabilities)):
+            if refusal is _QUIETLY:
+                continue
+            action = action._replace(verdict=Verdict.HOLD, reason=refusal)
+        count(action, tally)
+        yield action
+
+
+def count(action: Action, tally: Tally, times: int = 1) -> None:
+    """Add an action to the tally; `times=-1` takes it out again."""
+    tally.verdicts[action.verdict] += times
+    side = action.verdict.side
+    if side is not None:
+        entry = action.entry(side.other)
+        tally.size[side] += times * (entry.size if entry else 0)
+
+
+_QUIETLY = "left out without a word"
+
+
+def _entry(item: Item | None) -> Entry | None:
+    return item if isinstance(item, Entry) else None
+
+
+def _hidden(triple: Triple) -> str | None:
+    """Why a key is held; None where the unreadable place has been told already, once for all its keys."""
+    for side, item in ((Side.PATH1, triple.path1), (Side.PATH2, triple.path2)):
+        if isinstance(item, Unreadable) and item.skipped:
+            return f"{side}: {item.prefix} {item.sentence}, so this key can't be there too"
+    return None
+
+
+def _refusal(action: Action, side: Side, capabilities: Mapping[Side, Capabilities]) -> str | None:
+    """Why the side to be written can't hold this key; None where it can."""
+    source = action.entry(side.other)
+    if source is None:
+        return None
+    able = capabilities[side]
+    if able.names is NameRules.TREE:
+        if folder_marker(action.key, source.size):
+            return _QUIETLY
+        if refusal := tree_refusal(action.key):
+            return f"{side}: {refusal}; rename it on {side.other}"
+    if len(action.key.encode()) > able.max_key_bytes:
+        return f"{side}: holds no key over {able.max_key_bytes} bytes; rename it on {side.other}"
+    return None

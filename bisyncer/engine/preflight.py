@@ -1,0 +1,49 @@
+"""Gates that need a look at the stores before anything is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bisyncer.endpoints.base import Endpoint, Probe
+from bisyncer.model import Halt, Job, Side
+
+_Look = Callable[[Job, Mapping[Side, Endpoint], Mapping[Side, Probe]], list[Halt]]
+
+
+def halts(job: Job, endpoints: Mapping[Side, Endpoint]) -> tuple[Halt, ...]:
+    """All closed gates that force doesn't open.
+
+    Raises `RootMissing` or `AccessDenied` where a root can't be used at all.
+    """
+    probes = {side: endpoint.probe() for side, endpoint in endpoints.items()}
+    found = [halt for look in (_mount, _check_file) for halt in look(job, endpoints, probes)]
+    return tuple(halt for halt in found if halt.gate not in job.limits.force)
+
+
+def _mount(job: Job, endpoints: Mapping[Side, Endpoint], probes: Mapping[Side, Probe]) -> list[Halt]:
+    if not job.require_mount:
+        return []
+    return [
+        Halt(
+            "mount",
+            f"{side} ({endpoints[side].root}) is not on a mounted file system, and require_mount is set. "
+            "Nothing was changed. Mount it, or run with --force mount if a plain directory is meant.",
+        )
+        for side in Side
+        if probes[side].mounted is False
+    ]
+
+
+def _check_file(job: Job, endpoints: Mapping[Side, Endpoint], _: Mapping[Side, Probe]) -> list[Halt]:
+    if job.check_file is None:
+        return []
+    return [
+        Halt(
+            "check-file",
+            f"{side} ({endpoints[side].root}) has no {job.check_file}, so it may be another place than it "
+            f"should be. Nothing was changed. If it is the right place, create {job.check_file} there, or "
+            "run with --force check-file.",
+        )
+        for side in Side
+        if endpoints[side].stat(job.check_file) is None
+    ]

@@ -1,0 +1,91 @@
+"""Settle a conflict as a person decided, on condition that both versions are still what was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from bisyncer.core.conflict import winner
+from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine.pairing import bound_pair
+from bisyncer.engine.transfer import agreed, transfer
+from bisyncer.errors import BisyncerError, Changed, Unfinished, UsageError
+from bisyncer.model import Ancestor, Entry, Job, Resolve, Side
+from bisyncer.state.lease import Lease
+from bisyncer.state.store import Conflict, Store
+
+BOTH: Final = "both"
+
+
+def resolve(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, conflict_id: int, keep: str) -> str:
+    """Keep one version of a conflict under its name, or both as they are; return what was done.
+
+    `keep` is `both` or a value of `Resolve`: `path1` is the version that path1 held when they met.
+    Raises `UsageError` for a conflict that isn't open, and `Unfinished` where one of the versions is not
+    what was shown any more: then what was shown is still there, and nothing of it was removed.
+    """
+    pair = bound_pair(job, endpoints, store)
+    with Lease.take(store, pair) as lease:
+        conflict = store.conflict(conflict_id)
+        if conflict is None or conflict.pair != pair.name:
+            raise UsageError(
+                f"Pair '{pair.name}' has no conflict {conflict_id}. See `bisyncer conflicts list`."
+            )
+        if conflict.state != "open":
+            raise UsageError(f"Conflict {conflict_id} ({conflict.key}) is {conflict.state} already.")
+        if keep == BOTH:
+            store.resolve_conflict(conflict_id, BOTH, {}, lease)
+            return f"{conflict.key} and {conflict.kept_as} both stay"
+        known = store.ancestors_of(pair.id, [conflict.key, conflict.kept_as])
+        named, aside = known.get(conflict.key), known.get(conflict.kept_as)
+        if named is None or aside is None:
+            raise _moved(conflict, "it was deleted or renamed since")
+        kept = winner(conflict.path1, conflict.path2, Resolve(keep))
+        try:
+            ancestor = _settle(conflict, named, aside, endpoints, lease, swap=kept is not conflict.winner)
+        except Changed as error:
+            raise _moved(conflict, str(error)) from error
+        for endpoint in endpoints.values():
+            endpoint.flush()
+        store.resolve_conflict(conflict_id, keep, {conflict.key: ancestor, conflict.kept_as: None}, lease)
+        return f"{conflict.key} is the version of {kept}; {conflict.kept_as} is removed"
+
+
+def _settle(
+    conflict: Conflict,
+    named: Ancestor,
+    aside: Ancestor,
+    endpoints: Mapping[Side, Endpoint],
+    lease: Lease,
+    *,
+    swap: bool,
+) -> Ancestor:
+    """Put the version to keep at the name on both sides, then remove the other copy from both."""
+    for side in Side:
+        for ancestor in (named, aside):
+            _still(endpoints[side], ancestor.side(side))
+    if swap:
+        landed: dict[Side, Entry] = {}
+        for side in Side:
+            lease.assert_held()
+            landed[side] = transfer(
+                endpoints[side], aside.side(side), endpoints[side], conflict.key, expect=named.side(side)
+            ).target
+        named = agreed(conflict.key, landed[Side.PATH1], landed[Side.PATH2])
+    for side in Side:
+        lease.assert_held()
+        endpoints[side].delete(conflict.kept_as, expect=aside.side(side))
+    return named
+
+
+def _still(endpoint: Endpoint, entry: Entry) -> None:
+    """Raise `Changed` unless the endpoint still holds that very version."""
+    with endpoint.read(entry.key, expect=entry):
+        pass
+
+
+def _moved(conflict: Conflict, why: str) -> BisyncerError:
+    return Unfinished(
+        f"Conflict {conflict.id} ({conflict.key}) is not as it was shown: {why} "
+        "Both versions are still there. Run `bisyncer run`, look again, then resolve what is left."
+    )

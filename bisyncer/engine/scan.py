@@ -1,0 +1,122 @@
+"""List both sides at once: each listing is read ahead on a thread, then filtered and counted.
+
+What waits between the threads is bounded, so memory doesn't follow the length of a listing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from queue import Empty, Queue
+from typing import Final
+
+from bisyncer.core.filters import Filters
+from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine.shards import Shard
+from bisyncer.errors import EndpointError, ListingIncomplete
+from bisyncer.model import Item, Problem, Side, Tally, Unreadable
+from bisyncer.report.events import ProblemFound, Reporter, Scanned, SkippedPlace
+
+BATCH: Final = 500  # items that change threads at once
+AHEAD: Final = 8  # batches that may wait
+TOLD_EVERY: Final = 1000  # keys between two words of progress
+
+_Batch = list[Item] | BaseException | None  # None: the listing is whole
+
+
+class Scan:
+    """One side's listing as the plan reads it: without excluded keys, counted, problems set aside."""
+
+    def __init__(
+        self, endpoint: Endpoint, side: Side, filters: Filters, tally: Tally, reporter: Reporter
+    ) -> None:
+        self._endpoint = endpoint
+        self._side = side
+        self._filters = filters
+        self._tally = tally
+        self._reporter = reporter
+        self.problems: list[Problem] = []  # places that could not be read
+
+    def items(self, shard: Shard) -> Generator[Item]:
+        """Yield the items of a shard in order; raises `ListingIncomplete`."""
+        scanned = self._tally.scanned
+        excluded = self._filters.excluded
+        with _read_ahead(self._endpoint, shard) as batches:
+            for batch in batches:
+                for item in batch:
+                    if isinstance(item, Unreadable):
+                        if not excluded(item.prefix):
+                            self._note(item)
+                            yield item
+                        continue
+                    scanned[self._side] += 1
+                    if scanned[self._side] % TOLD_EVERY == 0:
+                        self._reporter.tell(Scanned(self._side, scanned[self._side]))
+                    if not excluded(item.key):
+                        yield item
+        self._reporter.tell(Scanned(self._side, scanned[self._side]))
+
+    def _note(self, place: Unreadable) -> None:
+        problem = Problem(place.prefix, f"{self._side}: {place.sentence}")
+        if place.skipped:
+            self._reporter.tell(SkippedPlace(self._side, problem))
+            return
+        self._tally.unreadable[self._side] += 1
+        self._reporter.tell(ProblemFound(self._side, problem))
+        self.problems.append(problem)
+
+
+@contextmanager
+def _read_ahead(endpoint: Endpoint, shard: Shard) -> Iterator[Iterator[list[Item]]]:
+    """List on a thread; leaving early stops the thread before this returns."""
+    batches: Queue[_Batch] = Queue(maxsize=AHEAD)
+    left = threading.Event()
+
+    def list_all() -> None:
+        end: BaseException | None = None
+        try:
+            with closing(_closable(endpoint.scan(shard.low, shard.high))) as items:
+                batch: list[Item] = []
+                for item in items:
+                    batch.append(item)
+                    if len(batch) == BATCH:
+                        batches.put(batch)
+                        batch = []
+                        if left.is_set():
+                            return
+                batches.put(batch)
+        except BaseException as error:  # noqa: BLE001 -- raised again on the reader's thread
+            end = error
+        batches.put(end)
+
+    thread = threading.Thread(target=list_all, name=f"scan {endpoint.root}", daemon=True)
+    thread.start()
+    try:
+        yield _taken(batches)
+    finally:
+        left.set()
+        while thread.is_alive():
+            try:  # a full queue would keep the thread from seeing that its reader left
+                batches.get(timeout=0.05)
+            except Empty:
+                continue
+        thread.join()
+
+
+def _closable(items: Iterator[Item]) -> Generator[Item]:
+    yield from items  # a generator, which can be closed, around what may be any iterator
+
+
+def _taken(batches: Queue[_Batch]) -> Iterator[list[Item]]:
+    while True:
+        batch = batches.get()
+        if batch is None:
+            return
+        if isinstance(batch, ListingIncomplete):
+            raise batch
+        if isinstance(batch, EndpointError):
+            raise ListingIncomplete(str(batch)) from batch
+        if isinstance(batch, BaseException):
+            raise batch
+        yield batch

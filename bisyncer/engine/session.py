@@ -1,0 +1,295 @@
+"""One run, top to bottom: read this first."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from bisyncer.core.filters import Filters
+from bisyncer.core.gates import judge
+from bisyncer.endpoints.base import Endpoint, NameRules
+from bisyncer.engine import preflight
+from bisyncer.engine.apply import apply
+from bisyncer.engine.check import check, recount
+from bisyncer.engine.pairing import bound_pair
+from bisyncer.engine.plan import make_plan
+from bisyncer.engine.scan import Scan
+from bisyncer.engine.shards import WHOLE, Shard
+from bisyncer.errors import Halted, Interrupted, ListingIncomplete
+from bisyncer.model import (
+    PROBLEMS_SHOWN,
+    Action,
+    Ancestor,
+    Done,
+    Halt,
+    Job,
+    Outcome,
+    Policy,
+    Problem,
+    RunOutcome,
+    Side,
+    Summary,
+    Tally,
+    Verdict,
+)
+from bisyncer.report.events import (
+    Acted,
+    Checked,
+    GatesClosed,
+    Phase,
+    PhaseBegan,
+    PlanMade,
+    Reporter,
+    RunBegan,
+    RunEnded,
+    WouldAct,
+)
+from bisyncer.report.jsonl import as_json
+from bisyncer.state.lease import Lease
+from bisyncer.state.store import Pair, Store
+
+SPOOLED = 1000  # actions written to the plan at once
+COMMITTED = 500  # outcomes committed at once, at the most ...
+COMMIT_EVERY_NS = 1_000_000_000  # ... and an outcome that comes later than this takes the batch along
+
+REPORTED = tuple(verdict for verdict in Verdict if verdict not in {Verdict.NOTHING, Verdict.CHECK})
+EXIT_CODES = {
+    RunOutcome.SUCCESS: 0,
+    RunOutcome.FAILED: 1,
+    RunOutcome.UNFINISHED: 3,
+    RunOutcome.HALTED: 5,
+    RunOutcome.INTERRUPTED: 130,
+}
+
+
+def run(
+    job: Job,
+    endpoints: Mapping[Side, Endpoint],
+    store: Store,
+    reporter: Reporter,
+    *,
+    stop: threading.Event,
+    now_ns: Callable[[], int] = time.time_ns,
+) -> Summary:
+    """Bring both sides to agree once, and tell what was done.
+
+    A halted, unfinished or interrupted run is a summary with that outcome. Raises `NeedsResync` where
+    the pair was never aligned, `Leased` where another run holds it, `UsageError` where a root can't be
+    used, `LeaseLost` where another run took the pair over; any other error is a failed run.
+    """
+    pair = bound_pair(job, endpoints, store)
+    with Lease.take(store, pair) as lease:
+        this = _Run(job, pair, endpoints, store, reporter, lease, stop, now_ns)
+        try:
+            this.begin()
+            this.plan()
+            this.check()
+            this.gate()
+            if job.dry_run:
+                this.show()
+            else:
+                this.apply()
+        except Halted as error:
+            return this.end(RunOutcome.HALTED, halts=error.halts)
+        except Interrupted:
+            return this.end(RunOutcome.INTERRUPTED)
+        except BaseException as error:
+            this.end(RunOutcome.FAILED, sentence=str(error))
+            raise
+        return this.end(RunOutcome.UNFINISHED if this.problem_count else RunOutcome.SUCCESS)
+
+
+@dataclass
+class _Run:
+    """A run on its way: what it works with, and what it has counted so far."""
+
+    job: Job
+    pair: Pair
+    endpoints: Mapping[Side, Endpoint]
+    store: Store
+    reporter: Reporter
+    lease: Lease
+    stop: threading.Event
+    now_ns: Callable[[], int]
+    number: int = 0
+    started_ns: int = 0
+    tally: Tally = field(default_factory=Tally)
+    policy: Policy = field(default_factory=Policy)
+    done: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
+    size: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    problems: list[Problem] = field(default_factory=list)  # the first PROBLEMS_SHOWN
+    problem_count: int = 0
+    conflicts: list[tuple[int, str]] = field(default_factory=list)
+
+    def begin(self) -> None:
+        self.started_ns = self.now_ns()
+        self.number = self.store.begin_run(self.pair, dry_run=self.job.dry_run, resync=self.job.resync)
+        expected = self.store.count_ancestors(self.pair.id)
+        self.reporter.tell(
+            RunBegan(
+                self.pair.name,
+                self.number,
+                self.pair.path1,
+                self.pair.path2,
+                self.job.dry_run,
+                self.job.resync,
+                expected,
+            )
+        )
+        # A tree's stamps move without the content; see `Policy.restless`.
+        trees = (side for side, end in self.endpoints.items() if end.capabilities.names is NameRules.TREE)
+        self.policy = replace(self.job.policy, restless=frozenset(trees))
+        if halts := preflight.halts(self.job, self.endpoints):
+            raise Halted(halts)
+
+    def plan(self) -> None:
+        self.reporter.tell(PhaseBegan(Phase.SCAN))
+        filters = Filters(self.job.exclude)
+        one, two = (Scan(self.endpoints[side], side, filters, self.tally, self.reporter) for side in Side)
+        capabilities = {side: endpoint.capabilities for side, endpoint in self.endpoints.items()}
+        try:
+            for shard in WHOLE:
+                with (
+                    closing(self._ancestors(shard)) as ancestors,
+                    closing(one.items(shard)) as path1,
+                    closing(two.items(shard)) as path2,
+                ):
+                    actions = make_plan(
+                        ancestors,
+                        path1,
+                        path2,
+                        policy=self.policy,
+                        capabilities=capabilities,
+                        tally=self.tally,
+                    )
+                    for batch in _batches(actions, SPOOLED):
+                        self._go_on()
+                        self._hold(Problem(a.key, a.reason) for a in batch if a.reason is not None)
+                        self.store.spool(self.number, [a for a in batch if a.verdict is not Verdict.HOLD])
+        except ListingIncomplete as error:
+            raise Halted((Halt("listing-incomplete", str(error)),)) from error
+        self._hold(one.problems + two.problems)
+
+    def _ancestors(self, shard: Shard) -> Generator[Ancestor]:
+        if not self.job.resync:  # a resync is the same table, read with no ancestors
+            yield from self.store.ancestors(self.pair.id, shard.low, shard.high)
+
+    def check(self) -> None:
+        unsettled = self.tally.verdicts[Verdict.CHECK] + self.tally.verdicts[Verdict.CONFLICT]
+        if unsettled:
+            self.reporter.tell(PhaseBegan(Phase.CHECK, unsettled))
+        checked = 0
+        rows = self.store.planned(self.number, Verdict.CHECK, Verdict.CONFLICT)
+        with closing(check(rows, self._recorded, self.endpoints, self.policy, self.job.transfers)) as batches:
+            for batch in batches:
+                self._go_on()
+                for before, after in batch:
+                    recount(before.action, after.action, self.tally)
+                settled = [after for _, after in batch]
+                self.store.amend(self.number, settled)
+                reasons = ((after.action.key, after.action.reason) for after in settled)
+                self._hold(Problem(key, reason) for key, reason in reasons if reason is not None)
+                checked += len(batch)
+                self.reporter.tell(Checked(checked))
+
+    def _recorded(self, keys: Collection[str]) -> Mapping[str, Ancestor]:
+        return {} if self.job.resync else self.store.ancestors_of(self.pair.id, keys)
+
+    def gate(self) -> None:
+        self.reporter.tell(PlanMade(self.tally))
+        if halts := judge(self.tally, self.job.limits):
+            raise Halted(halts)
+
+    def show(self) -> None:
+        for planned in self.store.planned(self.number):
+            if planned.action.verdict in REPORTED:
+                self.reporter.tell(WouldAct(planned.action))
+
+    def apply(self) -> None:
+        if self.job.resync:
+            self.pair = self.store.begin_alignment(self.pair, self.lease)
+        total = sum(self.tally.verdicts[verdict] for verdict in REPORTED if verdict is not Verdict.HOLD)
+        self.reporter.tell(PhaseBegan(Phase.APPLY, total, sum(self.tally.size.values())))
+        outcomes = apply(self.number, self.pair, self.job, self.endpoints, self.store, self.lease, self.stop)
+        waiting: list[Outcome] = []
+        committed_ns = self.now_ns()
+        with closing(outcomes):
+            for outcome in outcomes:
+                self.reporter.tell(Acted(outcome))
+                waiting.append(outcome)
+                if len(waiting) >= COMMITTED or self.now_ns() - committed_ns > COMMIT_EVERY_NS:
+                    self._commit(waiting)
+                    waiting, committed_ns = [], self.now_ns()
+        self._commit(waiting)
+        self._go_on()
+
+    def _commit(self, outcomes: Sequence[Outcome]) -> None:
+        # The state may never claim more than the stores would still have after a power cut.
+        for endpoint in self.endpoints.values():
+            endpoint.flush()
+        self.conflicts += self.store.commit(self.number, outcomes, self.lease)
+        for outcome in outcomes:
+            if not isinstance(outcome, Done):
+                self._count_problem(outcome.problem)
+                continue
+            verdict = outcome.planned.action.verdict
+            self.done[verdict] += 1
+            if verdict.side is not None:
+                self.size[verdict.side] += outcome.size
+
+    def _go_on(self) -> None:
+        if self.stop.is_set():
+            raise Interrupted("Stopped by a signal; what was done is committed. Run again to go on.")
+
+    def _hold(self, problems: Iterable[Problem]) -> None:
+        held = list(problems)
+        self.store.hold(self.number, held)
+        for problem in held:
+            self._count_problem(problem)
+
+    def _count_problem(self, problem: Problem) -> None:
+        self.problem_count += 1
+        if len(self.problems) < PROBLEMS_SHOWN:
+            self.problems.append(problem)
+
+    def end(
+        self, outcome: RunOutcome, *, halts: tuple[Halt, ...] = (), sentence: str | None = None
+    ) -> Summary:
+        if halts:
+            self.reporter.tell(GatesClosed(halts))
+        counts = self.tally.verdicts if self.job.dry_run else self.done
+        summary = Summary(
+            pair=self.pair.name,
+            run=self.number,
+            mode=self.pair.mode,
+            outcome=outcome,
+            started_ns=self.started_ns,
+            ended_ns=self.now_ns(),
+            dry_run=self.job.dry_run,
+            resync=self.job.resync,
+            path1=self.pair.path1,
+            path2=self.pair.path2,
+            scanned=dict(self.tally.scanned),
+            actions={v.value: counts[v] for v in REPORTED} | {"hold": self.tally.verdicts[Verdict.HOLD]},
+            size=dict(self.tally.size if self.job.dry_run else self.size),
+            unchanged=self.tally.unchanged,
+            problems=tuple(self.problems),
+            problem_count=self.problem_count,
+            conflicts=tuple(self.conflicts),
+            halts=halts,
+            exit_code=EXIT_CODES[outcome],
+            requests={side: dict(endpoint.requests) for side, endpoint in self.endpoints.items()},
+            sentence=sentence,
+        )
+        self.store.end_run(self.number, outcome, as_json(summary))
+        self.reporter.tell(RunEnded(summary))
+        return summary
+
+
+def _batches(actions: Iterator[Action], length: int) -> Iterator[list[Action]]:
+    while batch := list(islice(actions, length)):
+        yield batch
