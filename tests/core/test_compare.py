@@ -1,0 +1,136 @@
+"""A triple becomes two deltas and an agreement."""
+
+from __future__ import annotations
+
+import pytest
+
+from bisyncer.core.compare import agreement, by_digest, compare, delta, strong
+from bisyncer.model import Agreement, Algorithm, Delta, Digest, Evidence, Policy, Side, Triple, Unreadable
+from tests.making import ancestor, entry
+
+AUTO = Policy(restless=frozenset({Side.PATH1}))
+SIZE = Policy(compare=frozenset({Evidence.SIZE}), restless=AUTO.restless)
+MTIME = Policy(
+    compare=frozenset({Evidence.SIZE, Evidence.MTIME}), modify_window_ns=10, restless=AUTO.restless
+)
+HASH = Policy(compare=frozenset({Evidence.HASH}), restless=AUTO.restless)
+
+
+def digests(algorithm: str, value: str) -> tuple[Digest, ...]:
+    return (Digest(Algorithm[algorithm.upper()], value),)
+
+
+OLD = entry(size=5, stamp="old", sha256="aa", mtime_ns=100)
+
+
+@pytest.mark.parametrize("policy", [AUTO, SIZE, MTIME, HASH])
+@pytest.mark.parametrize("side", Side)
+def test_presence_alone_tells_absent_new_deleted_and_unreadable(policy: Policy, side: Side) -> None:
+    assert delta(None, None, policy, side) is Delta.ABSENT
+    assert delta(None, OLD, policy, side) is Delta.NEW
+    assert delta(OLD, None, policy, side) is Delta.DELETED
+    assert delta(OLD, Unreadable("k", "?"), policy, side) is Delta.UNREADABLE
+    assert delta(None, Unreadable("k", "?"), policy, side) is Delta.UNREADABLE
+
+
+@pytest.mark.parametrize("policy", [AUTO, SIZE, MTIME, HASH])
+@pytest.mark.parametrize("side", Side)
+def test_the_same_stamp_and_size_are_unchanged_and_another_size_is_changed(
+    policy: Policy, side: Side
+) -> None:
+    assert delta(OLD, OLD._replace(mtime_ns=999), policy, side) is Delta.UNCHANGED
+    assert delta(OLD, OLD._replace(size=6), policy, side) is Delta.CHANGED
+    assert delta(OLD, OLD._replace(size=6, stamp="new"), policy, side) is Delta.CHANGED
+
+
+MOVED = OLD._replace(stamp="new")
+
+
+def test_a_moved_stamp_of_equal_size_is_changed_in_a_bucket_and_touched_in_a_tree() -> None:
+    assert delta(OLD, MOVED, AUTO, Side.PATH2) is Delta.CHANGED
+    assert delta(OLD, MOVED, AUTO, Side.PATH1) is Delta.TOUCHED
+
+
+def test_a_moved_stamp_is_changed_where_no_digest_was_recorded_to_tell_otherwise() -> None:
+    assert delta(OLD._replace(digests=()), MOVED, AUTO, Side.PATH1) is Delta.CHANGED
+
+
+def test_size_alone_takes_equal_sizes_for_unchanged() -> None:
+    assert delta(OLD, MOVED, SIZE, Side.PATH1) is Delta.UNCHANGED
+    assert delta(OLD, MOVED, SIZE, Side.PATH2) is Delta.UNCHANGED
+
+
+def test_with_mtime_a_moved_time_beyond_the_window_is_changed_without_reading() -> None:
+    assert delta(OLD, MOVED._replace(mtime_ns=111), MTIME, Side.PATH1) is Delta.CHANGED
+    assert delta(OLD, MOVED._replace(mtime_ns=110), MTIME, Side.PATH1) is Delta.TOUCHED
+
+
+def test_with_hash_a_moved_time_is_settled_by_content() -> None:
+    assert delta(OLD, MOVED._replace(mtime_ns=999), HASH, Side.PATH1) is Delta.TOUCHED
+
+
+@pytest.mark.parametrize("policy", [AUTO, SIZE, MTIME, HASH])
+def test_different_sizes_differ_and_two_empty_objects_are_the_same(policy: Policy) -> None:
+    assert agreement(entry(size=1), entry(size=2), policy) is Agreement.DIFFERENT
+    assert agreement(entry(size=0), entry(size=0), policy) is Agreement.SAME
+
+
+def test_there_is_no_agreement_unless_both_sides_hold_the_key() -> None:
+    assert agreement(None, OLD, AUTO) is None
+    assert agreement(OLD, None, AUTO) is None
+    assert agreement(OLD, Unreadable("k", "?"), AUTO) is None
+
+
+def test_objects_without_digests_are_unknown_and_never_the_same() -> None:
+    assert agreement(entry(size=3), entry(size=3), AUTO) is Agreement.UNKNOWN
+    assert agreement(entry(size=3, md5="aa"), entry(size=3), AUTO) is Agreement.UNKNOWN
+    assert agreement(entry(size=3, md5="aa"), entry(size=3, sha256="aa"), AUTO) is Agreement.UNKNOWN
+
+
+def test_times_that_differ_between_sides_prove_nothing() -> None:
+    assert agreement(entry(size=3, mtime_ns=1), entry(size=3, mtime_ns=99), MTIME) is Agreement.UNKNOWN
+    assert agreement(entry(size=3, mtime_ns=1), entry(size=3, mtime_ns=None), MTIME) is Agreement.UNKNOWN
+
+
+def test_times_within_the_window_are_enough_only_where_the_user_says_so() -> None:
+    one, two = entry(size=3, mtime_ns=100), entry(size=3, mtime_ns=110)
+
+    assert agreement(one, two, MTIME) is Agreement.SAME
+    assert agreement(one, two, AUTO) is Agreement.UNKNOWN
+    assert agreement(one, two, HASH) is Agreement.UNKNOWN
+
+
+def test_size_alone_takes_equal_sizes_for_the_same_content() -> None:
+    assert agreement(entry(size=3), entry(size=3), SIZE) is Agreement.SAME
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+def test_digests_of_one_strong_algorithm_settle_it_both_ways(algorithm: str) -> None:
+    same = by_digest(digests(algorithm, "aa"), digests(algorithm, "aa"))
+    other = by_digest(digests(algorithm, "aa"), digests(algorithm, "bb"))
+
+    assert (same, other) == (Agreement.SAME, Agreement.DIFFERENT)
+
+
+@pytest.mark.parametrize(("one", "two"), [("md5", "etag_md5"), ("etag_md5", "md5"), ("etag_md5", "etag_md5")])
+def test_an_etag_shaped_like_an_md5_proves_equal_content_but_never_different(one: str, two: str) -> None:
+    same = by_digest(digests(one, "aa"), digests(two, "aa"))
+    other = by_digest(digests(one, "aa"), digests(two, "bb"))
+
+    assert (same, other) == (Agreement.SAME, Agreement.UNKNOWN)
+
+
+def test_only_sha256_and_md5_can_prove_that_content_differs() -> None:
+    assert strong(entry(sha256="aa").digests)
+    assert strong(entry(md5="aa").digests)
+    assert not strong(entry(etag_md5="aa").digests)
+    assert not strong(())
+
+
+def test_each_side_is_held_against_its_own_past() -> None:
+    old = ancestor(size=5, stamp="old", sha256="aa")
+    triple = Triple("k", old, entry(size=5, stamp="old"), entry(size=7, stamp="new"))
+
+    found = compare(triple, AUTO)
+
+    assert found == (Delta.UNCHANGED, Delta.CHANGED, Agreement.DIFFERENT)

@@ -1,0 +1,122 @@
+"""Gates that look at the plan's counts, at X and at X + 1."""
+
+from __future__ import annotations
+
+import pytest
+
+from bisyncer.core.gates import judge
+from bisyncer.model import Limits, Side, Tally, Verdict
+
+DELETE = {Side.PATH1: Verdict.DELETE_FROM_PATH1, Side.PATH2: Verdict.DELETE_FROM_PATH2}
+
+
+def tally(ancestors: int = 100, *, scanned: int = 100) -> Tally:
+    made = Tally(ancestors=ancestors)
+    made.scanned = dict.fromkeys(Side, scanned)
+    return made
+
+
+def closed(counts: Tally, limits: Limits | None = None) -> list[str]:
+    return [halt.gate for halt in judge(counts, limits or Limits())]
+
+
+def test_a_quiet_plan_passes_every_gate() -> None:
+    assert closed(tally()) == []
+
+
+@pytest.mark.parametrize("side", Side)
+def test_deletions_up_to_the_percentage_pass_and_one_more_halts(side: Side) -> None:
+    counts = tally()
+    counts.verdicts[DELETE[side]] = 50
+    assert closed(counts) == []
+
+    counts.verdicts[DELETE[side]] = 51
+    assert closed(counts) == ["max-delete"]
+
+
+def test_deletions_are_counted_for_each_side_alone() -> None:
+    counts = tally()
+    counts.verdicts[Verdict.DELETE_FROM_PATH1] = 40
+    counts.verdicts[Verdict.DELETE_FROM_PATH2] = 40
+
+    assert closed(counts) == []
+
+
+@pytest.mark.parametrize("side", Side)
+def test_deletions_up_to_the_count_pass_and_one_more_halts(side: Side) -> None:
+    limits = Limits(max_delete_percent=None, max_delete_count=7)
+    counts = tally()
+    counts.verdicts[DELETE[side]] = 7
+    assert closed(counts, limits) == []
+
+    counts.verdicts[DELETE[side]] = 8
+    assert closed(counts, limits) == ["max-delete"]
+
+
+def test_of_a_percentage_and_a_count_the_lower_holds() -> None:
+    counts = tally()
+    counts.verdicts[Verdict.DELETE_FROM_PATH1] = 30
+
+    assert closed(counts, Limits(max_delete_percent=20, max_delete_count=1000)) == ["max-delete"]
+    assert closed(counts, Limits(max_delete_percent=90, max_delete_count=10)) == ["max-delete"]
+    assert closed(counts, Limits(max_delete_percent=90, max_delete_count=1000)) == []
+
+
+def test_a_count_holds_below_the_floor_too() -> None:
+    counts = tally(ancestors=3)
+    counts.verdicts[Verdict.DELETE_FROM_PATH1] = 2
+
+    assert closed(counts, Limits(max_delete_count=1)) == ["max-delete"]
+
+
+@pytest.mark.parametrize("side", Side)
+def test_the_guards_about_a_whole_side_look_from_ten_keys_up(side: Side) -> None:
+    for ancestors, gates in ((9, []), (10, ["emptied", "max-delete"])):
+        counts = tally(ancestors, scanned=ancestors)
+        counts.scanned[side] = 0
+        counts.verdicts[DELETE[side.other]] = ancestors
+
+        assert closed(counts) == gates
+
+
+@pytest.mark.parametrize("side", Side)
+def test_all_keys_changed_halts_and_all_but_one_passes(side: Side) -> None:
+    counts = tally()
+    counts.changed[side] = 99
+    assert closed(counts) == []
+
+    counts.changed[side] = 100
+    assert closed(counts) == ["all-changed"]
+
+
+def test_a_pair_of_one_file_may_be_edited_and_emptied_without_force() -> None:
+    edited = tally(1, scanned=1)
+    edited.changed[Side.PATH1] = 1
+    emptied = tally(1, scanned=0)
+    emptied.verdicts[Verdict.DELETE_FROM_PATH2] = 1
+
+    assert closed(edited) == closed(emptied) == []
+
+
+def test_nothing_is_guarded_where_there_are_no_ancestors() -> None:
+    assert closed(tally(0, scanned=0)) == []
+
+
+def test_all_closed_gates_are_told_and_force_opens_only_those_it_names() -> None:
+    counts = tally()
+    counts.scanned[Side.PATH1] = 0
+    counts.verdicts[Verdict.DELETE_FROM_PATH2] = 100
+
+    assert closed(counts) == ["emptied", "max-delete"]
+    assert closed(counts, Limits(force=frozenset({"emptied"}))) == ["max-delete"]
+    assert closed(counts, Limits(force=frozenset({"emptied", "max-delete"}))) == []
+
+
+def test_a_halt_names_the_side_the_count_the_limit_and_the_force() -> None:
+    counts = tally()
+    counts.verdicts[Verdict.DELETE_FROM_PATH2] = 51
+
+    (halt,) = judge(counts, Limits())
+
+    for word in ("51 of 100", "path2", "50%", "--force max-delete", "Nothing was changed"):
+        assert word in halt.sentence

@@ -1,0 +1,108 @@
+"""Three sorted streams into one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bisyncer.core.merge import merge
+from bisyncer.errors import ListingIncomplete
+from bisyncer.model import Item, Triple, Unreadable
+from tests.making import ancestor, entry
+
+KEYS = st.text(st.sampled_from("ab/-0é😀\n"), min_size=1, max_size=4)
+
+
+@given(st.sets(KEYS), st.sets(KEYS), st.sets(KEYS))
+def test_every_key_of_any_stream_comes_once_and_in_order_with_what_each_stream_has(
+    recorded: set[str], one: set[str], two: set[str]
+) -> None:
+    triples = list(
+        merge(
+            [ancestor(key) for key in sorted(recorded)],
+            [entry(key, stamp="1") for key in sorted(one)],
+            [entry(key, stamp="2") for key in sorted(two)],
+        )
+    )
+
+    expected = [
+        Triple(
+            key,
+            ancestor(key) if key in recorded else None,
+            entry(key, stamp="1") if key in one else None,
+            entry(key, stamp="2") if key in two else None,
+        )
+        for key in sorted(recorded | one | two)
+    ]
+    assert triples == expected
+
+
+@pytest.mark.parametrize("stream", [0, 1, 2])
+@pytest.mark.parametrize("keys", [["b", "a"], ["a", "a"], ["a", "c", "b"]])
+def test_the_first_key_out_of_order_is_refused_in_any_stream(stream: int, keys: list[str]) -> None:
+    empty: list[list[object]] = [[], [], []]
+    empty[stream] = [ancestor(key) if stream == 0 else entry(key) for key in keys]
+
+    with pytest.raises(ListingIncomplete, match="not in order"):
+        list(merge(*empty))  # type: ignore[arg-type]
+
+
+def test_keys_before_the_one_out_of_order_are_never_taken_for_the_end() -> None:
+    triples = merge([], [entry("a"), entry("c"), entry("b")], [])
+
+    assert next(triples).key == "a"
+    with pytest.raises(ListingIncomplete):
+        list(triples)
+
+
+def covered(place: str, *keys: str) -> list[str]:
+    """The keys that a place on path1 hides, of these on path2 and in the ancestors."""
+    items: list[Item] = [Unreadable(place, "can't be read")]
+    triples = merge([ancestor(key) for key in sorted(keys)], items, [entry(key) for key in sorted(keys)])
+    return [triple.key for triple in triples if isinstance(triple.path1, Unreadable)]
+
+
+def test_an_unreadable_directory_hides_every_key_below_it_and_no_other() -> None:
+    hidden = covered("d/", "c", "d", "d-x", "d/", "d/a", "d/z/y", "d0", "e")
+
+    assert hidden == ["d/", "d/a", "d/z/y"]
+
+
+def test_an_unreadable_key_hides_itself_and_what_lies_below_but_not_what_sorts_between() -> None:
+    hidden = covered("d", "c", "d", "d-x", "d/a", "d/z", "d0", "dd")
+
+    assert hidden == ["d", "d/a", "d/z"]
+
+
+def test_places_one_inside_the_reach_of_another_each_hide_their_own() -> None:
+    places: list[Item] = [Unreadable("d", "?"), Unreadable("d-", "?"), Unreadable("d/m/", "?")]
+    keys = ["d", "d-", "d-/x", "d-y", "d/a", "d/m/n", "d0"]
+
+    triples = list(merge([], places, [entry(key) for key in keys]))
+
+    hidden = [triple.key for triple in triples if isinstance(triple.path1, Unreadable)]
+    assert hidden == ["d", "d-", "d-/x", "d/a", "d/m/n"]
+
+
+def test_an_unreadable_place_with_nothing_across_yields_nothing() -> None:
+    assert list(merge([], [Unreadable("d/", "?")], [])) == []
+
+
+def test_an_unreadable_place_out_of_order_is_refused() -> None:
+    with pytest.raises(ListingIncomplete):
+        list(merge([], [entry("e"), Unreadable("d/", "?")], []))
+
+
+def test_nothing_is_read_further_than_one_key_ahead() -> None:
+    read: list[str] = []
+
+    def keys() -> object:
+        for key in ("a", "b", "c", "d"):
+            read.append(key)
+            yield entry(key)
+
+    triples = merge([], keys(), [])  # type: ignore[arg-type]
+    next(triples)
+
+    assert read == ["a", "b"]
