@@ -1,0 +1,1 @@
+"""The wishes: file, environment and flags in, one frozen Job out."""

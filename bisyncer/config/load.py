@@ -1,0 +1,398 @@
+"""Find the config file, read it, and lay environment and flags over it: flag beats environment beats file.
+
+Everything in the file is judged at once, so that a misspelt key of one pair is told by every command; a
+secret that is missing is told only for the pair that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar, cast
+
+from platformdirs import user_config_dir
+
+from bisyncer.config import setting
+from bisyncer.config.lines import line_of, line_of_error
+from bisyncer.config.setting import PREFIX, Setting, Shape
+from bisyncer.errors import UsageError
+from bisyncer.model import Job, Limits, Policy, Remote
+
+T = TypeVar("T")
+
+VARIABLE: Final = "BISYNCER_CONFIG"
+FILE_NAME: Final = "bisyncer.toml"
+SYSTEM_FILE: Final = Path("/etc/bisyncer") / FILE_NAME
+
+_TABLES = ("pairs", "remotes")
+_REMOTE_PREFIX = PREFIX + "REMOTES_"
+_PAIR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_REMOTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +@-]{0,63}")
+_NOT_LOCAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +@-]*:")
+
+
+class Given(NamedTuple):
+    """A value as it was written, and where: `file:line: key in [table]`, a variable or a flag."""
+
+    value: object
+    where: str
+
+
+class Values:
+    """The parsed settings of one table."""
+
+    def __init__(self, table: Sequence[Setting[object]], given: Mapping[str, Given]) -> None:
+        """Parse what was given, and the defaults of the rest; raises `UsageError` for a bad value."""
+        self._given = given
+        self._parsed: dict[str, object] = {}
+        for each in table:
+            if each.name in given:
+                value, where = given[each.name]
+                try:
+                    self._parsed[each.name] = each.parse(value)
+                except setting.Unfit as error:
+                    raise UsageError(f"{where}: {error}.") from error
+            elif each.default is not None:
+                self._parsed[each.name] = each.parse(each.default)
+
+    def __getitem__(self, wanted: Setting[T]) -> T:
+        return cast("T", self._parsed[wanted.name])
+
+    def get(self, wanted: Setting[T]) -> T | None:
+        """The value, or None where it has no default and wasn't given."""
+        return cast("T | None", self._parsed.get(wanted.name))
+
+    def where(self, wanted: Setting[object]) -> str:
+        """Where the value was given; its bare name where it wasn't."""
+        return self._given[wanted.name].where if wanted.name in self._given else wanted.name
+
+    def fields(self) -> dict[str, object]:
+        """All that is set, by name."""
+        return dict(self._parsed)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that was wished for. `path` is the file in use, or where a new one would be written."""
+
+    path: Path
+    exists: bool
+    state: str
+    remotes: Mapping[str, Remote]
+    pairs: Mapping[str, Values]
+    overrides: Mapping[str, Given]  # settings of pairs that came from the environment and from flags
+    remotes_where: Mapping[str, Values]
+
+    def pair(self, name: str) -> Values:
+        """The settings of a pair; raises `UsageError` where the config has no such pair."""
+        if name in self.pairs:
+            return self.pairs[name]
+        if not self.exists:
+            raise UsageError(
+                f"There is no pair '{name}', since there is no config file yet; {self.path} would be one. "
+                "Write it, or make a pair with `bisyncer init PATH1 PATH2`."
+            )
+        known = ", ".join(self.pairs) or "none"
+        raise UsageError(
+            f"{self.path} has no pair '{name}' (there: {known}). Name one of these, or add [pairs.{name}]."
+        )
+
+    def with_pair(self, name: str, path1: str, path2: str) -> Config:
+        """The same, with one more pair: the roots as given, the rest from environment and flags."""
+        if not _PAIR_NAME.fullmatch(name):
+            raise UsageError(
+                f"'{name}' can't be the name of a pair. Use up to 64 letters, digits, '.', '_' and '-', "
+                "beginning with a letter or digit."
+            )
+        if name in self.pairs:
+            raise UsageError(
+                f"{self.path} has a pair '{name}' already. Give another with --name, or run "
+                f"`bisyncer init {name}` for the one that is there."
+            )
+        here = Path.cwd()
+        given = dict(self.overrides)
+        given["path1"] = Given(absolute_root(path1, here), "PATH1")
+        given["path2"] = Given(absolute_root(path2, here), "PATH2")
+        return replace(self, pairs={**self.pairs, name: Values(setting.PAIR, given)})
+
+    def job(
+        self, name: str, *, dry_run: bool = False, resync: bool = False, force: Iterable[str] = ()
+    ) -> Job:
+        """All of one pair for one run; raises `UsageError` where a secret it needs is missing."""
+        values = self.pair(name)
+        path1, path2 = values[setting.PATH1], values[setting.PATH2]
+        self._check_secrets((path1, path2))
+        limit = values[setting.MAX_DELETE]
+        return Job(
+            pair=name,
+            path1=path1,
+            path2=path2,
+            mode=values[setting.MODE],
+            remotes=tuple(self.remotes.values()),
+            policy=Policy(
+                compare=values[setting.COMPARE],
+                modify_window_ns=values[setting.MODIFY_WINDOW],
+                conflict_resolve=values[setting.CONFLICT_RESOLVE],
+                conflict_suffix=values[setting.CONFLICT_SUFFIX],
+            ),
+            limits=Limits(
+                max_delete_percent=limit.percent, max_delete_count=limit.number, force=frozenset(force)
+            ),
+            exclude=values[setting.EXCLUDE],
+            check_file=values.get(setting.CHECK_FILE),
+            require_mount=values[setting.REQUIRE_MOUNT],
+            transfers=values[setting.TRANSFERS],
+            dry_run=dry_run,
+            resync=resync,
+        )
+
+    def stale_after_ns(self, name: str) -> int | None:
+        """The age of the last good run from which a pair is stale; None: never, or a pair of no config."""
+        return self.pairs[name][setting.STALE_AFTER] if name in self.pairs else None
+
+    def _check_secrets(self, roots: Iterable[str]) -> None:
+        """See that what the remotes of these roots name is there, before anything is begun."""
+        for root in roots:
+            name = "s3" if root.lower().startswith("s3://") else root.partition(":")[0]
+            if name not in self.remotes_where:
+                continue
+            values = self.remotes_where[name]
+            for each in setting.REMOTE:
+                value = values.get(each)
+                if each.name.endswith("_env") and value is not None and not os.environ.get(str(value)):
+                    raise UsageError(
+                        f"{values.where(each)}: the environment has no {value}. Set it, or name the variable "
+                        "that holds the secret."
+                    )
+                if each.name.endswith("_file") and value is not None and not os.access(str(value), os.R_OK):
+                    raise UsageError(
+                        f"{values.where(each)}: {value} isn't there or can't be read. Put the secret "
+                        "there, or name the file that holds it."
+                    )
+
+
+def load(
+    asked: Path | None,
+    *,
+    flags: Mapping[str, object] | None = None,
+    state: str | None = None,
+    remotes: Sequence[str] = (),
+    may_be_missing: bool = False,
+) -> Config:
+    """Read the config for one command.
+
+    `flags` are settings of pairs by name, `remotes` texts of the shape NAME.KEY=VALUE. A file that was
+    named and isn't there is refused, but for `may_be_missing`: then it will be written.
+    """
+    path, exists = find(asked, may_be_missing=may_be_missing)
+    text, tables = _read(path) if exists else ("", {})
+    given_state: dict[str, Given] = {}
+    pairs: dict[str, dict[str, Given]] = {}
+    stores: dict[str, dict[str, Given]] = {}
+    for key, value in tables.items():
+        if key == setting.STATE.name:
+            counted = absolute_state(value, path.parent) if isinstance(value, str) else value
+            given_state[key] = Given(counted, f"{path}:{line_of(text, (key,))}: {key}")
+        elif key in _TABLES:
+            into = pairs if key == "pairs" else stores
+            into.update(_subtables(path, text, key, value))
+        else:
+            words = (setting.STATE.name, *_TABLES)
+            raise UsageError(f"{path}:{line_of(text, (key,))}: unknown key '{key}'{_meant(key, words)}")
+    env_pairs, env_stores, env_state = _environment(stores)
+    given_state.update(env_state)
+    if state is not None:
+        given_state[setting.STATE.name] = Given(state, "--state")
+    for name, given in [*env_stores, *(_remote_flag(each) for each in remotes)]:
+        stores.setdefault(name, {}).update(given)
+    overrides = env_pairs | {
+        name: Given(value, "--" + name.replace("_", "-")) for name, value in (flags or {}).items()
+    }
+    _check_roots(pairs, overrides)
+    store_values = {name: Values(setting.REMOTE, given) for name, given in stores.items()}
+    return Config(
+        path=path,
+        exists=exists,
+        state=Values((setting.STATE,), given_state).get(setting.STATE) or setting.default_state(),
+        remotes={name: _remote(name, values) for name, values in store_values.items()},
+        pairs={name: Values(setting.PAIR, given | overrides) for name, given in pairs.items()},
+        overrides=overrides,
+        remotes_where=store_values,
+    )
+
+
+def find(asked: Path | None, *, may_be_missing: bool = False) -> tuple[Path, bool]:
+    """The config file in use and whether it is there; where none is, the one that would be written."""
+    named = asked or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    if named is not None:
+        if not named.exists() and not may_be_missing:
+            origin = "--config" if asked else VARIABLE
+            raise UsageError(f"{named}, named by {origin}, isn't there. Name the file that holds the pairs.")
+        return named, named.exists()
+    own = Path(user_config_dir("bisyncer")) / FILE_NAME
+    for path in (Path(FILE_NAME), own, SYSTEM_FILE):
+        if path.exists():
+            return path, True
+    return own, False
+
+
+def absolute_root(root: str, folder: Path) -> str:
+    """A root with a relative directory counted from `folder`; URLs and remotes as they are."""
+    if _NOT_LOCAL.match(root) or root.startswith("/"):
+        return root
+    if root == "~" or root.startswith("~/"):
+        return str(Path(root).expanduser())
+    return os.path.normpath(folder.absolute() / root)
+
+
+def absolute_state(url: str, folder: Path) -> str:
+    """A database URL with a relative file counted from `folder`: one state, wherever a command is run."""
+    start = "sqlite:///"
+    if not url.startswith(start) or url == start:
+        return url
+    return start + str(folder.absolute() / url.removeprefix(start))
+
+
+def _read(path: Path) -> tuple[str, dict[str, object]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UsageError(f"{path}:{line}: this isn't UTF-8. Save the file as UTF-8 text.") from error
+    except OSError as error:
+        raise UsageError(f"{path} can't be read: {error.strerror}. See its owner and mode.") from error
+    try:
+        return text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line, sentence = line_of_error(text, error)
+        raise UsageError(f"{path}:{line}: this isn't TOML: {sentence}.") from error
+
+
+def _subtables(path: Path, text: str, kind: str, tables: object) -> dict[str, dict[str, Given]]:
+    """The tables below [pairs] or [remotes], each key with its place."""
+    if not isinstance(tables, dict):
+        raise UsageError(f"{path}:{line_of(text, (kind,))}: '{kind}' is no table; write [{kind}.NAME].")
+    allowed = _PAIR_NAME if kind == "pairs" else _REMOTE_NAME
+    known = [each.name for each in (setting.PAIR if kind == "pairs" else setting.REMOTE)]
+    found: dict[str, dict[str, Given]] = {}
+    for name, keys in tables.items():
+        table = f"[{kind}.{name}]"
+        here = f"{path}:{line_of(text, (kind, name))}"
+        if not allowed.fullmatch(name):
+            raise UsageError(
+                f"{here}: '{name}' can't be a name in [{kind}]. Use up to 64 letters, digits, '.', '_' and "
+                "'-', beginning with a letter or digit."
+            )
+        if not isinstance(keys, dict):
+            raise UsageError(f"{here}: '{name}' is no table; write {table} and its keys below it.")
+        found[name] = {}
+        for key, value in keys.items():
+            at = f"{path}:{line_of(text, (kind, name, key))}"
+            if key not in known:
+                raise UsageError(f"{at}: unknown key '{key}' in {table}{_meant(key, known)}")
+            counted = absolute_root(value, path.parent) if _is_root(kind, key, value) else value
+            found[name][key] = Given(counted, f"{at}: {key} in {table}")
+        missing = [each for each in ("path1", "path2") if kind == "pairs" and each not in keys]
+        if missing and not all(os.environ.get(PREFIX + each.upper()) for each in missing):
+            raise UsageError(f"{here}: {table} has no {' and no '.join(missing)}; a pair has two roots.")
+    return found
+
+
+def _is_root(kind: str, key: str, value: object) -> bool:
+    return kind == "pairs" and key in {"path1", "path2"} and isinstance(value, str) and bool(value)
+
+
+def _environment(
+    stores: Mapping[str, Mapping[str, Given]],
+) -> tuple[dict[str, Given], list[tuple[str, dict[str, Given]]], dict[str, Given]]:
+    """The settings in the environment: of pairs, of remotes, and the state.
+
+    A variable that is no setting is refused, as a key of the file is: misspelt, it would be a guard that
+    isn't there. What a remote names as the place of a secret is let through.
+    """
+    secrets = {
+        str(given.value) for keys in stores.values() for key, given in keys.items() if key.endswith("_env")
+    }
+    by_variable = {each.variable: each for each in (*setting.PAIR, setting.STATE)}
+    pairs: dict[str, Given] = {}
+    remotes: list[tuple[str, dict[str, Given]]] = []
+    state: dict[str, Given] = {}
+    for variable, value in os.environ.items():
+        if not variable.startswith(PREFIX) or variable == VARIABLE or variable in secrets or not value:
+            continue
+        each = by_variable.get(variable)
+        if each is not None:
+            into = state if each is setting.STATE else pairs
+            into[each.name] = Given(_from_environment(each, value), variable)
+        elif variable.startswith(_REMOTE_PREFIX):
+            name, key = _remote_variable(variable, stores)
+            remotes.append((name, {key: Given(value, variable)}))
+        else:
+            words = (*by_variable, VARIABLE)
+            raise UsageError(f"{variable} is in the environment and is no setting{_meant(variable, words)}")
+    return pairs, remotes, state
+
+
+def _from_environment(each: Setting[object], value: str) -> object:
+    """A list is written with commas in the environment."""
+    if each.shape is Shape.MANY:
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _remote_variable(variable: str, stores: Iterable[str]) -> tuple[str, str]:
+    """Which remote and which key BISYNCER_REMOTES_MINIO_ENDPOINT_URL names."""
+    rest = variable.removeprefix(_REMOTE_PREFIX)
+    for each in sorted(setting.REMOTE, key=lambda known: -len(known.name)):
+        name = rest.removesuffix("_" + each.name.upper())
+        if name not in {rest, ""}:
+            same = [store for store in stores if re.sub(r"\W", "_", store).upper() == name]
+            return (same[0] if same else name.lower()), each.name
+    keys = ", ".join(each.name.upper() for each in setting.REMOTE)
+    raise UsageError(
+        f"{variable} is in the environment and is no setting; write {_REMOTE_PREFIX}NAME_ and one of: {keys}."
+    )
+
+
+def _remote_flag(flag: str) -> tuple[str, dict[str, Given]]:
+    """Which remote and which key `--remote minio.endpoint_url=http://...` names."""
+    target, equals, value = flag.partition("=")
+    name, dot, key = target.rpartition(".")
+    known = [each.name for each in setting.REMOTE]
+    # What stands after '=' isn't repeated: it may be a secret that was meant for another place.
+    if not equals or not dot or not _REMOTE_NAME.fullmatch(name):
+        raise UsageError("--remote: write NAME.KEY=VALUE, such as minio.endpoint_url=http://127.0.0.1:9000.")
+    if key not in known:
+        raise UsageError(f"--remote: unknown key '{key}' of a remote{_meant(key, known)}")
+    return name, {key: Given(value, f"--remote {target}")}
+
+
+def _check_roots(pairs: Mapping[str, object], overrides: dict[str, Given]) -> None:
+    """A root that comes from outside the file can only be meant for one pair."""
+    for key in ("path1", "path2"):
+        if key not in overrides:
+            continue
+        value, where = overrides[key]
+        if len(pairs) > 1:
+            raise UsageError(
+                f"{where}: the config has {len(pairs)} pairs, and they can't share a root. "
+                "Set it in the file."
+            )
+        overrides[key] = Given(absolute_root(str(value), Path.cwd()) if value else value, where)
+
+
+def _remote(name: str, values: Values) -> Remote:
+    fields = {key: str(value) for key, value in values.fields().items()}
+    return Remote(name=name, **fields)
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown word."""
+    words = list(known)
+    close = get_close_matches(word, words, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f". Known here: {', '.join(words)}."

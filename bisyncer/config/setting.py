@@ -1,0 +1,360 @@
+"""What can be set: one table, from which the file, the environment, the flags and the docs page are read.
+
+A parser takes a value as TOML has it, or text from a flag or the environment, and raises `Unfit` with what
+the value should have been; the loader adds where it stood.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Generic, NamedTuple, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from platformdirs import user_state_dir
+
+from bisyncer.core.filters import Filters
+from bisyncer.model import Evidence, Mode, Resolve
+
+T_co = TypeVar("T_co", covariant=True)
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class Unfit(ValueError):
+    """A value that a setting can't have; the text tells what it may be."""
+
+
+class Shape(StrEnum):
+    """How a setting is given as a flag and in the environment."""
+
+    ONE = "one"  # --transfers 8
+    MANY = "many"  # --exclude A --exclude B; commas between the values in the environment
+    SWITCH = "switch"  # --require-mount, --no-require-mount
+
+
+class Setting(NamedTuple, Generic[T_co]):
+    """One key of the config. `default` is written as in the file; None: not set, and the reader gets None."""
+
+    name: str
+    parse: Callable[[object], T_co]
+    default: object
+    metavar: str
+    help: str
+    shape: Shape = Shape.ONE
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return PREFIX + self.name.upper()
+
+
+class MaxDelete(NamedTuple):
+    """The limits on deletions of one run; None is off."""
+
+    percent: float | None
+    number: int | None
+
+
+class Encryption(StrEnum):
+    """Server-side encryption, in S3's words."""
+
+    AES256 = "AES256"
+    KMS = "aws:kms"
+    KMS_DSSE = "aws:kms:dsse"
+
+
+PREFIX: Final = "BISYNCER_"
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_TRUE = ("true", "yes", "on", "1")
+_FALSE = ("false", "no", "off", "0")
+_MAX_TRANSFERS = 1024
+_STATE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
+_PASSWORD_WORDS = ("password", "passwd", "sslpassword")
+
+
+def text(value: object) -> str:
+    """Some text without control characters."""
+    if not isinstance(value, str):
+        raise Unfit(f"{_said(value)} is no text; put it in quotes")
+    if not value.strip():
+        raise Unfit("it is empty; give it a value or leave it out")
+    if _CONTROL.search(value):
+        raise Unfit(f"{value!r} holds a control character; take it out")
+    return value
+
+
+def switch(value: object) -> bool:
+    """True or false, in the words that environments use."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _TRUE + _FALSE:
+        return value.lower() in _TRUE
+    raise Unfit(f"{_said(value)} is neither true nor false")
+
+
+def duration_ns(value: object) -> int:
+    """A length of time with its unit: 500ms, 2s, 5m, 1h30m, 7d."""
+    parts = _DURATION.findall(value) if isinstance(value, str) else []
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise Unfit(f"{_said(value)} is no duration; write numbers with units: 500ms, 2s, 5m, 1h30m or 7d")
+    return sum(round(float(number) * _UNITS_NS[unit]) for number, unit in parts)
+
+
+def duration_or_off(value: object) -> int | None:
+    """A duration, or off."""
+    return None if value == "off" else duration_ns(value)
+
+
+def transfers(value: object) -> int:
+    """A number of workers."""
+    number = _count(value)
+    if number is None or not 1 <= number <= _MAX_TRANSFERS:
+        raise Unfit(f"{_said(value)} is no number from 1 to {_MAX_TRANSFERS}")
+    return number
+
+
+def choice(kind: type[Choice]) -> Callable[[object], Choice]:
+    """Make a parser of one of the words of an enum."""
+
+    def parse(value: object) -> Choice:
+        if value not in list(kind):
+            raise Unfit(f"{_said(value)} is none of: {', '.join(kind)}")
+        return kind(str(value))
+
+    return parse
+
+
+def mode(value: object) -> Mode:
+    """How a pair is reconciled."""
+    if value in {"mirror", "copy", "dual-copy"}:
+        raise Unfit(f"{_said(value)} can't be done by this version yet; the one mode is bisync")
+    return choice(Mode)(value)
+
+
+def evidence(value: object) -> frozenset[Evidence]:
+    """What may tell that content differs; `auto` is the empty set."""
+    words = list(_words(value))
+    if words == ["auto"]:
+        return frozenset()
+    if not words or any(word not in list(Evidence) for word in words):
+        raise Unfit(
+            f"{_said(value)} is not 'auto' and not a list of any of: {', '.join(Evidence)}",
+        )
+    return frozenset(Evidence(word) for word in words)
+
+
+def max_delete(value: object) -> MaxDelete:
+    """A percentage, a count, both, or off."""
+    words = [value] if isinstance(value, int) and not isinstance(value, bool) else list(_words(value))
+    if words == ["off"]:
+        return MaxDelete(None, None)
+    percents = [_percent(word) for word in words if _percent(word) is not None]
+    counts = [_count(word) for word in words if _count(word) is not None]
+    if not words or len(percents) + len(counts) != len(words) or len(percents) > 1 or len(counts) > 1:
+        raise Unfit(
+            f'{_said(value)} is no limit; write a percentage such as "50%", a count such as 10000, '
+            'both as ["50%", 10000], or "off"',
+        )
+    return MaxDelete(percents[0] if percents else None, counts[0] if counts else None)
+
+
+def patterns(value: object) -> tuple[str, ...]:
+    """Gitignore patterns."""
+    if not isinstance(value, list | tuple):
+        raise Unfit(f'{_said(value)} is no list; write ["*.tmp", ".git/**"]')
+    checked = tuple(text(pattern) for pattern in value)
+    try:
+        Filters(checked)
+    except ValueError as error:
+        raise Unfit(str(error).removeprefix("exclude: ")) from error
+    return checked
+
+
+def file_key(value: object) -> str:
+    """The key of a file below both roots."""
+    key = text(value)
+    if key.startswith("/") or key.endswith("/") or {"", ".", ".."} & set(key.split("/")):
+        raise Unfit(f"{key!r} names no file below a root; write a name such as .bisyncer-check")
+    return key
+
+
+def suffix(value: object) -> str:
+    """What is put behind the name of a conflict copy."""
+    word = text(value)
+    if "/" in word or len(word.encode()) > 64:
+        raise Unfit(f"{word!r} can't end a name; write up to 64 bytes without '/'")
+    return word
+
+
+def remote_type(value: object) -> str:
+    """The kind of a remote."""
+    if value != "s3":
+        raise Unfit(f"{_said(value)} is no type of remote that this version knows; the one type is s3")
+    return "s3"
+
+
+def addressing(value: object) -> str:
+    """Where the bucket stands in a URL."""
+    if value not in {"auto", "path", "virtual"}:
+        raise Unfit(f"{_said(value)} is none of: auto, path, virtual")
+    return str(value)
+
+
+def service_url(value: object) -> str:
+    """The URL of a service, without credentials: a URL is printed, and a secret must never be."""
+    url = text(value)
+    try:
+        parts = urlsplit(url)
+        secret = parts.username is not None or parts.password is not None
+        host = parts.hostname
+        _ = parts.port  # raises where it isn't a number
+    except ValueError as error:
+        raise Unfit("it is no URL; write http://HOST:PORT or https://HOST") from error
+    if secret:
+        raise Unfit("it holds a user name or a password; name where they are with the ..._env keys")
+    if parts.scheme not in {"http", "https"} or not host:
+        raise Unfit(f"{url!r} is no URL; write http://HOST:PORT or https://HOST")
+    return url
+
+
+def state_url(value: object) -> str:
+    """The URL of the state database; never printed as it is, since it may hold a password."""
+    url = text(value)
+    scheme, found, _ = url.partition("://")
+    if not found or scheme not in _STATE_SCHEMES:
+        raise Unfit(
+            "it is no database URL; write sqlite:////var/lib/bisyncer/state.db or "
+            "postgresql+psycopg://USER@HOST/NAME"
+        )
+    if scheme == "sqlite" and not url.startswith("sqlite:///"):
+        raise Unfit(
+            f"{url!r} has too few slashes; write sqlite:/// and the path: sqlite:////var/lib/bisyncer/state.db"
+        )
+    return url
+
+
+def default_state() -> str:
+    """Where the state is when nothing says so: a file in the user's state folder."""
+    return f"sqlite:///{Path(user_state_dir('bisyncer')) / 'state.db'}"
+
+
+def without_password(url: str) -> str:
+    """A database URL as it may be printed."""
+    try:
+        parts = urlsplit(url)
+        netloc = parts.netloc
+        if parts.password is not None:
+            login, _, host = netloc.rpartition("@")
+            netloc = f"{login.partition(':')[0]}:***@{host}"
+        query = urlencode(
+            [
+                (key, "***" if key.lower() in _PASSWORD_WORDS else value)
+                for key, value in parse_qsl(parts.query, keep_blank_values=True)
+            ],
+            safe="*/",
+        )
+    except ValueError:
+        return f"{url.partition(':')[0]}:***"
+    if not netloc and not query:
+        return url
+    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+
+
+def _words(value: object) -> Iterable[str]:
+    """The words of a list, or of text with commas between them."""
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list | tuple | frozenset):
+        return
+    for item in value:
+        yield from (part.strip() for part in str(item).split(",") if part.strip())
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value if value >= 0 else None
+    # isascii: isdecimal alone also takes digits of other scripts, which nobody means here.
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else None
+
+
+def _percent(word: object) -> float | None:
+    match = _PERCENT.fullmatch(word) if isinstance(word, str) else None
+    return float(match[1]) if match and float(match[1]) <= 100 else None
+
+
+def _said(value: object) -> str:
+    """A value as its file would write it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(list(value)) if isinstance(value, tuple) else repr(value)
+
+
+# fmt: off
+STATE: Final = Setting("state", state_url, None, "URL",
+    "The state database: sqlite:///FILE (four slashes before an absolute path), or "
+    "postgresql+psycopg://USER@HOST/NAME. Unset, it is a file in the user's state folder.")
+
+PATH1: Final = Setting("path1", text, None, "ROOT",
+    "The first root: a directory, s3://BUCKET/PREFIX, or REMOTE:BUCKET/PREFIX. A relative directory counts "
+    "from the folder of the config file.")
+PATH2: Final = Setting("path2", text, None, "ROOT", "The second root, written like the first.")
+MODE: Final = Setting("mode", mode, "bisync", "MODE",
+    "How the pair is reconciled: bisync, both ways, deletions too.")
+COMPARE: Final = Setting("compare", evidence, "auto", "WHAT",
+    "What may tell that content differs: any of size, mtime, hash; or auto, whatever each store can tell.",
+    Shape.MANY)
+MODIFY_WINDOW: Final = Setting("modify_window", duration_ns, "0s", "DURATION",
+    "Times this close together count as equal.")
+EXCLUDE: Final = Setting("exclude", patterns, [], "PATTERN",
+    "Gitignore patterns of keys to leave alone on both sides.", Shape.MANY)
+CHECK_FILE: Final = Setting("check_file", file_key, None, "KEY",
+    "A file that must be on both sides, or nothing is done.")
+REQUIRE_MOUNT: Final = Setting("require_mount", switch, False, "", # noqa: FBT003 -- a default, as the file writes it
+    "Do nothing unless a local root lies on a mounted file system of its own.", Shape.SWITCH)
+MAX_DELETE: Final = Setting("max_delete", max_delete, "50%", "LIMIT",
+    'How much of one side a run may delete: a percentage ("50%"), a count, both, or "off".', Shape.MANY)
+CONFLICT_RESOLVE: Final = Setting("conflict_resolve", choice(Resolve), "newer", "WHICH",
+    "Which version of a conflict keeps the name: newer, older, larger, smaller, path1 or path2. The other is "
+    "kept beside it.")
+CONFLICT_SUFFIX: Final = Setting("conflict_suffix", suffix, "conflict", "WORD",
+    "What the other version's name ends with, before a number.")
+TRANSFERS: Final = Setting("transfers", transfers, 16, "N", "How many objects are moved at a time.")
+STALE_AFTER: Final = Setting("stale_after", duration_or_off, "off", "DURATION",
+    "`bisyncer status` calls the pair stale when its last good run is older than this.")
+
+PAIR: Final[tuple[Setting[object], ...]] = (
+    PATH1, PATH2, MODE, COMPARE, MODIFY_WINDOW, EXCLUDE, CHECK_FILE, REQUIRE_MOUNT, MAX_DELETE,
+    CONFLICT_RESOLVE, CONFLICT_SUFFIX, TRANSFERS, STALE_AFTER,
+)
+
+REMOTE: Final[tuple[Setting[object], ...]] = (
+    Setting("type", remote_type, "s3", "TYPE", "The kind of store: s3."),
+    Setting("endpoint_url", service_url, None, "URL", "Where the service is; unset, it is Amazon S3."),
+    Setting("region", text, None, "REGION", "The region of the bucket."),
+    Setting("profile", text, None, "NAME", "The profile of the AWS config and credentials files."),
+    Setting("addressing_style", addressing, "auto", "STYLE",
+        "Where the bucket stands in a URL: path, virtual, or auto."),
+    Setting("access_key_id_env", text, None, "VARIABLE",
+        "The environment variable that holds the access key id."),
+    Setting("secret_access_key_env", text, None, "VARIABLE",
+        "The environment variable that holds the secret key."),
+    Setting("secret_access_key_file", text, None, "FILE", "The file that holds the secret key."),
+    Setting("storage_class", text, None, "CLASS", "The storage class of new objects."),
+    Setting("sse", choice(Encryption), None,
+        "KIND", "Server-side encryption of new objects: AES256, aws:kms or aws:kms:dsse."),
+    Setting("sse_kms_key_id", text, None, "KEY", "The KMS key for aws:kms."),
+)
+# fmt: on

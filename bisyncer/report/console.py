@@ -1,0 +1,109 @@
+"""The answer of a run as lines: each action once, then the problems, then one line about the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from bisyncer.model import Action, Done, Outcome, Side, Summary, Verdict
+from bisyncer.report.events import Acted, Event, Reporter, RunEnded, WouldAct
+from bisyncer.report.jsonl import ACTIONS
+from bisyncer.report.words import shown_count, shown_duration, shown_key, shown_line, shown_size
+
+Write = Callable[[str], None]
+
+_COPIES = {"copy-to-path1": Side.PATH1, "copy-to-path2": Side.PATH2}
+
+
+def action_line(action: Action) -> str:
+    """An action as text: its verdict, its key, and what each side did since they last agreed."""
+    line = f"{action.verdict} {shown_key(action.key)} ({action.delta1} / {action.delta2})"
+    return line if action.reason is None else f"{line}: {shown_line(action.reason)}"
+
+
+def would_line(action: Action) -> str:
+    """An action of a dry run."""
+    line = action_line(action)
+    if action.verdict is Verdict.CONFLICT and action.winner is not None:
+        return f"{line}: {action.winner} would keep the name"
+    return line
+
+
+def outcome_line(outcome: Outcome) -> str | None:
+    """An action that was done; None for one that wasn't, since the problems tell it."""
+    if not isinstance(outcome, Done):
+        return None
+    line = action_line(outcome.planned.action)
+    kept = outcome.kept
+    if kept is None:
+        return line
+    return (
+        f"{line}: {kept.winner} keeps the name, {kept.winner.other}'s version is {shown_key(kept.loser.key)}"
+    )
+
+
+def summary_line(summary: Summary) -> str:
+    """A whole run on one line."""
+    kinds = [word for word, said in (("dry run", summary.dry_run), ("resync", summary.resync)) if said]
+    head = f"{summary.pair}: {summary.outcome}" + (f" ({', '.join(kinds)})" if kinds else "")
+    parts = [", ".join(_counted(summary)) or "nothing to do", f"{summary.unchanged:,} unchanged"]
+    if summary.problem_count:
+        parts.append(shown_count(summary.problem_count, "problem"))
+    if summary.conflicts:
+        parts.append(
+            f"{shown_count(len(summary.conflicts), 'new conflict')}: bisyncer conflicts list {summary.pair}"
+        )
+    return f"{head} in {shown_duration(summary.ended_ns - summary.started_ns)}: {'; '.join(parts)}"
+
+
+def problem_lines(summary: Summary) -> Iterable[str]:
+    """The problems of a run, and where the rest is where there are many."""
+    for problem in summary.problems:
+        yield f"problem {shown_key(problem.key)}: {shown_line(problem.sentence)}"
+    more = summary.problem_count - len(summary.problems)
+    if more > 0:
+        yield f"and {shown_count(more, 'more problem')}: bisyncer problems {summary.pair}"
+
+
+class Answer:
+    """A Reporter: what a run did, for the standard output. Quiet: only what somebody should look at."""
+
+    def __init__(self, write: Write, *, quiet: bool = False) -> None:
+        self._write = write
+        self._quiet = quiet
+
+    def tell(self, event: Event) -> None:
+        """Say it at once where it is an action, and at the end all the rest."""
+        if isinstance(event, Acted):
+            self._line(outcome_line(event.outcome))
+        elif isinstance(event, WouldAct):
+            self._line(would_line(event.action))
+        elif isinstance(event, RunEnded):
+            for line in problem_lines(event.summary):
+                self._write(line)
+            if event.summary.exit_code or event.summary.conflicts or not self._quiet:
+                self._write(summary_line(event.summary))
+
+    def _line(self, line: str | None) -> None:
+        if line is not None and not self._quiet:
+            self._write(line)
+
+
+class Several:
+    """A Reporter that hands each event to others, in their order."""
+
+    def __init__(self, *reporters: Reporter) -> None:
+        self._reporters = reporters
+
+    def tell(self, event: Event) -> None:
+        """Pass it on."""
+        for reporter in self._reporters:
+            reporter.tell(event)
+
+
+def _counted(summary: Summary) -> Iterable[str]:
+    for name in ACTIONS:
+        count = summary.actions.get(name, 0)
+        if count:
+            side = _COPIES.get(name)
+            size = f" ({shown_size(summary.size.get(side, 0))})" if side else ""
+            yield f"{name} {count:,}{size}"

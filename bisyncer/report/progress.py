@@ -1,0 +1,266 @@
+"""How far a run has come, for the standard error: bars on a terminal, elsewhere a line every 10 seconds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from bisyncer.model import Done, Side
+from bisyncer.report.events import (
+    Acted,
+    Checked,
+    Event,
+    GatesClosed,
+    Phase,
+    PhaseBegan,
+    RunBegan,
+    RunEnded,
+    Scanned,
+    SkippedPlace,
+)
+from bisyncer.report.words import shown_duration, shown_key, shown_line, shown_size
+
+STEP_S: Final = 10.0
+
+_STYLES: Final = {"conflict": "yellow", "problem": "red", "hold": "red"}
+
+
+class Watcher(Protocol):
+    """A Reporter with something to put away at the end."""
+
+    def tell(self, event: Event) -> None:
+        """Take one event."""
+        ...
+
+    def close(self) -> None:
+        """Stop whatever runs by itself."""
+        ...
+
+
+def notice(event: Event, pair: str, *, verbose: bool) -> str | None:
+    """What an event says in a line of its own, whatever shows the progress; None for most."""
+    if isinstance(event, GatesClosed):
+        lines = [
+            f"bisyncer: {pair}: halted by {halt.gate}: {shown_line(halt.sentence)}" for halt in event.halts
+        ]
+        return "\n".join(lines)
+    if isinstance(event, SkippedPlace) and verbose:
+        return f"{pair}: skipped {shown_key(event.problem.key)}: {shown_line(event.problem.sentence)}"
+    if isinstance(event, RunBegan) and verbose:
+        return f"{pair}: run {event.run}: {event.path1} and {event.path2}"
+    if isinstance(event, PhaseBegan) and verbose:
+        return f"{pair}: {event.phase}" + ("" if event.total is None else f": {event.total:,}")
+    return None
+
+
+class Pace:
+    """The numbers of the phase that is going on."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.pair = ""
+        self.phase: Phase | None = None
+        self.keys: dict[Side, int] = {}
+        self.done = 0
+        self.size = 0
+        self._expected = 0
+        self._total: int | None = None
+        self._total_size = 0
+        self._began_s = 0.0
+
+    def tell(self, event: Event) -> None:
+        """Count the event."""
+        match event:
+            case RunBegan():
+                self.pair, self._expected = event.pair, event.expected
+            case PhaseBegan():
+                self.phase, self._began_s = event.phase, self._clock()
+                self.keys, self.done, self.size = dict.fromkeys(Side, 0), 0, 0
+                self._total, self._total_size = event.total, event.size
+            case Scanned():
+                self.keys[event.side] = event.keys
+            case Checked():
+                self.done = event.keys
+            case Acted():
+                self.done += 1
+                self.size += event.outcome.size if isinstance(event.outcome, Done) else 0
+            case RunEnded():
+                self.phase = None
+            case _:
+                return
+
+    def line(self) -> str | None:
+        """The phase in one line, with its rate and the time left; None between phases."""
+        if self.phase is None:
+            return None
+        elapsed_s = max(self._clock() - self._began_s, 0.001)
+        if self.phase is Phase.SCAN:
+            done, total, noun = sum(self.keys.values()), 2 * self._expected or None, "keys"
+            counts = ", ".join(f"{side} {self.keys.get(side, 0):,} keys" for side in Side)
+        else:
+            done, total, noun = self.done, self._total, "keys" if self.phase is Phase.CHECK else "actions"
+            counts = f"{done:,}" + ("" if total is None else f" of {total:,}") + f" {noun}"
+        parts = [counts, f"{done / elapsed_s:,.0f} {noun}/s"]
+        share = done / total if total else 0.0
+        if self._total_size:
+            parts.append(f"{shown_size(self.size)} of {shown_size(self._total_size)}")
+            parts.append(f"{shown_size(round(self.size / elapsed_s))}/s")
+            share = min(share, self.size / self._total_size)
+        if 0 < share < 1:
+            parts.append(f"about {shown_duration(round(elapsed_s * (1 - share) / share * 1e9))} left")
+        return f"{self.pair}: {self.phase}: {', '.join(parts)}"
+
+
+class Ticks:
+    """A Reporter for logs: one line every 10 seconds of a long phase, from a thread of its own.
+
+    The thread is there for the silence: while one large object is sent, no event comes by.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        step_s: float = STEP_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream
+        self._quiet = quiet
+        self._verbose = verbose
+        self._step_s = step_s
+        self._pace = Pace(clock)
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def tell(self, event: Event) -> None:
+        """Count the event; begin and end ticking with the run."""
+        with self._lock:
+            self._pace.tell(event)
+            line = notice(event, self._pace.pair, verbose=self._verbose)
+        if line is not None:
+            self._say(line)
+        if isinstance(event, RunBegan) and not self._quiet:
+            self._begin()
+        elif isinstance(event, RunEnded):
+            self.close()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _begin(self) -> None:
+        self.close()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._tick, args=(self._over,), name="progress", daemon=True)
+        self._thread.start()
+
+    def _tick(self, over: threading.Event) -> None:
+        while not over.wait(self._step_s):
+            with self._lock:
+                line = self._pace.line()
+            if line is not None:
+                self._say(line)
+
+    def _say(self, line: str) -> None:
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # a log that is gone or full stops no run; ValueError: closed
+            return
+
+
+class Bars:
+    """A Reporter for terminals: a bar for each listing, one for each later phase."""
+
+    def __init__(self, stream: TextIO, *, verbose: bool = False) -> None:
+        self._verbose = verbose
+        self._pair = ""
+        self._expected = 0
+        self._console = Console(file=stream)
+        # The answer is written by `print`, above the bars; nothing else writes while they are shown.
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f} {task.fields[noun]}"),
+            _Rate(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def print(self, line: str) -> None:
+        """Write a line of the answer above the bars."""
+        style = _STYLES.get(line.partition(" ")[0], "")
+        self._console.print(Text(line, style=style), soft_wrap=True)
+
+    def tell(self, event: Event) -> None:
+        """Move the bar that the event is about."""
+        line = notice(event, self._pair, verbose=self._verbose)
+        if line is not None:
+            self._console.print(Text(line), soft_wrap=True)
+        match event:
+            case RunBegan():
+                self._pair, self._expected = event.pair, event.expected
+                self._bars.start()
+            case PhaseBegan():
+                self._begin(event)
+            case Scanned():
+                self._bars.update(self._tasks[event.side], completed=event.keys)
+            case Checked():
+                self._bars.update(self._tasks[Phase.CHECK], completed=event.keys)
+            case Acted():
+                self._bars.advance(self._tasks[Phase.APPLY])
+                if "bytes" in self._tasks and isinstance(event.outcome, Done):
+                    self._bars.advance(self._tasks["bytes"], event.outcome.size)
+            case RunEnded():
+                self.close()
+            case _:
+                return
+
+    def close(self) -> None:
+        """Take the bars away."""
+        for task in self._tasks.values():
+            self._bars.remove_task(task)
+        self._tasks.clear()
+        self._bars.stop()
+
+    def _begin(self, event: PhaseBegan) -> None:
+        for task in self._tasks.values():
+            self._bars.remove_task(task)
+        self._tasks.clear()
+        if event.phase is Phase.SCAN:
+            for side in Side:
+                self._add(side, f"scan {side}", self._expected or None, "keys")
+            return
+        self._add(event.phase, event.phase, event.total, "keys" if event.phase is Phase.CHECK else "actions")
+        if event.size:
+            self._add("bytes", "", event.size, "B")
+
+    def _add(self, name: str, description: str, total: int | None, noun: str) -> None:
+        self._tasks[name] = self._bars.add_task(description, total=total, noun=noun)
+
+
+class _Rate(ProgressColumn):
+    """So many keys, actions or bytes a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        if speed is None:
+            return Text("")
+        noun = str(task.fields["noun"])
+        return Text(f"{shown_size(round(speed))}/s" if noun == "B" else f"{speed:,.0f} {noun}/s")
