@@ -1,0 +1,266 @@
+"""One run at a time on a pair, on any number of hosts.
+
+A lease is a row with an expiry that a heartbeat pushes on, and a token that grows with each holder. The
+expiry lets the next run in when a holder is gone; the token keeps a holder that was only paused from
+writing when it wakes, since every commit shows it (`Store.commit`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from sqlalchemy import Connection, Row, Update, or_, select, update
+
+from bisyncer.errors import BisyncerError, Leased, LeaseLost
+from bisyncer.state import schema
+from bisyncer.state.store import Pair, Store
+
+_TABLE = schema.lease.c
+
+_ENSURE_ROW = (
+    "INSERT INTO lease (pair_id, token, taken_ns, heartbeat_ns, expires_ns) VALUES (?, 0, 0, 0, 0) "
+    "ON CONFLICT (pair_id) DO NOTHING"
+)
+
+_DATABASE_CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
+
+# A pause is seen by whichever clock went on: the monotonic one stands still while a laptop sleeps, the one
+# since boot while a virtual machine is frozen, and only the wall clock is put right after that.
+_CLOCKS: tuple[Callable[[], float], ...] = (
+    time.monotonic,
+    time.time,
+    *([lambda: time.clock_gettime(time.CLOCK_BOOTTIME)] if hasattr(time, "CLOCK_BOOTTIME") else []),
+)
+
+
+class Holder(NamedTuple):
+    """A process, told from every other there ever was on this host.
+
+    Numbers of processes are used again, so the time it started counts too (in ticks since boot); and two
+    containers of one host number theirs apart.
+    """
+
+    host: str
+    boot: str
+    pid_namespace: str
+    pid: int
+    started: int
+
+    @classmethod
+    def current(cls) -> Holder:
+        """This process."""
+        pid = os.getpid()
+        status = _status(pid)
+        return cls(
+            host=socket.gethostname(),
+            boot=_text(Path("/proc/sys/kernel/random/boot_id")),
+            pid_namespace=_link(Path("/proc/self/ns/pid")),
+            pid=pid,
+            started=0 if status is None else status.started,
+        )
+
+    def gone(self) -> bool:
+        """Whether this process certainly no longer runs; False where that can't be seen from here."""
+        here = Holder.current()
+        if not self.boot or (self.boot, self.pid_namespace) != (here.boot, here.pid_namespace):
+            return False
+        try:
+            os.kill(self.pid, 0)  # unlike /proc, it also tells of processes hidden from this user
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass
+        status = _status(self.pid)
+        # A zombie has ended; only its parent doesn't know yet.
+        return status is not None and (status.state in "ZX" or status.started != self.started)
+
+
+class _Status(NamedTuple):
+    state: str
+    started: int
+
+
+def _status(pid: int) -> _Status | None:
+    """What /proc says about a process."""
+    text = _text(Path(f"/proc/{pid}/stat"))
+    if not text:
+        return None
+    # The name, in parentheses, may hold anything; what follows the last one is numbered from field 3.
+    fields = text.rpartition(")")[2].split()
+    return _Status(fields[0], int(fields[19]))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""
+
+
+class Lease:
+    """The right to run a pair, held until the end of the `with` block.
+
+    A thread renews it four times within its time to live. The methods may be called from any thread.
+    """
+
+    def __init__(
+        self, store: Store, pair: Pair, *, token: int, ttl_s: float, asked: tuple[float, ...]
+    ) -> None:
+        self.pair_id = pair.id
+        self.token = token  # strictly increasing per pair, for ever
+        self._pair = pair
+        self._store = store
+        self._ttl_s = ttl_s
+        self._renewed = asked  # the clocks before the last renewal was asked for: never too late
+        self._renewing = threading.Lock()
+        self._released = threading.Event()
+        self._lost = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name=f"lease of {pair.name}", daemon=True)
+
+    @classmethod
+    def take(cls, store: Store, pair: Pair, *, ttl_s: float = 60.0) -> Lease:
+        """Take the pair's lease; raises `Leased` where another run holds it.
+
+        A lease is free when it was released, when it ran out, or when its holder is a process of this
+        host that no longer exists: a run that was killed locks nobody out.
+        """
+        asked = _clocks()
+        with store.database.write() as connection:
+            connection.exec_driver_sql(store.database.sql(_ENSURE_ROW), (pair.id,))
+            token = _take(connection, store, pair, ttl_s)
+        lease = cls(store, pair, token=token, ttl_s=ttl_s, asked=asked)
+        lease._heart.start()
+        return lease
+
+    def assert_held(self) -> None:
+        """Return if nobody else can have taken the pair over; raise `LeaseLost` otherwise.
+
+        Cheap while the heartbeat goes on: workers call it before each change of a store.
+        """
+        if self._fresh():
+            return
+        with self._renewing:
+            if not self._fresh():
+                self._renew()
+
+    def release(self) -> None:
+        """Give the pair free for the next run. The counter of tokens goes on."""
+        self._released.set()
+        self._heart.join()
+        # Whatever keeps us from saying so, the lease runs out by itself.
+        with suppress(BisyncerError), self._store.database.write() as connection:
+            connection.execute(self._mine().values(holder=None))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _fresh(self) -> bool:
+        if self._lost.is_set():
+            return False
+        passed = (now - then for now, then in zip(_clocks(), self._renewed, strict=True))
+        return max(passed) < self._ttl_s / 2
+
+    def _beat(self) -> None:
+        while not self._released.wait(self._ttl_s / 4):
+            # A database out of reach may come back; until then `assert_held` asks it itself.
+            with suppress(BisyncerError), self._renewing:
+                self._renew()
+            if self._lost.is_set():
+                return
+
+    def _renew(self) -> None:
+        asked = _clocks()
+        with self._store.database.write() as connection:
+            now = _now_ns(connection, self._store)
+            renewed = connection.execute(
+                self._mine().values(heartbeat_ns=now, expires_ns=now + _ns(self._ttl_s))
+            )
+            if renewed.rowcount == 0:
+                self._lost.set()
+                raise LeaseLost(
+                    f"Another run took pair {self._pair.name} over while this one was paused or cut off; "
+                    "this one stopped. Nothing is lost: the next run looks at both sides afresh."
+                )
+        self._renewed = asked
+
+    def _mine(self) -> Update:
+        """Begin an update of the row, as long as it is ours."""
+        return update(schema.lease).where(
+            _TABLE.pair_id == self.pair_id, _TABLE.token == self.token, _TABLE.holder.is_not(None)
+        )
+
+
+def _take(connection: Connection, store: Store, pair: Pair, ttl_s: float) -> int:
+    """Become the holder if the lease is free, and return the new token."""
+    now = _now_ns(connection, store)
+    taking = (
+        update(schema.lease)
+        .where(_TABLE.pair_id == pair.id)
+        .values(
+            token=_TABLE.token + 1,
+            holder=json.dumps(Holder.current()._asdict()),
+            taken_ns=now,
+            heartbeat_ns=now,
+            expires_ns=now + _ns(ttl_s),
+        )
+        .returning(_TABLE.token)
+    )
+    free = or_(_TABLE.holder.is_(None), _TABLE.expires_ns <= now)
+    taken = connection.execute(taking.where(free)).first()
+    if taken is not None:
+        return int(taken.token)
+    held = connection.execute(select(schema.lease).where(_TABLE.pair_id == pair.id).with_for_update()).one()
+    holder = Holder(**json.loads(held.holder))
+    if not holder.gone():
+        raise Leased(_sentence(pair, holder, held))
+    return int(connection.execute(taking.where(_TABLE.token == held.token)).scalar_one())
+
+
+def _sentence(pair: Pair, holder: Holder, held: Row[Any]) -> str:
+    return (
+        f"Pair {pair.name} is held by another run: process {holder.pid} on {holder.host}, since "
+        f"{_moment(held.taken_ns)}, last heard of at {_moment(held.heartbeat_ns)}. Wait for it to end; if it "
+        f"hangs, end it. A lost host's hold runs out at {_moment(held.expires_ns)}."
+    )
+
+
+def _moment(ns: int) -> str:
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1_000_000_000)
+
+
+def _clocks() -> tuple[float, ...]:
+    return tuple(clock() for clock in _CLOCKS)
+
+
+def _now_ns(connection: Connection, store: Store) -> int:
+    """The clock that leases are measured by: hosts that share a database agree on the database's."""
+    if not store.database.postgresql:
+        return store.now_ns()
+    now: int = connection.exec_driver_sql(_DATABASE_CLOCK).scalar_one()
+    return now

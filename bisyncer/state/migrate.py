@@ -1,0 +1,114 @@
+"""Is the schema at head; bring it there.
+
+Alembic is imported only where there is something to do: a timer starts a run every minute, and nearly
+always finds the schema at head.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import Connection, inspect
+
+from bisyncer.errors import SchemaAhead, StateUnusable
+from bisyncer.state.database import Database
+from bisyncer.state.schema import REVISION, metadata
+
+
+class Upgraded(NamedTuple):
+    """What an upgrade did: the revision it found (None: an empty database) and the one it left."""
+
+    before: str | None
+    after: str
+    backup: Path | None  # a copy of the SQLite file as it was before
+
+
+def upgrade(url: str) -> Upgraded:
+    """Bring the schema at `url` to head."""
+    database = Database.open(url)
+    try:
+        return bring_to_head(database)
+    finally:
+        database.close()
+
+
+def bring_to_head(database: Database) -> Upgraded:
+    """Bring the schema to head in one transaction; two processes may do so at once.
+
+    Raises `SchemaAhead` where the schema is of a newer bisyncer, and `StateUnusable` where the tables
+    are of another program.
+    """
+    with database.read() as connection:
+        if _revision(connection) == REVISION:
+            return Upgraded(REVISION, REVISION, None)
+    with database.alter() as connection:
+        before = _revision(connection)  # again: another process may have been here first
+        if before == REVISION:
+            return Upgraded(before, REVISION, None)
+        if before is None:
+            _refuse_foreign(database, connection)
+        backup = None if before is None else _back_up(database, before)
+        _upgrade(database, connection, before)
+    return Upgraded(before, REVISION, backup)
+
+
+def folder() -> Path:
+    """Where the migrations are: inside an installed package, beside the package in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "_migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def _revision(connection: Connection) -> str | None:
+    """The revision that the database says it is at; None where it has no schema yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return revision
+
+
+def _refuse_foreign(database: Database, connection: Connection) -> None:
+    """Raise where tables with our names are there that we did not make."""
+    foreign = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names()))
+    if foreign:
+        raise StateUnusable(
+            f"The database {database.place} has tables of another program ({', '.join(foreign)}): "
+            "name a database, or a schema, of its own for the state."
+        )
+
+
+def _upgrade(database: Database, connection: Connection, before: str | None) -> None:
+    """Run the migrations on `connection`, inside its transaction."""
+    from alembic import command, config, script, util  # noqa: PLC0415 - takes as long as a short run
+
+    setup = config.Config()
+    setup.set_main_option("script_location", str(folder()).replace("%", "%%"))
+    setup.attributes["connection"] = connection
+    if before is not None:
+        try:
+            script.ScriptDirectory.from_config(setup).get_revision(before)
+        except util.CommandError as error:
+            raise SchemaAhead(
+                f"The state database {database.place} is of a newer bisyncer (schema {before}, this one "
+                f"knows {REVISION}): upgrade bisyncer on this host, or point `state` to another database."
+            ) from error
+    command.upgrade(setup, "head")
+
+
+def _back_up(database: Database, revision: str) -> Path | None:
+    """Copy the SQLite file beside itself; PostgreSQL's own tools back up PostgreSQL."""
+    if database.postgresql:
+        return None
+    target = Path(f"{database.place}.backup-{revision}")
+    unfinished = Path(f"{target}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    with (
+        closing(sqlite3.connect(database.place)) as source,
+        closing(sqlite3.connect(unfinished)) as copy,
+    ):
+        source.backup(copy)
+    unfinished.replace(target)
+    return target

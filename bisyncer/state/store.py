@@ -1,0 +1,759 @@
+"""The memory of all pairs: ancestors, runs with their actions, conflicts and problems.
+
+One writer at a time commits; any number of threads may read. Each method is one short transaction unless
+it says otherwise, and raises `StateUnusable` or `BisyncerError` where the database fails.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from enum import StrEnum
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, or_, select, true, update
+
+from bisyncer.errors import BisyncerError, LeaseLost, UsageError
+from bisyncer.model import (
+    Action,
+    Algorithm,
+    Ancestor,
+    Delta,
+    Done,
+    Entry,
+    Kept,
+    Mode,
+    Outcome,
+    Planned,
+    Problem,
+    Raced,
+    RunOutcome,
+    Side,
+    Verdict,
+)
+from bisyncer.state import rows, schema
+from bisyncer.state.database import Database
+from bisyncer.state.migrate import bring_to_head
+
+RUNS_KEPT = 1000  # a pair; older ones are pruned with their actions
+
+_BATCH = 5000  # rows a transaction, where many are written: a tenth of a second
+_PAGE = 2000  # actions read or swept at a time
+_CHUNK = 500  # keys in one IN (...)
+
+# These change no store, so that afterwards they tell nobody anything.
+_QUIET = (Verdict.NOTHING, Verdict.RECORD, Verdict.FORGET, Verdict.HOLD, Verdict.CHECK)
+
+_ANCESTOR_COLUMNS = (
+    '"key", path1_size, path1_mtime_ns, path1_stamp, path2_size, path2_mtime_ns, path2_stamp, sha256, md5'
+)
+_READ_ANCESTORS = f'SELECT {_ANCESTOR_COLUMNS} FROM ancestor WHERE pair_id = ? AND "key" >= ? '  # noqa: S608 - our own text
+_UPSERT_ANCESTOR = (
+    f"INSERT INTO ancestor (pair_id, {_ANCESTOR_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 - our own text
+    'ON CONFLICT (pair_id, "key") DO UPDATE SET path1_size = excluded.path1_size, '
+    "path1_mtime_ns = excluded.path1_mtime_ns, path1_stamp = excluded.path1_stamp, "
+    "path2_size = excluded.path2_size, path2_mtime_ns = excluded.path2_mtime_ns, "
+    "path2_stamp = excluded.path2_stamp, sha256 = excluded.sha256, md5 = excluded.md5"
+)
+_DELETE_ANCESTOR = 'DELETE FROM ancestor WHERE pair_id = ? AND "key" = ?'
+
+_INSERT_ACTION = (
+    'INSERT INTO action (run_id, seq, "key", verdict, delta1, delta2, agreement, path1_size, path1_mtime_ns, '
+    "path1_stamp, path1_digests, path2_size, path2_mtime_ns, path2_stamp, path2_digests, winner, sentence, "
+    "state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"
+)
+_AMEND_ACTION = (
+    "UPDATE action SET verdict = ?, delta1 = ?, delta2 = ?, agreement = ?, path1_size = ?, "
+    "path1_mtime_ns = ?, path1_stamp = ?, path1_digests = ?, path2_size = ?, path2_mtime_ns = ?, "
+    "path2_stamp = ?, path2_digests = ?, winner = ?, sentence = ? WHERE run_id = ? AND seq = ?"
+)
+_FINISH_ACTION = "UPDATE action SET state = ?, sentence = ?, finished_ns = ? WHERE run_id = ? AND seq = ?"
+
+_UPSERT_PROBLEM = (
+    'INSERT INTO problem (pair_id, "key", sentence, since_ns, last_ns, tries, run_id) '
+    "VALUES (?, ?, ?, ?, ?, 1, ?) "
+    'ON CONFLICT (pair_id, "key") DO UPDATE SET sentence = excluded.sentence, last_ns = excluded.last_ns, '
+    "tries = problem.tries + 1, run_id = excluded.run_id"
+)
+_DELETE_PROBLEM = 'DELETE FROM problem WHERE pair_id = ? AND "key" = ?'
+
+
+_NOT_PLANNED = {"run_id", "state", "finished_ns"}  # the columns of an action that a plan doesn't have
+
+
+class ActionState(StrEnum):
+    """How far an action has come."""
+
+    PLANNED = "planned"
+    DONE = "done"
+    FAILED = "failed"
+    RACED = "raced"
+
+
+class ConflictState(StrEnum):
+    """Whether a conflict still waits for a person.
+
+    `resolved` by `bisyncer conflicts resolve`; `settled` by deleting the version that was kept beside.
+    """
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+    SETTLED = "settled"
+
+
+class Pair(NamedTuple):
+    """Two roots that are kept equal.
+
+    The roots are canonical URLs. `aligned_ns` is when a first alignment was last begun; None means
+    never, and that the pair has no usable ancestors.
+    """
+
+    id: int
+    name: str
+    path1: str
+    path2: str
+    mode: Mode
+    aligned_ns: int | None
+
+
+class Run(NamedTuple):
+    """A run of a pair; without an end it is going on, or was killed."""
+
+    id: int
+    pair: str
+    started_ns: int
+    ended_ns: int | None
+    outcome: RunOutcome | None
+    dry_run: bool
+    resync: bool
+    summary: dict[str, Any]
+
+
+class ActionRow(NamedTuple):
+    """An action of a run as history: what was planned, and what came of it."""
+
+    seq: int
+    key: str
+    verdict: Verdict
+    delta1: Delta
+    delta2: Delta
+    state: ActionState
+    sentence: str | None
+    winner: Side | None
+    finished_ns: int | None
+    path1: Entry | None
+    path2: Entry | None
+
+
+class Conflict(NamedTuple):
+    """A key that was changed on both sides: `winner` kept the name, the other version is at `kept_as`.
+
+    The entries are what each side held at the key when they met.
+    """
+
+    id: int
+    pair: str
+    run: int
+    key: str
+    kept_as: str
+    winner: Side
+    detected_ns: int
+    path1: Entry
+    path2: Entry
+    state: ConflictState
+    resolved_ns: int | None
+    resolution: str | None
+
+
+class Trouble(NamedTuple):
+    """A problem that lasts: since when, last met when, and met how often."""
+
+    pair: str
+    key: str
+    sentence: str
+    since_ns: int
+    last_ns: int
+    tries: int
+
+
+class Fence(Protocol):
+    """What a lease shows with every write of ancestors: the pair, and the token it was given."""
+
+    @property
+    def pair_id(self) -> int:
+        """The pair that is held."""
+        ...
+
+    @property
+    def token(self) -> int:
+        """The token of this holder: no other holder of the pair had it or will have it."""
+        ...
+
+
+class Store:
+    """The state database, open and at the newest schema; safe to share between threads."""
+
+    def __init__(self, database: Database, now_ns: Callable[[], int]) -> None:
+        self.database = database
+        self.now_ns = now_ns
+
+    @classmethod
+    def open(cls, url: str, *, now_ns: Callable[[], int] = time.time_ns) -> Store:
+        """Open the state at `url`, making it or bringing its schema up where needed.
+
+        Raises `StateUnusable` where it can't be opened, written or understood, and `SchemaAhead` where
+        a newer bisyncer wrote it.
+        """
+        database = Database.open(url)
+        try:
+            bring_to_head(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, now_ns)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.database.close()
+
+    # Pairs
+
+    def pair(self, name: str) -> Pair | None:
+        """The pair called `name`."""
+        with self.database.read() as connection:
+            row = connection.execute(select(schema.pair).where(schema.pair.c.name == name)).first()
+        return None if row is None else _pair(row)
+
+    def pairs(self) -> list[Pair]:
+        """Every pair, by name."""
+        with self.database.read() as connection:
+            return [
+                _pair(row) for row in connection.execute(select(schema.pair).order_by(schema.pair.c.name))
+            ]
+
+    def add_pair(self, name: str, path1: str, path2: str, mode: Mode) -> Pair:
+        """Record a new pair; raises `UsageError` where the name is taken."""
+        with self.database.write() as connection:
+            taken = select(schema.pair.c.id).where(schema.pair.c.name == name)
+            if connection.execute(taken).first() is not None:
+                raise UsageError(f"There is a pair called {name} already: choose another name.")
+            row = connection.execute(
+                insert(schema.pair)
+                .values(name=name, path1=path1, path2=path2, mode=mode.value)
+                .returning(schema.pair)
+            ).one()
+        return _pair(row)
+
+    def begin_alignment(self, pair: Pair, lease: Fence) -> Pair:
+        """Forget all the pair's ancestors, and remember that its first alignment has begun.
+
+        From then on any run goes on from whatever ancestors are committed.
+        """
+        # Durable: a power cut that brought the old ancestors back would let the next run take what is
+        # missing on one side for deleted, which is what an alignment is asked for to prevent.
+        with self.database.write(durable=True) as connection:
+            _verify(connection, lease)
+            connection.execute(delete(schema.ancestor).where(schema.ancestor.c.pair_id == pair.id))
+            row = connection.execute(
+                update(schema.pair)
+                .where(schema.pair.c.id == pair.id)
+                .values(aligned_ns=self.now_ns())
+                .returning(schema.pair)
+            ).one()
+        return _pair(row)
+
+    # Ancestors
+
+    def ancestors(self, pair_id: int, low: str = "", high: str | None = None) -> Iterator[Ancestor]:
+        """Yield every ancestor with low <= key < high, in strictly increasing order of key.
+
+        They are one consistent snapshot, streamed: memory stays flat. Raises `StateUnusable` where a
+        damaged database gives them out of order, since a merge would take the gaps for deletions.
+        """
+        statement = _READ_ANCESTORS
+        parameters: tuple[object, ...] = (pair_id, low)
+        if high is not None:
+            statement += 'AND "key" < ? '
+            parameters = (pair_id, low, high)
+        last = ""
+        with closing(
+            self.database.rows(self.database.sql(statement + 'ORDER BY "key"'), parameters)
+        ) as found:
+            try:
+                for ancestor in rows.ancestors(found):
+                    if ancestor.key <= last:
+                        raise self.database.corrupt(f"its keys are out of order at {ancestor.key!r}")
+                    last = ancestor.key
+                    yield ancestor
+            except (AttributeError, TypeError) as error:
+                raise self.database.corrupt(f"a row after {last!r} is not an ancestor") from error
+
+    def ancestors_of(self, pair_id: int, keys: Collection[str]) -> dict[str, Ancestor]:
+        """The ancestors of those of `keys` that have one."""
+        found: dict[str, Ancestor] = {}
+        table = schema.ancestor.c
+        columns = [column for column in table if column is not table.pair_id]
+        with self.database.read() as connection:
+            for chunk in _chunks(keys, _CHUNK):
+                statement = select(*columns).where(table.pair_id == pair_id, table.key.in_(chunk))
+                for ancestor in rows.ancestors(connection.execute(statement)):
+                    found[ancestor.key] = ancestor
+        return found
+
+    def count_ancestors(self, pair_id: int) -> int:
+        """How many keys are recorded."""
+        statement = select(func.count()).where(schema.ancestor.c.pair_id == pair_id)
+        with self.database.read() as connection:
+            return connection.execute(statement).scalar_one()
+
+    # Runs
+
+    def begin_run(self, pair: Pair, *, dry_run: bool, resync: bool) -> int:
+        """Record that a run begins, and return its number. Call it under the pair's lease.
+
+        Since nobody else can be running, runs of the pair that have no outcome were killed: they
+        become interrupted, and what they had planned and not done is dropped.
+        """
+        table = schema.run.c
+        with self.database.read() as connection:
+            killed = connection.execute(
+                select(table.id, table.dry_run).where(table.pair_id == pair.id, table.outcome.is_(None))
+            ).all()
+        for number, was_dry in killed:
+            self._sweep(number, dry_run=was_dry)
+        now = self.now_ns()
+        with self.database.write() as connection:
+            connection.execute(
+                update(schema.run)
+                .where(table.id.in_([number for number, _ in killed]))
+                .values(outcome=RunOutcome.INTERRUPTED.value, ended_ns=now)
+            )
+            begun: int = connection.execute(
+                insert(schema.run)
+                .values(pair_id=pair.id, started_ns=now, dry_run=dry_run, resync=resync)
+                .returning(table.id)
+            ).scalar_one()
+        return begun
+
+    def spool(self, run: int, actions: Iterable[Action]) -> None:
+        """Append `actions` to the run's plan; many short transactions.
+
+        `actions` may be slow, even a scan that is going on: no transaction is open while it is asked.
+        """
+        statement = self.database.sql(_INSERT_ACTION)
+        source = iter(actions)
+        while batch := list(islice(source, _BATCH)):
+            with self.database.write() as connection:
+                last = connection.execute(
+                    select(func.coalesce(func.max(schema.action.c.seq), 0)).where(
+                        schema.action.c.run_id == run
+                    )
+                ).scalar_one()
+                connection.exec_driver_sql(
+                    statement,
+                    [
+                        (run, seq, action.key, *rows.action(action))
+                        for seq, action in enumerate(batch, start=last + 1)
+                    ],
+                )
+
+    def planned(self, run: int, *verdicts: Verdict) -> Iterator[Planned]:
+        """Yield the actions still planned, with one of `verdicts` if any are given, in order.
+
+        They are read a page at a time, so they may be amended and committed meanwhile.
+        """
+        table = schema.action.c
+        columns = [column for column in table if column.name not in _NOT_PLANNED]
+        statement = select(*columns).where(table.state == ActionState.PLANNED.value)
+        if verdicts:
+            statement = statement.where(table.verdict.in_([verdict.value for verdict in verdicts]))
+        for page in self._action_pages(run, statement):
+            yield from map(rows.planned, page)
+
+    def amend(self, run: int, planned: Sequence[Planned]) -> None:
+        """Replace what the plan says about these: their content has been looked at meanwhile."""
+        self._write_many(_AMEND_ACTION, ((*rows.action(action), run, seq) for seq, action in planned))
+
+    def commit(self, run: int, outcomes: Sequence[Outcome], lease: Fence) -> list[tuple[int, str]]:
+        """Write what came of some actions, all in one transaction; return the new conflicts (id, key).
+
+        An action that was done makes its ancestor, and ends its problem; one that failed or raced
+        keeps its old ancestor, and is a problem. Raises `LeaseLost`, having written nothing, where
+        another run has taken the pair over.
+        """
+        done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
+        ancestors = _judged(done)
+        kept = [(outcome.planned.action.key, outcome.kept) for outcome in done if outcome.kept is not None]
+        now = self.now_ns()
+        finished: list[tuple[object, ...]] = []
+        troubled: list[Problem] = []
+        for outcome in outcomes:
+            state, sentence = ActionState.DONE, None
+            if not isinstance(outcome, Done):
+                state = ActionState.RACED if isinstance(outcome, Raced) else ActionState.FAILED
+                sentence = rows.tellable(outcome.problem.sentence)
+                troubled.append(outcome.problem)
+            finished.append((state.value, sentence, now, run, outcome.planned.seq))
+        # Durable where there are conflicts: no later run could find out that a person should look.
+        with self.database.write(durable=bool(kept)) as connection:
+            _verify(connection, lease)
+            self._write_ancestors(connection, lease.pair_id, ancestors, now)
+            met = {"pair_id": lease.pair_id, "run_id": run, "detected_ns": now}
+            conflicts = [(_insert_conflict(connection, met, key, settled), key) for key, settled in kept]
+            self._end_problems(connection, lease.pair_id, [outcome.planned.action.key for outcome in done])
+            self._write_problems(connection, lease.pair_id, run, troubled, now)
+            self._many(connection, _FINISH_ACTION, finished)
+        return conflicts
+
+    def hold(self, run: int, problems: Sequence[Problem]) -> None:
+        """Record problems that belong to no action: places that can't be read, names that can't be kept."""
+        with self.database.write() as connection:
+            pair_id = connection.execute(
+                select(schema.run.c.pair_id).where(schema.run.c.id == run)
+            ).scalar_one()
+            self._write_problems(connection, pair_id, run, problems, self.now_ns())
+
+    def end_run(self, run: int, outcome: RunOutcome, summary: Mapping[str, object]) -> None:
+        """Record how the run ended, and drop what tells nobody anything any more.
+
+        A run that looked at everything ends the problems that it did not meet.
+        """
+        table = schema.run.c
+        with self.database.read() as connection:
+            pair_id, dry_run = connection.execute(
+                select(table.pair_id, table.dry_run).where(table.id == run)
+            ).one()
+        self._sweep(run, dry_run=dry_run)
+        with self.database.write() as connection:
+            ended = connection.execute(
+                update(schema.run)
+                .where(table.id == run, table.outcome.is_(None))
+                .values(ended_ns=self.now_ns(), outcome=outcome.value, summary=json.dumps(summary))
+            )
+            if ended.rowcount == 0:
+                return  # paused, taken over, and called interrupted by the run that did so
+            if not dry_run and outcome in {RunOutcome.SUCCESS, RunOutcome.UNFINISHED}:
+                connection.execute(
+                    delete(schema.problem).where(
+                        schema.problem.c.pair_id == pair_id, schema.problem.c.run_id != run
+                    )
+                )
+            newest_pruned = (
+                select(table.id)
+                .where(table.pair_id == pair_id)
+                .order_by(table.id.desc())
+                .offset(RUNS_KEPT)
+                .limit(1)
+                .scalar_subquery()
+            )
+            connection.execute(delete(schema.run).where(table.pair_id == pair_id, table.id <= newest_pruned))
+
+    def runs(self, pair: str | None = None, limit: int = 50) -> list[Run]:
+        """The newest runs, newest first."""
+        statement = _runs().order_by(schema.run.c.id.desc()).limit(limit)
+        if pair is not None:
+            statement = statement.where(schema.pair.c.name == pair)
+        with self.database.read() as connection:
+            return [_run(row) for row in connection.execute(statement)]
+
+    def run(self, id: int) -> Run | None:  # noqa: A002 - it's what the column is called
+        """The run with this number."""
+        return self._one_run(_runs().where(schema.run.c.id == id))
+
+    def last_good_run(self, pair_id: int) -> Run | None:
+        """The newest run that came to its end; dry runs don't count."""
+        table = schema.run.c
+        return self._one_run(
+            _runs()
+            .where(
+                table.pair_id == pair_id,
+                table.dry_run.is_(False),
+                table.outcome.in_([RunOutcome.SUCCESS.value, RunOutcome.UNFINISHED.value]),
+            )
+            .order_by(table.id.desc())
+            .limit(1)
+        )
+
+    def run_actions(self, run: int) -> Iterator[ActionRow]:
+        """Yield what is kept of a run's actions, in order; a page at a time."""
+        for page in self._action_pages(run, select(schema.action)):
+            yield from map(_action_row, page)
+
+    # Conflicts and problems
+
+    def conflicts(self, pair: str | None = None, *, state: str | None = "open") -> list[Conflict]:
+        """The conflicts in `state` (None: in any), oldest first."""
+        statement = _conflicts().order_by(schema.conflict.c.id)
+        if pair is not None:
+            statement = statement.where(schema.pair.c.name == pair)
+        if state is not None:
+            statement = statement.where(schema.conflict.c.state == state)
+        with self.database.read() as connection:
+            return [_conflict(row) for row in connection.execute(statement)]
+
+    def conflict(self, id: int) -> Conflict | None:  # noqa: A002 - it's what the column is called
+        """The conflict with this number."""
+        with self.database.read() as connection:
+            row = connection.execute(_conflicts().where(schema.conflict.c.id == id)).first()
+        return None if row is None else _conflict(row)
+
+    def resolve_conflict(
+        self,
+        id: int,  # noqa: A002 - it's what the column is called
+        resolution: str,
+        ancestors: Mapping[str, Ancestor | None],
+        lease: Fence,
+    ) -> None:
+        """Mark an open conflict as resolved by a person, with the ancestors that its resolution left.
+
+        Raises `LeaseLost`, or `UsageError` where the conflict isn't open; nothing is written then.
+        """
+        for key, ancestor in ancestors.items():
+            if ancestor is not None:
+                _judge(key, ancestor)
+        now = self.now_ns()
+        table = schema.conflict.c
+        with self.database.write(durable=True) as connection:
+            _verify(connection, lease)
+            resolved = connection.execute(
+                update(schema.conflict)
+                .where(
+                    table.id == id, table.pair_id == lease.pair_id, table.state == ConflictState.OPEN.value
+                )
+                .values(state=ConflictState.RESOLVED.value, resolved_ns=now, resolution=resolution)
+            )
+            if resolved.rowcount == 0:
+                raise UsageError(f"Conflict {id} is not open: see `bisyncer conflicts list`.")
+            self._write_ancestors(connection, lease.pair_id, ancestors, now)
+
+    def problems(self, pair: str | None = None) -> list[Trouble]:
+        """The problems that the last runs met, by pair and key."""
+        table = schema.problem.c
+        statement = (
+            select(schema.pair.c.name, table.key, table.sentence, table.since_ns, table.last_ns, table.tries)
+            .join_from(schema.problem, schema.pair)
+            .order_by(schema.pair.c.name, table.key)
+        )
+        if pair is not None:
+            statement = statement.where(schema.pair.c.name == pair)
+        with self.database.read() as connection:
+            return [Trouble(*row) for row in connection.execute(statement)]
+
+    def count_problems(self, pair_id: int) -> int:
+        """How many problems a pair has."""
+        statement = select(func.count()).where(schema.problem.c.pair_id == pair_id)
+        with self.database.read() as connection:
+            return connection.execute(statement).scalar_one()
+
+    # Inside
+
+    def _many(self, connection: Connection, statement: str, batch: Sequence[tuple[object, ...]]) -> None:
+        """Execute `statement` once for each row of `batch`."""
+        if batch:
+            connection.exec_driver_sql(self.database.sql(statement), list(batch))
+
+    def _write_many(self, statement: str, batch: Iterable[tuple[object, ...]]) -> None:
+        """Execute `statement` once for each row of `batch`, in a transaction of its own."""
+        with self.database.write() as connection:
+            self._many(connection, statement, list(batch))
+
+    def _write_ancestors(
+        self, connection: Connection, pair_id: int, ancestors: Mapping[str, Ancestor | None], now: int
+    ) -> None:
+        """Upsert or delete ancestors; an open conflict whose other version is gone is thereby settled."""
+        gone = [key for key, ancestor in ancestors.items() if ancestor is None]
+        self._many(
+            connection,
+            _UPSERT_ANCESTOR,
+            [rows.ancestor(pair_id, ancestor) for ancestor in ancestors.values() if ancestor is not None],
+        )
+        self._many(connection, _DELETE_ANCESTOR, [(pair_id, key) for key in gone])
+        table = schema.conflict.c
+        for chunk in _chunks(gone, _CHUNK):
+            connection.execute(
+                update(schema.conflict)
+                .where(
+                    table.pair_id == pair_id,
+                    table.state == ConflictState.OPEN.value,
+                    table.kept_as.in_(chunk),
+                )
+                .values(state=ConflictState.SETTLED.value, resolved_ns=now)
+            )
+
+    def _write_problems(
+        self, connection: Connection, pair_id: int, run: int, problems: Sequence[Problem], now: int
+    ) -> None:
+        self._many(
+            connection,
+            _UPSERT_PROBLEM,
+            [
+                (pair_id, rows.tellable(problem.key), rows.tellable(problem.sentence), now, now, run)
+                for problem in problems
+            ],
+        )
+
+    def _end_problems(self, connection: Connection, pair_id: int, keys: Sequence[str]) -> None:
+        # Most pairs have none, and a million deletes of nothing take their time.
+        any_problem = select(true()).where(schema.problem.c.pair_id == pair_id).limit(1)
+        if connection.execute(any_problem).first() is not None:
+            self._many(connection, _DELETE_PROBLEM, [(pair_id, key) for key in keys])
+
+    def _action_pages(self, run: int, statement: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
+        """Yield the rows of a run that `statement` selects, in order, in short transactions."""
+        table = schema.action.c
+        for low, high in self._spans(run):
+            within = and_(table.run_id == run, table.seq >= low, table.seq < high)
+            with self.database.read() as connection:
+                page = connection.execute(statement.where(within).order_by(table.seq)).all()
+            yield page
+
+    def _spans(self, run: int) -> Iterator[tuple[int, int]]:
+        """Yield ranges that together cover the actions a run has now.
+
+        A range is found by the primary key whatever the planner of PostgreSQL thinks of a table that has
+        just been filled; a LIMIT instead lets it sort all that follows, again for each page.
+        """
+        last = select(func.coalesce(func.max(schema.action.c.seq), 0)).where(schema.action.c.run_id == run)
+        with self.database.read() as connection:
+            end: int = connection.execute(last).scalar_one() + 1
+        return ((low, min(low + _PAGE, end)) for low in range(1, end, _PAGE))
+
+    def _one_run(self, statement: Select[Any]) -> Run | None:
+        with self.database.read() as connection:
+            row = connection.execute(statement).first()
+        return None if row is None else _run(row)
+
+    def _sweep(self, run: int, *, dry_run: bool) -> None:
+        """Delete a run's actions that tell nobody anything; many short transactions."""
+        table = schema.action.c
+        told = or_(
+            table.state == ActionState.PLANNED.value, table.verdict.in_([verdict.value for verdict in _QUIET])
+        )
+        for low, high in self._spans(run):
+            within = and_(table.run_id == run, table.seq >= low, table.seq < high)
+            with self.database.write() as connection:
+                connection.execute(delete(schema.action).where(within, true() if dry_run else told))
+
+
+def _chunks(keys: Collection[str], size: int) -> Iterator[list[str]]:
+    source = iter(keys)
+    while chunk := list(islice(source, size)):
+        yield chunk
+
+
+def _verify(connection: Connection, lease: Fence) -> None:
+    """Raise `LeaseLost` unless `lease` is still the one that holds its pair, and keep it so until commit."""
+    table = schema.lease.c
+    held = connection.execute(
+        select(table.token, table.holder).where(table.pair_id == lease.pair_id).with_for_update()
+    ).first()
+    if held is None or held.token != lease.token or held.holder is None:
+        raise LeaseLost(
+            "Another run took this pair over while this one was paused or cut off; this one stopped and "
+            "wrote nothing more. Nothing is lost: the next run looks at both sides afresh."
+        )
+
+
+def _judge(key: str, ancestor: Ancestor) -> None:
+    """Raise where an ancestor can't be what two stores returned for `key`: a bug; nothing is written."""
+    if not key == ancestor.key == ancestor.path1.key == ancestor.path2.key:
+        raise BisyncerError(
+            f"An ancestor of {ancestor.key!r} was about to be recorded for {key!r}: this is a bug."
+        )
+    told = dict(ancestor.path1.digests)
+    for algorithm, value in ancestor.path2.digests:
+        if algorithm is not Algorithm.ETAG_MD5 and told.get(algorithm, value) != value:
+            raise BisyncerError(
+                f"Both sides of {key!r} were about to be recorded as equal, and their {algorithm} differs: "
+                "this is a bug."
+            )
+
+
+def _judged(done: Iterable[Done]) -> dict[str, Ancestor | None]:
+    """The ancestors that actions which were done leave, each judged."""
+    ancestors: dict[str, Ancestor | None] = {}
+    for outcome in done:
+        key = outcome.planned.action.key
+        if outcome.ancestor is not None:
+            _judge(key, outcome.ancestor)
+        ancestors[key] = outcome.ancestor
+        if outcome.kept is not None:
+            _judge(outcome.kept.loser.key, outcome.kept.loser)
+            ancestors[outcome.kept.loser.key] = outcome.kept.loser
+    return ancestors
+
+
+def _insert_conflict(connection: Connection, fixed: Mapping[str, object], key: str, kept: Kept) -> int:
+    """Insert a conflict that a run has settled, and return its number; `fixed` is the same for all."""
+    columns: dict[str, object] = {}
+    for side, entry in ((Side.PATH1, kept.path1), (Side.PATH2, kept.path2)):
+        names = (f"{side}_size", f"{side}_mtime_ns", f"{side}_stamp", f"{side}_digests")
+        columns.update(zip(names, rows.facts(entry), strict=True))
+    columns |= {"key": key, "kept_as": kept.loser.key, "winner": kept.winner.value}
+    number: int = connection.execute(
+        insert(schema.conflict)
+        .values(state=ConflictState.OPEN.value, **fixed, **columns)
+        .returning(schema.conflict.c.id)
+    ).scalar_one()
+    return number
+
+
+def _pair(row: Row[Any]) -> Pair:
+    return Pair(row.id, row.name, row.path1, row.path2, Mode(row.mode), row.aligned_ns)
+
+
+def _runs() -> Select[Any]:
+    return select(schema.run, schema.pair.c.name).join_from(schema.run, schema.pair)
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(
+        id=row.id,
+        pair=row.name,
+        started_ns=row.started_ns,
+        ended_ns=row.ended_ns,
+        outcome=None if row.outcome is None else RunOutcome(row.outcome),
+        dry_run=row.dry_run,
+        resync=row.resync,
+        summary={} if row.summary is None else json.loads(row.summary),
+    )
+
+
+def _action_row(row: Row[Any]) -> ActionRow:
+    return ActionRow(
+        seq=row.seq,
+        key=row.key,
+        verdict=Verdict(row.verdict),
+        delta1=Delta(row.delta1),
+        delta2=Delta(row.delta2),
+        state=ActionState(row.state),
+        sentence=row.sentence,
+        winner=None if row.winner is None else Side(row.winner),
+        finished_ns=row.finished_ns,
+        path1=rows.entry(row.key, row.path1_size, row.path1_mtime_ns, row.path1_stamp, row.path1_digests),
+        path2=rows.entry(row.key, row.path2_size, row.path2_mtime_ns, row.path2_stamp, row.path2_digests),
+    )
+
+
+def _conflicts() -> Select[Any]:
+    return select(schema.conflict, schema.pair.c.name).join_from(schema.conflict, schema.pair)
+
+
+def _conflict(row: Row[Any]) -> Conflict:
+    return Conflict(
+        id=row.id,
+        pair=row.name,
+        run=row.run_id,
+        key=row.key,
+        kept_as=row.kept_as,
+        winner=Side(row.winner),
+        detected_ns=row.detected_ns,
+        path1=rows.held(row.key, row.path1_size, row.path1_mtime_ns, row.path1_stamp, row.path1_digests),
+        path2=rows.held(row.key, row.path2_size, row.path2_mtime_ns, row.path2_stamp, row.path2_digests),
+        state=ConflictState(row.state),
+        resolved_ns=row.resolved_ns,
+        resolution=row.resolution,
+    )
