@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -140,6 +140,7 @@ class MemoryEndpoint:
             conditional_write=True,
             conditional_delete=True,
         )
+        self.requests: Mapping[str, int] = {}
         self._store = store(name)
 
     def overlaps(self, other: Endpoint) -> bool:

@@ -43,10 +43,12 @@ def init(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> InitRepo
     Raises `UsageError` where a root can't be used, or the name belongs to other roots.
     """
     known = store.pair(job.pair)
-    if known is not None and known.aligned_ns is not None:
+    if known is not None:
         _refuse_other_roots(known, endpoints)
     probes = {side: endpoint.probe(scratch=True) for side, endpoint in endpoints.items()}
-    pair = store.add_pair(job.pair, endpoints[Side.PATH1].root, endpoints[Side.PATH2].root, job.mode)
+    pair = known or store.add_pair(
+        job.pair, endpoints[Side.PATH1].root, endpoints[Side.PATH2].root, job.mode
+    )
     warnings = [
         f"{side} ({endpoints[side].root}) does not honour conditions on every write and delete. bisyncer "
         "looks right before each one instead; what another client writes in that moment can be replaced."

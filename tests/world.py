@@ -1,0 +1,165 @@
+"""A pair of stores in memory with a state of its own, and people who write to it behind the engine's back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+
+from bisyncer.endpoints import memory
+from bisyncer.endpoints.base import Capabilities, Endpoint, Probe, Source
+from bisyncer.endpoints.memory import MemoryEndpoint
+from bisyncer.engine import pairing, session
+from bisyncer.model import Action, Entry, Item, Job, Side, Summary
+from bisyncer.report.events import Event, WouldAct
+from bisyncer.state.store import Conflict, Store
+
+ONE, TWO = Side.PATH1, Side.PATH2
+
+_numbers = count(1)
+
+
+class Heard:
+    """A Reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def tell(self, event: Event) -> None:
+        self.events.append(event)
+
+
+Hook = Callable[[str, str], None]
+
+
+class Hooked:
+    """An endpoint that calls `before` and `after` with the method's name and the key, around each call."""
+
+    def __init__(self, inner: Endpoint) -> None:
+        self.inner = inner
+        self.before: Hook = lambda _method, _key: None
+        self.after: Hook = lambda _method, _key: None
+
+    @property
+    def root(self) -> str:
+        return self.inner.root
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.inner.capabilities
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        return self.inner.requests
+
+    def overlaps(self, other: Endpoint) -> bool:
+        return self.inner.overlaps(other)
+
+    def probe(self, *, scratch: bool = False) -> Probe:
+        return self.inner.probe(scratch=scratch)
+
+    def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
+        for item in self.inner.scan(low, high):
+            self.before("scan", item[0])
+            yield item
+        self.before("scan", "")
+
+    def stat(self, key: str) -> Entry | None:
+        self.before("stat", key)
+        return self.inner.stat(key)
+
+    def read(self, key: str, *, expect: Entry) -> AbstractContextManager[Source]:
+        self.before("read", key)
+        return self.inner.read(key, expect=expect)
+
+    def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
+        self.before("write", key)
+        written = self.inner.write(key, source, expect=expect)
+        self.after("write", key)
+        return written
+
+    def delete(self, key: str, *, expect: Entry) -> None:
+        self.before("delete", key)
+        self.inner.delete(key, expect=expect)
+        self.after("delete", key)
+
+    def flush(self) -> None:
+        self.inner.flush()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@dataclass
+class World:
+    """Two memory stores under one pair."""
+
+    folder: Path
+    number: int = field(default_factory=lambda: next(_numbers))
+    heard: Heard = field(default_factory=Heard)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        names = (f"one-{self.number}", f"two-{self.number}")
+        self.stores = dict(zip(Side, (memory.store(name) for name in names), strict=True))
+        self.hooked = dict(zip(Side, (Hooked(MemoryEndpoint(name)) for name in names), strict=True))
+        self.endpoints: Mapping[Side, Endpoint] = self.hooked
+        self.job = Job("p", *(f"memory://{name}" for name in names), transfers=4)
+        self.state = Store.open(f"sqlite:///{self.folder / 'state.db'}")
+
+    def close(self) -> None:
+        self.state.close()
+        for side in Side:
+            memory.discard(self.endpoints[side].root.removeprefix("memory://"))
+
+    def reopen_state(self) -> None:
+        """Open the state again, as the next process would."""
+        self.state.close()
+        self.state = Store.open(f"sqlite:///{self.folder / 'state.db'}")
+
+    def put(self, side: Side, contents: Mapping[str, str]) -> None:
+        for key, text in contents.items():
+            self.stores[side].put(key, text.encode())
+
+    def remove(self, side: Side, *keys: str) -> None:
+        for key in keys:
+            self.stores[side].remove(key)
+
+    def held(self, side: Side) -> dict[str, str]:
+        return {key: data.decode() for key, data in self.stores[side].contents().items()}
+
+    def init(self) -> None:
+        pairing.init(self.job, self.endpoints, self.state)
+
+    def run(self, **changes: object) -> Summary:
+        job = replace(self.job, **changes)  # type: ignore[arg-type]
+        return session.run(job, self.endpoints, self.state, self.heard, stop=self.stop)
+
+    def align(self, one: Mapping[str, str], two: Mapping[str, str] | None = None) -> Summary:
+        """Plant contents on both sides (the same where `two` isn't given) and make the first alignment."""
+        self.put(ONE, one)
+        self.put(TWO, one if two is None else two)
+        self.init()
+        return self.run(resync=True)
+
+    def plan(self, **changes: object) -> list[str]:
+        """What a run would do, one line a key."""
+        heard = Heard()
+        job = replace(self.job, dry_run=True, **changes)  # type: ignore[arg-type]
+        session.run(job, self.endpoints, self.state, heard, stop=self.stop)
+        return [line(event.action) for event in heard.events if isinstance(event, WouldAct)]
+
+    def conflicts(self) -> list[Conflict]:
+        return self.state.conflicts("p")
+
+
+def line(action: Action) -> str:
+    return f"{action.verdict} {action.key} ({action.delta1} / {action.delta2})"
+
+
+def carried_out(summary: Summary) -> dict[str, int]:
+    """The actions of a run that are not zero."""
+    return {name: number for name, number in summary.actions.items() if number}
