@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bisyncer.model import (
@@ -22,6 +22,18 @@ Facts = tuple[int | None, int | None, str | None, str | None]  # size, mtime_ns,
 
 _NOTHING: Facts = (None, None, None, None)
 _LARGEST = 2**63 - 1
+
+# A plan may have a million rows; looking a word up here is several times faster than asking its enum.
+_ALGORITHMS: Mapping[str, Algorithm] = {member.value: member for member in Algorithm}
+_VERDICTS: Mapping[str, Verdict] = {member.value: member for member in Verdict}
+_DELTAS: Mapping[str, Delta] = {member.value: member for member in Delta}
+_AGREEMENTS: Mapping[str | None, Agreement | None] = {
+    None: None,
+    **{member.value: member for member in Agreement},
+}
+_WINNERS: Mapping[str | None, Side | None] = {None: None, **{member.value: member for member in Side}}
+
+_new = tuple.__new__  # builds a named tuple without going through a call of Python's
 
 
 def _bounded(number: int | None) -> int | None:
@@ -50,10 +62,12 @@ def held(key: str, size: int, mtime_ns: int | None, stamp: str, digests: str | N
     """What `facts` came from, where it wasn't nothing."""
     if digests is None:
         return Entry(key, size, mtime_ns, stamp)
-    parts = (text.partition(":") for text in digests.split(" "))
-    return Entry(
-        key, size, mtime_ns, stamp, tuple(Digest(Algorithm(name), value) for name, _, value in parts)
-    )
+    return Entry(key, size, mtime_ns, stamp, tuple([_digest(text) for text in digests.split(" ")]))
+
+
+def _digest(text: str) -> Digest:
+    name, _, value = text.partition(":")
+    return Digest(_ALGORITHMS[name], value)
 
 
 def action(planned: Action) -> tuple[Any, ...]:
@@ -72,20 +86,22 @@ def action(planned: Action) -> tuple[Any, ...]:
 
 def planned(row: Sequence[Any]) -> Planned:
     """What `action` came from, with its place and key in front."""
-    seq, key, verdict, delta1, delta2, agreement = row[:6]
-    winner, sentence = row[14:]
+    (
+        seq, key, verdict, delta1, delta2, agreement,
+        size1, mtime1, stamp1, digests1, size2, mtime2, stamp2, digests2, winner, sentence,
+    ) = row  # fmt: skip
     return Planned(
         seq,
         Action(
-            key=key,
-            verdict=Verdict(verdict),
-            delta1=Delta(delta1),
-            delta2=Delta(delta2),
-            agreement=None if agreement is None else Agreement(agreement),
-            path1=entry(key, *row[6:10]),
-            path2=entry(key, *row[10:14]),
-            reason=sentence,
-            winner=None if winner is None else Side(winner),
+            key,
+            _VERDICTS[verdict],
+            _DELTAS[delta1],
+            _DELTAS[delta2],
+            _AGREEMENTS[agreement],
+            entry(key, size1, mtime1, stamp1, digests1),
+            entry(key, size2, mtime2, stamp2, digests2),
+            sentence,
+            _WINNERS[winner],
         ),
     )
 
@@ -118,17 +134,25 @@ def ancestor(pair_id: int, value: Ancestor) -> tuple[Any, ...]:
     )
 
 
-def ancestors(rows: Iterable[Sequence[Any]]) -> Iterator[Ancestor]:
-    """Yield what the rows came from, without their pair; written out, as this runs for each key of a run."""
-    for key, size1, mtime1, stamp1, size2, mtime2, stamp2, sha256, md5 in rows:
+def ancestors(found: Iterable[Sequence[Any]]) -> Iterator[Ancestor]:
+    """Yield what the rows, without their pair, came from; written out, as it runs for each key of a run.
+
+    Raises `ValueError` where the keys don't strictly increase, and `TypeError` or `AttributeError` where
+    a row is none that `ancestor` made: a damaged database may give either without saying so.
+    """
+    last = ""
+    for key, size1, mtime1, stamp1, size2, mtime2, stamp2, sha256, md5 in found:
+        if key <= last:
+            raise ValueError(f"its keys are out of order at {key!r}")
+        last = key
         digests: tuple[Digest, ...] = ()
         if sha256 is not None:
-            digests = (Digest(Algorithm.SHA256, sha256.hex()),)
+            digests = (_new(Digest, (Algorithm.SHA256, sha256.hex())),)
         if md5 is not None:
-            digests = (*digests, Digest(Algorithm.MD5, md5.hex()))
-        yield Ancestor(
-            key, Entry(key, size1, mtime1, stamp1, digests), Entry(key, size2, mtime2, stamp2, digests)
-        )
+            digests = (*digests, _new(Digest, (Algorithm.MD5, md5.hex())))
+        path1 = _new(Entry, (key, size1, mtime1, stamp1, digests))
+        path2 = _new(Entry, (key, size2, mtime2, stamp2, digests))
+        yield _new(Ancestor, (key, path1, path2))
 
 
 def tellable(text: str) -> str:

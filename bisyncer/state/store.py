@@ -278,18 +278,9 @@ class Store:
         if high is not None:
             statement += 'AND "key" < ? '
             parameters = (pair_id, low, high)
-        last = ""
-        with closing(
-            self.database.rows(self.database.sql(statement + 'ORDER BY "key"'), parameters)
-        ) as found:
-            try:
-                for ancestor in rows.ancestors(found):
-                    if ancestor.key <= last:
-                        raise self.database.corrupt(f"its keys are out of order at {ancestor.key!r}")
-                    last = ancestor.key
-                    yield ancestor
-            except (AttributeError, TypeError) as error:
-                raise self.database.corrupt(f"a row after {last!r} is not an ancestor") from error
+        statement = self.database.sql(statement + 'ORDER BY "key"')
+        with closing(self.database.rows(statement, parameters)) as found:
+            yield from self._ancestors(found)
 
     def ancestors_of(self, pair_id: int, keys: Collection[str]) -> dict[str, Ancestor]:
         """The ancestors of those of `keys` that have one."""
@@ -299,8 +290,8 @@ class Store:
         with self.database.read() as connection:
             for chunk in _chunks(keys, _CHUNK):
                 statement = select(*columns).where(table.pair_id == pair_id, table.key.in_(chunk))
-                for ancestor in rows.ancestors(connection.execute(statement)):
-                    found[ancestor.key] = ancestor
+                told = self._ancestors(connection.execute(statement.order_by(table.key)))
+                found.update((ancestor.key, ancestor) for ancestor in told)
         return found
 
     def count_ancestors(self, pair_id: int) -> int:
@@ -549,6 +540,13 @@ class Store:
             return connection.execute(statement).scalar_one()
 
     # Inside
+
+    def _ancestors(self, found: Iterable[Sequence[Any]]) -> Iterator[Ancestor]:
+        """Yield the ancestors that rows are; they must strictly increase."""
+        try:
+            yield from rows.ancestors(found)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise self.database.corrupt(str(error)) from error
 
     def _many(self, connection: Connection, statement: str, batch: Sequence[tuple[object, ...]]) -> None:
         """Execute `statement` once for each row of `batch`."""
