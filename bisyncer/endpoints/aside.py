@@ -1,0 +1,314 @@
+"""Putting a file in place and taking one out, so that no version is lost and no crash loses one.
+
+Between the last look at a file and the rename over it, somebody may write. So nothing is renamed over:
+the new file and the old one *trade places* in one step, and what came out is looked at. Only a version
+that was expected is deleted; any other is put back, or kept beside as `NAME.rescued1`.
+
+A process may die at any point of this. So whatever may hold somebody's version lies in a directory of
+its own beside the file, an *aside*, under the file's own name; and the name of the aside says which
+two versions may be deleted: ours, and the one that the plan meant to replace. A later scan finds the
+aside and settles it by the same rule, `_settle`, that the run itself goes by.
+
+    .bisyncer-OWNER-RANDOM                       a file of ours, not in place yet; may be deleted
+    .bisyncer-OWNER-RANDOM-MINE-PLANNED/NAME     an aside; MINE and PLANNED are digests of identities
+
+Where the file system has no RENAME_EXCHANGE (NFS), the old file gets a second link in the aside, then
+the new one is renamed over it. What remains there: a file that somebody else *renames* over the name
+between our look and our rename is lost. An edit in place is noticed and kept in both ways.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, NamedTuple
+
+from bisyncer.endpoints import linux
+from bisyncer.endpoints.tree import LIST, MAX_SEGMENT_BYTES, Identity, identity, look
+from bisyncer.errors import Changed, Rejected
+
+PREFIX: Final = ".bisyncer-"
+
+_NAME = re.compile(
+    r"\.bisyncer-(?P<owner>[0-9a-f]{8})-[0-9a-f]{16}(?:-(?P<mine>[0-9a-f]{16})-(?P<planned>[0-9a-f]{16}))?"
+)
+_OWNER = re.compile(r"[0-9a-f]{8}")
+_NOBODY = "0" * 16  # in the place of MINE where a file is only taken out
+
+# What link() answers where there are no hard links; with EPERM, unlike for renameat2.
+_NO_LINKS = linux.UNSUPPORTED | {errno.EPERM}
+
+_STRIPES = 64
+
+
+class _Aside(NamedTuple):
+    """An aside that is open: where it is, and which versions in it may be deleted."""
+
+    parent: int
+    directory: int
+    mine: str
+    planned: str
+
+    def is_mine(self, seen: os.stat_result) -> bool:
+        return stat.S_ISREG(seen.st_mode) and _digest(identity(seen)) == self.mine
+
+    def may_delete(self, seen: os.stat_result) -> bool:
+        return stat.S_ISREG(seen.st_mode) and _digest(identity(seen)) in {self.mine, self.planned}
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a name is one of a temporary, of this owner or of another."""
+    return name.startswith(PREFIX) and _NAME.fullmatch(name) is not None
+
+
+def _digest(version: Identity) -> str:
+    return hashlib.sha256(repr(tuple(version)).encode()).hexdigest()[:16]
+
+
+class Asides:
+    """The temporaries of one owner: made, put in place, taken out, swept."""
+
+    def __init__(self, owner: str, touched: Callable[[int], None]) -> None:
+        """`touched` is told of each directory in which a name was changed."""
+        if not _OWNER.fullmatch(owner):
+            raise ValueError(f"an owner is 8 hex digits, not {owner!r}")
+        self._owner = owner
+        self._touched = touched
+        self._live: set[str] = set()  # names in use now, which no sweep of this process may touch
+        # Two threads that replace one key would take each other's files for a stranger's.
+        self._locks = tuple(threading.Lock() for _ in range(_STRIPES))
+
+    @contextmanager
+    def temporary(self) -> Iterator[str]:
+        """A name for a new file of ours, safe from sweeps while the block runs."""
+        with self._alive(f"{PREFIX}{self._owner}-{secrets.token_hex(8)}") as name:
+            yield name
+
+    def alone(self, key: str) -> threading.Lock:
+        """The lock to hold while looking at `key` and placing, replacing or taking it."""
+        return self._locks[hash(key) % _STRIPES]
+
+    def place(self, parent: int, temporary: str, name: str, key: str) -> None:
+        """Give our file its name if nothing has it; raises `Changed` where something does."""
+        try:
+            _rename_new(parent, temporary, parent, name)
+        except FileExistsError:
+            raise Changed(f"{key}: appeared while it was being written. Run again.") from None
+        self._touched(parent)
+
+    def replace(self, parent: int, temporary: str, name: str, key: str, seen: os.stat_result) -> None:
+        """Let our file take the place of the version that was `seen`.
+
+        Raises `Changed` where `name` turns out to hold another version, which then stays.
+        """
+        mine = os.stat(temporary, dir_fd=parent, follow_symlinks=False)
+        with self._open(parent, _digest(identity(mine)), _digest(identity(seen))) as aside:
+            try:
+                if not _trade(aside, temporary, name):
+                    _link_over(aside, temporary, name, key, seen)
+            except FileNotFoundError:
+                raise Changed(f"{key}: went away while it was being replaced. Run again.") from None
+            finally:
+                self._touched(parent)
+            self._finish(aside, name, key)
+
+    def take(self, parent: int, name: str, key: str, seen: os.stat_result) -> None:
+        """Delete the version that was `seen`; raises `Changed` where it is another one, which then stays."""
+        with self._open(parent, _NOBODY, _digest(identity(seen))) as aside:
+            try:
+                os.rename(name, name, src_dir_fd=parent, dst_dir_fd=aside.directory)
+            except FileNotFoundError:
+                raise Changed(f"{key}: went away before it was deleted. Run again.") from None
+            finally:
+                self._touched(parent)
+            self._finish(aside, name, key)
+
+    def sweep(self, parent: int, name: str) -> None:
+        """Settle what a run that died left behind; other owners' temporaries are not touched."""
+        match = _NAME.fullmatch(name)
+        if match is None or match["owner"] != self._owner or name in self._live:
+            return
+        # What can't be settled now (no permission, read-only, a busy file) waits for the next scan.
+        with suppress(OSError, Changed, Rejected):
+            if match["mine"] is None:
+                os.unlink(name, dir_fd=parent)
+            else:
+                self._sweep_aside(parent, name, match["mine"], match["planned"])
+
+    def _sweep_aside(self, parent: int, name: str, mine: str, planned: str) -> None:
+        directory = os.open(name, LIST, dir_fd=parent)
+        try:
+            if not _locked(directory):
+                return
+            aside = _Aside(parent, directory, mine, planned)
+            for held in os.listdir(directory):  # noqa: PTH208 -- by descriptor, not by path
+                self._settle(aside, held)
+        finally:
+            os.close(directory)
+        os.rmdir(name, dir_fd=parent)
+
+    @contextmanager
+    def _open(self, parent: int, mine: str, planned: str) -> Iterator[_Aside]:
+        name = f"{PREFIX}{self._owner}-{secrets.token_hex(8)}-{mine}-{planned}"
+        with self._alive(name):
+            os.mkdir(name, 0o700, dir_fd=parent)
+            try:
+                directory = os.open(name, LIST, dir_fd=parent)
+                try:
+                    yield _Aside(parent, directory, mine, planned)
+                finally:
+                    os.close(directory)
+            finally:
+                # Not empty: a version in it could not be settled; the next scan tries again.
+                with suppress(OSError):
+                    os.rmdir(name, dir_fd=parent)
+
+    @contextmanager
+    def _alive(self, name: str) -> Iterator[str]:
+        self._live.add(name)
+        try:
+            yield name
+        finally:
+            self._live.discard(name)
+
+    def _finish(self, aside: _Aside, name: str, key: str) -> None:
+        """Delete what came out if it may be; else settle it and raise `Changed`."""
+        seen = look(aside.directory, name)
+        if seen is not None and aside.may_delete(seen):
+            os.unlink(name, dir_fd=aside.directory)
+            return
+        self._settle(aside, name)
+        raise Changed(f"{key}: was written to in the last moment; that version is kept. Run again.")
+
+    def _settle(self, aside: _Aside, name: str) -> None:
+        """Empty the aside of `name` without losing a version that nobody planned to replace."""
+        seen = look(aside.directory, name)
+        if seen is None:
+            return
+        there = look(aside.parent, name)
+        if not aside.may_delete(seen) and there is not None and aside.is_mine(there):
+            # Our file stands where a stranger's version was: let them trade back. Where they can't, the
+            # version is rescued below.
+            with suppress(OSError):
+                linux.exchange(aside.directory, name, aside.parent, name)
+            seen, there = look(aside.directory, name), look(aside.parent, name)
+        if seen is None:
+            return
+        linked = there is not None and os.path.samestat(seen, there)  # the second link of `_link_over`
+        if linked or aside.may_delete(seen):
+            os.unlink(name, dir_fd=aside.directory)
+            return
+        self._put_back(aside, name)
+        self._touched(aside.parent)
+
+    def _put_back(self, aside: _Aside, name: str) -> None:
+        candidate, number = name, 0
+        while True:
+            try:
+                _rename_new(aside.directory, name, aside.parent, candidate)
+            except FileExistsError:
+                number += 1
+                candidate = _rescued(name, number)
+            else:
+                return
+
+
+def _trade(aside: _Aside, temporary: str, name: str) -> bool:
+    """Exchange our file and the one at `name`, which is in the aside then; False where that can't be."""
+    os.rename(temporary, name, src_dir_fd=aside.parent, dst_dir_fd=aside.directory)
+    try:
+        linux.exchange(aside.directory, name, aside.parent, name)
+    except OSError as error:
+        os.rename(name, temporary, src_dir_fd=aside.directory, dst_dir_fd=aside.parent)
+        if error.errno in linux.UNSUPPORTED:
+            return False
+        raise
+    return True
+
+
+def _link_over(aside: _Aside, temporary: str, name: str, key: str, seen: os.stat_result) -> None:
+    """Keep a second link to the file at `name` in the aside, then rename ours over it."""
+    try:
+        os.link(name, name, src_dir_fd=aside.parent, dst_dir_fd=aside.directory, follow_symlinks=False)
+    except OSError as error:
+        raise _no_links(error, name) from error
+    linked = os.stat(name, dir_fd=aside.directory, follow_symlinks=False)
+    there = _fresh_look(aside.parent, name)
+    if identity(linked) == identity(seen) and there is not None and os.path.samestat(linked, there):
+        os.rename(temporary, name, src_dir_fd=aside.parent, dst_dir_fd=aside.parent)
+        return
+    os.unlink(name, dir_fd=aside.directory)
+    raise Changed(f"{key}: was written to before it was replaced. Run again.")
+
+
+def _fresh_look(directory: int, name: str) -> os.stat_result | None:
+    """A look that NFS may not answer from its cache: opening a file asks the server."""
+    try:
+        opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    except OSError:
+        return look(directory, name)
+    try:
+        return os.fstat(opened)
+    finally:
+        os.close(opened)
+
+
+def _rename_new(from_fd: int, from_name: str, to_fd: int, to_name: str) -> None:
+    """Rename to a name that nothing has, or raise `FileExistsError`."""
+    try:
+        linux.rename_new(from_fd, from_name, to_fd, to_name)
+    except OSError as error:
+        if error.errno not in linux.UNSUPPORTED:
+            raise
+    else:
+        return
+    moved = os.stat(from_name, dir_fd=from_fd, follow_symlinks=False)
+    if stat.S_ISDIR(moved.st_mode):
+        # Directories have no second link; but rename() never puts one over a file or over a full one.
+        os.rename(from_name, to_name, src_dir_fd=from_fd, dst_dir_fd=to_fd)
+        return
+    try:
+        os.link(from_name, to_name, src_dir_fd=from_fd, dst_dir_fd=to_fd, follow_symlinks=False)
+    except FileExistsError:
+        # NFS repeats a request whose answer was lost: then it is our own first try that exists.
+        there = look(to_fd, to_name)
+        if there is None or not os.path.samestat(there, moved):
+            raise
+    except OSError as error:
+        raise _no_links(error, to_name) from error
+    os.unlink(from_name, dir_fd=from_fd)
+
+
+def _no_links(error: OSError, name: str) -> Exception:
+    if error.errno not in _NO_LINKS:
+        return error
+    return Rejected(
+        f"{name}: this file system has neither renameat2() nor hard links, so nothing can be put in place "
+        "without the risk of overwriting. Use another file system for this tree."
+    )
+
+
+def _rescued(name: str, number: int) -> str:
+    """The name beside `name` for a version that can't go back; the name is cut where it is too long."""
+    ending = f".rescued{number}"
+    room = MAX_SEGMENT_BYTES - len(ending)
+    return os.fsencode(name)[:room].decode(errors="ignore") + ending
+
+
+def _locked(directory: int) -> bool:
+    """Take the lock that keeps two scans from settling one aside; it goes when `directory` is closed."""
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # NFS has no locks on directories; the pair's lease keeps other runs away
+    return True

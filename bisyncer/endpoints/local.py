@@ -1,0 +1,420 @@
+"""LocalEndpoint: a directory tree, on a disk of this host or on a network mount.
+
+What it promises, and where a window remains:
+
+- A key never leads out of the root, and no symbolic link inside it is followed (`tree.py`).
+- Readers see the old file or the new one, whole, and at every instant one of the two.
+- A file that somebody changed after it was looked at is never lost; how, and what remains where the file
+  system has no RENAME_EXCHANGE, is told in `aside.py`.
+- A program that keeps a file open across its replacement goes on writing into the old version, which is
+  gone when it closes it; so with every tool that replaces files by renaming.
+- An edit that leaves size, inode and mtime as they were, made between the last look and the exchange, is
+  not seen. That takes a program that sets the mtime back within microseconds, or, before Linux 6.13, two
+  edits of the same size within one tick of the kernel's clock (up to 10 ms).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from bisyncer.endpoints import linux, mounts
+from bisyncer.endpoints.aside import Asides, is_temporary
+from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source
+from bisyncer.endpoints.tree import (
+    MAX_KEY_BYTES,
+    Tree,
+    explain,
+    explained,
+    identity,
+    is_expected,
+    kind,
+    look,
+    make_entry,
+    split,
+)
+from bisyncer.endpoints.walk import Walk
+from bisyncer.errors import AccessDenied, Changed, Rejected, RootMissing, Transient, UsageError
+from bisyncer.model import Entry, Item
+
+SCHEME = "file://"
+
+_PIECE = 1 << 20  # bytes taken from a source at a time
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class LocalEndpoint:
+    """The tree below `path`; `owner` is 8 hex digits that mark the temporaries of its pair."""
+
+    def __init__(self, path: str, *, owner: str, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._path = os.path.realpath(path)
+        try:
+            self._path.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{self._path!r}: the name of this root is not valid UTF-8. Rename it, or mount it elsewhere."
+            ) from None
+        self._now_ns = now_ns
+        self._unsynced = _Unsynced()
+        self._tree = Tree(self._path, self._unsynced.add)
+        self._asides = Asides(owner, self._unsynced.add)
+        self._conditional_write = True
+
+    @property
+    def root(self) -> str:
+        """`file://` and the real path of the root."""
+        return SCHEME + self._path
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What a tree can hold; a probe with `scratch` learns whether the file system can exchange names."""
+        return Capabilities(
+            names=NameRules.TREE,
+            max_key_bytes=MAX_KEY_BYTES,
+            conditional_write=self._conditional_write,
+            conditional_delete=True,
+        )
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        """Nothing: a tree is not asked by requests."""
+        return {}
+
+    def overlaps(self, other: Endpoint) -> bool:
+        """Whether one root is or contains the other, by name or by what is mounted there."""
+        if not other.root.startswith(SCHEME):
+            return False
+        theirs = other.root.removeprefix(SCHEME)
+        return mounts.contains(self._path, theirs) or mounts.contains(theirs, self._path)
+
+    def probe(self, *, scratch: bool = False) -> Probe:
+        """Look whether the root is a directory that can be listed and, with `scratch`, written."""
+        try:
+            with os.scandir(self._path) as found:
+                next(found, None)
+        except (FileNotFoundError, NotADirectoryError):
+            raise RootMissing(
+                f"{self.root}: there is no such directory. Make it, mount it, or correct the root."
+            ) from None
+        except PermissionError:
+            raise AccessDenied(
+                f"{self.root}: this user may not list it. Allow that, or run as its owner."
+            ) from None
+        except OSError as error:
+            raise explain(error, self.root) from error
+        if scratch:
+            self._conditional_write = self._try_exchange()
+        mount = mounts.mount_of(self._path)
+        return Probe(
+            mounted=mount.point != "/",
+            filesystem=mount.filesystem,
+            conditional_write=self._conditional_write,
+            conditional_delete=True,
+        )
+
+    def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
+        """Yield what lies in the range; leftovers of this owner's dead runs are swept on the way."""
+        return Walk(self._tree, self._asides, low, high, self._now_ns).items()
+
+    def stat(self, key: str) -> Entry | None:
+        """The entry of `key`; None also where a directory is, or a file stands above it."""
+        *above, name = _segments(key)
+        with explained(key), self._tree.directory(above) as directory:
+            seen = None if directory is None else look(directory, name)
+        if seen is None or stat.S_ISDIR(seen.st_mode):
+            return None
+        if not stat.S_ISREG(seen.st_mode):
+            raise Rejected(f"{key}: {kind(seen)}. Move it away.")
+        return make_entry(key, seen, self._now_ns())
+
+    @contextmanager
+    def read(self, key: str, *, expect: Entry) -> Iterator[Source]:
+        """Open `key` for reading; the end of its bytes is only given if no write touched it meanwhile."""
+        opened = self._open(key, expect)
+        try:
+            yield _Reading(opened, key, self._now_ns())
+        finally:
+            os.close(opened)
+
+    def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
+        """Write a file of our own beside `key`, then put it in place."""
+        *above, name = _segments(key)
+        with explained(key), self._tree.directory(above, make=expect is None) as directory:
+            if directory is None:
+                raise Changed(f"{key}: its directory is gone. Run again.")
+            replaced = _check(directory, name, key, expect)
+            with self._asides.temporary() as temporary:
+                place = _Place(directory, name, key, expect, replaced)
+                return self._write(place, temporary, source)
+
+    def delete(self, key: str, *, expect: Entry) -> None:
+        """Take `key` out of the tree, look at what was taken, and only then remove it."""
+        *above, name = _segments(key)
+        with explained(key), self._tree.directory(above) as directory:
+            if directory is None:
+                raise Changed(f"{key}: is gone already. Run again.")
+            with self._asides.alone(key):
+                seen = _expected(directory, name, key, expect)
+                self._asides.take(directory, name, key, seen)
+
+    def flush(self) -> None:
+        """Sync every file system that was written to since the last flush."""
+        self._unsynced.sync(self.root)
+
+    def close(self) -> None:
+        """Let go of the root and of what waits for a flush."""
+        self._unsynced.close()
+        self._tree.close()
+
+    def _open(self, key: str, expect: Entry) -> int:
+        *above, name = _segments(key)
+        with explained(key), self._tree.directory(above) as directory:
+            if directory is None:
+                raise Changed(f"{key}: its directory is gone. Run again.")
+            try:
+                opened = os.open(name, _READ, dir_fd=directory)
+            except OSError as error:
+                if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link or a socket is there by now
+                    raise Changed(f"{key}: is no file any more. Run again.") from None
+                raise
+        if is_expected(os.fstat(opened), expect):
+            return opened
+        os.close(opened)
+        raise Changed(f"{key}: changed since it was looked at. Run again.")
+
+    def _write(self, place: _Place, temporary: str, source: Source) -> Entry:
+        directory, name, key, expect, replaced = place
+        # Readable by nobody else until it has the mode of the file that it replaces.
+        opened = os.open(temporary, _CREATE, 0o666 if replaced is None else 0o600, dir_fd=directory)
+        try:
+            try:
+                _fill(opened, source, key)
+                if replaced is not None:
+                    _adopt(opened, replaced)
+                # The data first, the name after it: no power cut can leave the name with half a file.
+                os.fsync(opened)
+                written = os.fstat(opened)
+                with self._asides.alone(key):
+                    if expect is None:
+                        _make_room(directory, name, key)
+                        self._asides.place(directory, temporary, name, key)
+                    else:
+                        seen = _expected(directory, name, key, expect)
+                        self._asides.replace(directory, temporary, name, key, seen)
+            except BaseException:
+                with suppress(OSError):  # what can't be removed now, the next scan sweeps
+                    os.unlink(temporary, dir_fd=directory)
+                raise
+            now = os.fstat(opened)
+        finally:
+            os.close(opened)
+        if identity(now) != identity(written):
+            raise Changed(f"{key}: was written to as soon as it was in place. Run again.")
+        return make_entry(key, now, self._now_ns())
+
+    def _try_exchange(self) -> bool:
+        try:
+            with (
+                self._tree.directory([]) as directory,
+                self._asides.temporary() as one,
+                self._asides.temporary() as two,
+            ):
+                if directory is None:
+                    raise RootMissing(f"{self.root}: went away. Mount it again.")
+                try:
+                    for name in (one, two):
+                        os.close(os.open(name, _CREATE, 0o600, dir_fd=directory))
+                    return _can_exchange(directory, one, two)
+                finally:
+                    for name in (one, two):
+                        with suppress(FileNotFoundError):
+                            os.unlink(name, dir_fd=directory)
+        except PermissionError:
+            raise AccessDenied(
+                f"{self.root}: this user may not write there. Allow that, or run as its owner."
+            ) from None
+        except OSError as error:
+            if error.errno == errno.EROFS:
+                raise AccessDenied(f"{self.root}: is mounted read-only. Mount it read-write.") from None
+            raise explain(error, self.root) from error
+
+
+class _Place(NamedTuple):
+    """Where a file goes, and what is to be there when it does."""
+
+    directory: int
+    name: str
+    key: str
+    expect: Entry | None
+    replaced: os.stat_result | None
+
+
+class _Reading:
+    """A file being read: its bytes end only where no write came between the opening and the end."""
+
+    def __init__(self, opened: int, key: str, now_ns: int) -> None:
+        self._opened = opened
+        self._seen = os.fstat(opened)
+        self._left = self._seen.st_size
+        self.entry = make_entry(key, self._seen, now_ns)
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; raises `Changed` instead of the end of a torn read."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        if wanted == 0:
+            if self._left == 0 and size != 0:
+                self._check_end()
+            return b""
+        with explained(self.entry.key):
+            piece = os.read(self._opened, wanted)
+            while size < 0 and 0 < len(piece) < wanted:  # one read() gives 2 GiB at most
+                more = os.read(self._opened, wanted - len(piece))
+                if not more:
+                    break
+                piece += more
+        self._left -= len(piece)
+        if not piece or (size < 0 and self._left):
+            raise self._torn()
+        return piece
+
+    def _check_end(self) -> None:
+        with explained(self.entry.key):
+            now = os.fstat(self._opened)
+        if identity(now) != identity(self._seen) or now.st_ctime_ns != self._seen.st_ctime_ns:
+            raise self._torn()
+
+    def _torn(self) -> Changed:
+        return Changed(f"{self.entry.key}: was written to while it was read. Run again.")
+
+
+class _Unsynced:
+    """The file systems with changes that a power cut could still undo."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[int, int] = {}  # device -> a directory on it
+        self._failed = False
+
+    def add(self, directory: int) -> None:
+        """Note that a name in `directory` changed."""
+        device = os.fstat(directory).st_dev
+        with self._lock:
+            if device not in self._open:
+                # Opened now and not at the flush: a descriptor only reports the errors that came after it.
+                self._open[device] = os.open(
+                    ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory
+                )
+
+    def sync(self, root: str) -> None:
+        """Return when all that was noted is on its device.
+
+        After one failure it fails for ever: the kernel forgets which pages it dropped, so a second
+        success would say nothing about what was written before the first.
+        """
+        with self._lock:
+            waiting, self._open = self._open, {}
+            try:
+                for directory in waiting.values():
+                    linux.syncfs(directory)
+            except OSError as error:
+                self._failed = True
+                raise Transient(f"{root}: can't be made durable: {os.strerror(error.errno or 0)}.") from error
+            finally:
+                for directory in waiting.values():
+                    os.close(directory)
+            if self._failed:
+                raise Transient(f"{root}: an earlier write was not made durable. Check the disk; run again.")
+
+    def close(self) -> None:
+        """Forget what was noted."""
+        with self._lock:
+            waiting, self._open = self._open, {}
+            for directory in waiting.values():
+                os.close(directory)
+
+
+def _segments(key: str) -> list[str]:
+    segments = split(key)
+    if any(is_temporary(segment) for segment in segments):
+        raise Rejected(f"{key}: has the form of bisyncer's own temporary names. Rename it.")
+    return segments
+
+
+def _check(directory: int, name: str, key: str, expect: Entry | None) -> os.stat_result | None:
+    """Look before anything is transferred: what can't succeed should cost nothing."""
+    if expect is None:
+        _make_room(directory, name, key)
+        return None
+    return _expected(directory, name, key, expect)
+
+
+def _expected(directory: int, name: str, key: str, expect: Entry) -> os.stat_result:
+    seen = look(directory, name)
+    if seen is None:
+        raise Changed(f"{key}: is gone. Run again.")
+    if not is_expected(seen, expect):
+        raise Changed(f"{key}: changed since it was looked at. Run again.")
+    return seen
+
+
+def _make_room(directory: int, name: str, key: str) -> None:
+    """See that nothing has the name; an empty directory gives way, as it holds no version of anything.
+
+    Without that, a bucket where `a/b` is deleted and `a` is made could never be followed.
+    """
+    seen = look(directory, name)
+    if seen is None:
+        return
+    if not stat.S_ISDIR(seen.st_mode):
+        raise Changed(f"{key}: exists, and was expected not to. Run again.")
+    try:
+        os.rmdir(name, dir_fd=directory)
+    except OSError:
+        raise Rejected(f"{key}: a directory of that name has files in it. Rename one of the two.") from None
+
+
+def _fill(opened: int, source: Source, key: str) -> None:
+    """Write all of the source, and give the file the source's mtime."""
+    entry = source.entry
+    size = 0
+    while piece := source.read(_PIECE):
+        size += len(piece)
+        if size > entry.size:
+            break
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[os.write(opened, rest) :]
+    if size != entry.size:
+        raise Changed(f"{key}: gave {size} bytes or more where {entry.size} were listed. Run again.")
+    if entry.mtime_ns is not None:
+        os.utime(opened, ns=(entry.mtime_ns, entry.mtime_ns))
+
+
+def _adopt(opened: int, replaced: os.stat_result) -> None:
+    """Take over the owner, as far as we may, and the mode of the file that is replaced."""
+    mine = os.fstat(opened)
+    if (mine.st_uid, mine.st_gid) != (replaced.st_uid, replaced.st_gid):
+        with suppress(PermissionError):
+            os.fchown(opened, replaced.st_uid, replaced.st_gid)
+    os.fchmod(opened, stat.S_IMODE(replaced.st_mode))
+
+
+def _can_exchange(directory: int, one: str, two: str) -> bool:
+    try:
+        linux.exchange(directory, one, directory, two)
+    except OSError as error:
+        if error.errno in linux.UNSUPPORTED:
+            return False
+        raise
+    return True
+
+
+if TYPE_CHECKING:
+    _: type[Endpoint] = LocalEndpoint

@@ -1,0 +1,244 @@
+"""A directory tree: keys to directories and back, entries from looks, words for errors.
+
+The one way to a key's directory is `Tree.directory`, which opens each segment of the key by itself and
+never follows a symbolic link, so that no key and no link that somebody plants leads out of the root.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Final, NamedTuple
+
+from bisyncer.errors import Changed, EndpointError, Rejected, Transient
+from bisyncer.model import Entry
+
+MAX_SEGMENT_BYTES: Final = 255  # NAME_MAX of Linux
+
+# Linux has no limit for a path that is opened segment by segment. This bound only keeps messages and
+# database rows sane; a bucket's keys have 1,024 bytes.
+MAX_KEY_BYTES: Final = 65_535
+
+RACY_NS: Final = 2_000_000_000  # the coarsest mtime in use, that of FAT
+
+# O_PATH opens a directory that may be searched but not listed, and costs no permission check for reading.
+SEARCH: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+LIST: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_RDONLY
+
+_LASTING = {
+    errno.ENOSPC: "no space is left on its file system; free some",
+    errno.EDQUOT: "the disk quota is used up; free some space or raise it",
+    errno.EROFS: "its file system is mounted read-only; mount it read-write",
+    errno.EACCES: "permission denied; let this user read and write it",
+    errno.EPERM: "the file system does not permit this; look for an immutable flag or another owner",
+    errno.ENAMETOOLONG: "its name is too long for this file system; rename it",
+    errno.EILSEQ: "its name has characters that this file system can't hold; rename it",
+    errno.EINVAL: "this file system refuses its name; rename it",
+    errno.EFBIG: "it is larger than this file system can hold; leave it out with a filter",
+    errno.EISDIR: "a directory is in its place; rename one of the two",
+    errno.ENOTDIR: "a file is in the place of its directory; rename one of the two",
+    errno.ELOOP: "a symbolic link is in its place, and links are not followed; move the link away",
+    errno.EMLINK: "its directory can hold no more directories; tidy it",
+}
+
+_serial = count()
+
+
+class Identity(NamedTuple):
+    """What tells one version of a file from another across a rename, which moves ctime and nothing else."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+def identity(seen: os.stat_result) -> Identity:
+    """The identity of the version that was looked at."""
+    return Identity(seen.st_ino, seen.st_size, seen.st_mtime_ns)
+
+
+def make_entry(key: str, seen: os.stat_result, now_ns: int) -> Entry:
+    """The entry of a regular file as a look just found it.
+
+    A version younger than the file system's clock can tell apart may be edited again without any trace.
+    Its stamp gets a tail that no other stamp has, so that the next run looks at the content (git's rule
+    for racy entries).
+    """
+    mtime_ns = seen.st_mtime_ns
+    stamp = f"{seen.st_ino:x}:{seen.st_ctime_ns:x}"
+    if mtime_ns > now_ns - RACY_NS:
+        stamp = f"{stamp}~{now_ns:x}.{next(_serial):x}"
+    return Entry(key, seen.st_size, mtime_ns, stamp)
+
+
+def is_expected(seen: os.stat_result, expect: Entry) -> bool:
+    """Whether a look found the version that `expect` is about; the tail of a racy stamp says nothing."""
+    return (
+        stat.S_ISREG(seen.st_mode)
+        and seen.st_size == expect.size
+        and seen.st_mtime_ns == expect.mtime_ns
+        and f"{seen.st_ino:x}:{seen.st_ctime_ns:x}" == expect.stamp.partition("~")[0]
+    )
+
+
+def look(directory: int, name: str) -> os.stat_result | None:
+    """What `name` is, itself and not what it may point to; None where there is nothing."""
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def kind(seen: os.stat_result) -> str:
+    """What a look found that isn't a regular file, in words."""
+    mode = seen.st_mode
+    if stat.S_ISLNK(mode):
+        return "is a symbolic link; links are not followed"
+    if stat.S_ISDIR(mode):
+        return "is a directory"
+    if stat.S_ISFIFO(mode):
+        return "is a named pipe; only files are synced"
+    if stat.S_ISSOCK(mode):
+        return "is a socket; only files are synced"
+    return "is a device; only files are synced"
+
+
+def explain(error: OSError, place: str) -> EndpointError:
+    """The error of a file system as a sentence about `place` that says whether to try again."""
+    number = error.errno or 0
+    if number in _LASTING:
+        return Rejected(f"{place}: {_LASTING[number]}.")
+    if number == errno.ENOENT:
+        return Changed(f"{place}: it, or a directory on the way to it, went away meanwhile. Run again.")
+    return Transient(f"{place}: {os.strerror(number)}. Look at its file system and run again.")
+
+
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Turn an `OSError` of the block into the endpoint error that says the same."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, place) from error
+
+
+def split(key: str) -> list[str]:
+    """The segments of a key; raises `Rejected` for a key that no tree can hold."""
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise Rejected(
+            f"{key!r}: is not valid text, so no file can have it as its name. Rename it."
+        ) from None
+    if not 0 < size <= MAX_KEY_BYTES:
+        raise Rejected(f"{key[:80]!r}: {size} bytes; a key in a tree has 1 to {MAX_KEY_BYTES}. Rename it.")
+    if "\0" in key:
+        raise Rejected(f"{key!r}: has a NUL character, which no file name can have. Rename it.")
+    segments = key.split("/")
+    for segment in segments:
+        if segment in {"", ".", ".."}:
+            raise Rejected(f"{key!r}: has the segment {segment!r}, which no file can be named. Rename it.")
+        if len(segment.encode()) > MAX_SEGMENT_BYTES:
+            raise Rejected(
+                f"{key!r}: has a segment of {len(segment.encode())} bytes; a file name has up to "
+                f"{MAX_SEGMENT_BYTES}. Rename it."
+            )
+    return segments
+
+
+class Tree:
+    """The root and the way to directories below it.
+
+    The root stays open from the first use to `close`: a file system that is unmounted meanwhile can't be
+    taken for the empty directory under its mount point. No other directory is kept open.
+    """
+
+    def __init__(self, path: str, touched: Callable[[int], None]) -> None:
+        """`touched` is told of each directory in which another one was made."""
+        self.path = path
+        self._touched = touched
+        self._lock = threading.Lock()
+        self._root: int | None = None
+
+    def root(self) -> int:
+        """The descriptor of the root; it belongs to the tree."""
+        with self._lock:
+            if self._root is None:
+                # The root itself may be reached through links: it is the user who named it.
+                self._root = os.open(self.path, SEARCH & ~os.O_NOFOLLOW)
+            return self._root
+
+    def close(self) -> None:
+        """Let go of the root; the next use opens it again."""
+        with self._lock:
+            if self._root is not None:
+                os.close(self._root)
+                self._root = None
+
+    @contextmanager
+    def directory(self, segments: list[str], *, make: bool = False) -> Iterator[int | None]:
+        """Open the directory that `segments` name, for searching; None where it isn't there.
+
+        With `make`, missing directories are made. Raises `Rejected` where something else is in the
+        place of one of them, or only for a link or a special file without `make`: below a plain file
+        there is certainly nothing.
+        """
+        directory = self._descend(segments, make=make)
+        try:
+            yield directory
+        finally:
+            if directory is not None:
+                os.close(directory)
+
+    def _descend(self, segments: list[str], *, make: bool) -> int | None:
+        directory = os.dup(self.root())
+        try:
+            for depth, segment in enumerate(segments, 1):
+                below = self._enter(directory, segment, "/".join(segments[:depth]), make=make)
+                if below is None:
+                    os.close(directory)
+                    return None
+                os.close(directory)
+                directory = below
+        except BaseException:
+            os.close(directory)
+            raise
+        return directory
+
+    def _enter(self, directory: int, segment: str, place: str, *, make: bool) -> int | None:
+        try:
+            return os.open(segment, SEARCH, dir_fd=directory)
+        except FileNotFoundError:
+            if not make:
+                return None
+        except OSError as error:
+            _check_absent(error, directory, segment, place, make=make)
+            return None
+        try:
+            os.mkdir(segment, dir_fd=directory)
+            self._touched(directory)
+        except FileExistsError:
+            pass  # another thread made it, or something else is there: opening it tells
+        try:
+            return os.open(segment, SEARCH, dir_fd=directory)
+        except OSError as error:
+            _check_absent(error, directory, segment, place, make=make)
+            return None
+
+
+def _check_absent(error: OSError, directory: int, segment: str, place: str, *, make: bool) -> None:
+    """Return where `error` means that nothing can be below `segment`; raise what it means otherwise."""
+    if error.errno in {errno.ENOTDIR, errno.ELOOP}:
+        seen = look(directory, segment)
+        if seen is not None and stat.S_ISREG(seen.st_mode):
+            if not make:
+                return
+            raise Rejected(f"{place}: is a file, so nothing can be below it. Rename one of the two.")
+        if seen is not None and not stat.S_ISDIR(seen.st_mode):
+            raise Rejected(f"{place}: {kind(seen)}, so nothing below it is touched. Move it away.")
+    raise explain(error, place) from error
