@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from bisyncer.endpoints import memory
-from bisyncer.endpoints.base import Capabilities, Endpoint, Probe, Source
+from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.engine import pairing, session
 from bisyncer.model import Action, Entry, Item, Job, Side, Summary
@@ -40,6 +40,7 @@ class Hooked:
 
     def __init__(self, inner: Endpoint) -> None:
         self.inner = inner
+        self.tree = False  # behave as a tree does: names of files only, stamps that move by themselves
         self.before: Hook = lambda _method, _key: None
         self.after: Hook = lambda _method, _key: None
 
@@ -49,7 +50,8 @@ class Hooked:
 
     @property
     def capabilities(self) -> Capabilities:
-        return self.inner.capabilities
+        able = self.inner.capabilities
+        return replace(able, names=NameRules.TREE) if self.tree else able
 
     @property
     def requests(self) -> Mapping[str, int]:
@@ -123,6 +125,10 @@ class World:
     def put(self, side: Side, contents: Mapping[str, str]) -> None:
         for key, text in contents.items():
             self.stores[side].put(key, text.encode())
+
+    def touch(self, side: Side, key: str) -> None:
+        """Write the same content again: another stamp and time, nothing else."""
+        self.stores[side].put(key, self.stores[side].contents()[key])
 
     def remove(self, side: Side, *keys: str) -> None:
         for key in keys:

@@ -6,8 +6,8 @@ import pytest
 
 from bisyncer.errors import (
     Changed,
-    LeaseLost,
     Leased,
+    LeaseLost,
     ListingIncomplete,
     NeedsResync,
     Rejected,

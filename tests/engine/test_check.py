@@ -1,0 +1,191 @@
+"""Keys that a listing can't settle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from bisyncer.engine.transfer import content
+from bisyncer.errors import Transient
+from bisyncer.model import Delta, Evidence, Policy, RunOutcome
+from tests.world import ONE, TWO, World, carried_out
+
+TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}
+
+
+@pytest.fixture
+def tree(world: World) -> World:
+    """A pair of which path1 behaves as a tree."""
+    world.hooked[ONE].tree = True
+    return world
+
+
+def count_reads(world: World) -> list[str]:
+    read: list[str] = []
+    for side in (ONE, TWO):
+        world.hooked[side].before = lambda method, key: read.append(key) if method == "read" else None
+    return read
+
+
+def test_a_touched_file_is_read_once_and_nothing_is_sent(tree: World) -> None:
+    tree.align(TEN)
+    tree.touch(ONE, "k3")
+    read = count_reads(tree)
+
+    summary = tree.run()
+
+    assert carried_out(summary) == {}
+    assert summary.unchanged == 10
+    assert read == ["k3"]
+    tree.run()
+    assert read == ["k3"]
+
+
+def test_an_edit_of_equal_size_is_told_from_a_touch(tree: World) -> None:
+    tree.align(TEN)
+    tree.put(ONE, {"k3": "yyyy"})
+
+    assert tree.plan() == ["copy-to-path2 k3 (changed / unchanged)"]
+    tree.run()
+    assert tree.held(TWO)["k3"] == "yyyy"
+
+
+def test_a_touch_here_and_an_edit_there_is_no_conflict(tree: World) -> None:
+    tree.align(TEN)
+    tree.touch(ONE, "k3")
+    tree.put(TWO, {"k3": "edited"})
+
+    assert tree.plan() == ["copy-to-path1 k3 (unchanged / changed)"]
+
+
+def test_a_touch_here_and_a_deletion_there_is_a_deletion(tree: World) -> None:
+    tree.align(TEN)
+    tree.touch(ONE, "k3")
+    tree.remove(TWO, "k3")
+
+    assert tree.plan() == ["delete-from-path1 k3 (unchanged / deleted)"]
+
+
+def test_an_edit_of_equal_size_here_and_a_deletion_there_survives(tree: World) -> None:
+    tree.align(TEN)
+    tree.put(ONE, {"k3": "yyyy"})
+    tree.remove(TWO, "k3")
+
+    assert tree.plan() == ["copy-to-path2 k3 (changed / deleted)"]
+
+
+def test_equal_sizes_with_other_content_are_a_conflict_and_equal_content_is_not(world: World) -> None:
+    world.align(TEN)
+    world.put(ONE, {"k3": "aaaa", "k4": "fffff"})
+    world.put(TWO, {"k3": "bbbb", "k4": "fffff"})
+
+    assert world.plan() == ["conflict k3 (changed / changed)", "record k4 (changed / changed)"]
+
+
+def test_size_only_takes_equal_sizes_for_equal_and_reads_nothing(world: World) -> None:
+    world.put(ONE, {"a": "11", "b": "22"})
+    world.put(TWO, {"a": "99", "b": "22"})
+    world.init()
+    read = count_reads(world)
+
+    summary = world.run(resync=True, policy=Policy(compare=frozenset({Evidence.SIZE})))
+
+    assert carried_out(summary) == {"record": 2}
+    assert read == []
+
+
+def test_a_key_that_moves_while_it_is_compared_is_held_for_the_next_run(world: World) -> None:
+    world.align(TEN)
+    world.put(ONE, {"k3": "aaaa"})
+    world.put(TWO, {"k3": "bbbb"})
+    once = iter([True])
+    world.hooked[ONE].before = lambda method, key: (
+        world.put(ONE, {"k3": "a third"}) if method == "read" and next(once, False) else None
+    )
+
+    summary = world.run()
+
+    assert summary.outcome is RunOutcome.UNFINISHED
+    assert "while it was compared" in summary.problems[0].sentence
+    assert world.held(ONE)["k3"] == "a third"
+    assert world.held(TWO)["k3"] == "bbbb"
+
+    world.run()
+    assert set(world.held(ONE).values()) >= {"a third", "bbbb"}
+    assert world.held(ONE) == world.held(TWO)
+
+
+def test_unknown_is_never_taken_for_equal_where_content_cannot_be_read(world: World) -> None:
+    world.align(TEN)
+    world.put(ONE, {"k3": "aaaa", "k5": "edited"})
+    world.put(TWO, {"k3": "aaaa"})
+
+    def unreadable(method: str, key: str) -> None:
+        if (method, key) == ("read", "k3"):
+            raise Transient("input/output error")
+
+    world.hooked[TWO].before = unreadable
+    summary = world.run()
+
+    assert [problem.key for problem in summary.problems] == ["k3"]
+    assert world.held(TWO)["k5"] == "edited"
+    world.hooked[TWO].before = lambda _method, _key: None
+    assert carried_out(world.run()) == {"record": 1}
+
+
+def test_many_keys_are_settled_batch_by_batch(tree: World) -> None:
+    many = {f"n{number:04}": f"{number}" for number in range(600)}
+    tree.align(many)
+    for key in many:
+        tree.touch(ONE, key)
+
+    summary = tree.run()
+
+    assert (summary.unchanged, carried_out(summary)) == (600, {})
+
+
+def test_all_touched_is_not_all_changed(tree: World) -> None:
+    tree.align(TEN)
+    for key in TEN:
+        tree.touch(ONE, key)
+    assert tree.run().outcome is RunOutcome.SUCCESS
+
+    tree.put(ONE, {key: "y" * len(text) for key, text in TEN.items()})
+    assert [halt.gate for halt in tree.run().halts] == ["all-changed"]
+
+
+def test_content_that_is_read_has_both_digests(world: World) -> None:
+    entry = world.stores[ONE].put("k", b"abc")
+
+    read = content(world.endpoints[ONE], entry)
+
+    assert {digest.algorithm.value: digest.value[:8] for digest in read.digests} == {
+        "sha256": "ba7816bf",
+        "md5": "90015098",
+    }
+
+
+@pytest.mark.parametrize("change", [lambda w: w.touch(ONE, "k3"), lambda w: w.put(ONE, {"k3": "yyyy"})])
+def test_explain_settles_a_key_as_a_run_would_and_changes_nothing(
+    tree: World, change: Callable[[World], None]
+) -> None:
+    from bisyncer.engine.explain import explain
+
+    tree.align(TEN)
+    change(tree)
+    before = tree.held(ONE), tree.held(TWO)
+
+    found = explain(tree.job, tree.endpoints, tree.state, "k3")
+
+    assert found.delta1 in {Delta.UNCHANGED, Delta.CHANGED}
+    assert (found.verdict == "nothing") == (found.delta1 is Delta.UNCHANGED)
+    assert (tree.held(ONE), tree.held(TWO)) == before
+
+
+def test_explain_says_of_a_key_that_is_nowhere_that_it_is_nowhere(world: World) -> None:
+    from bisyncer.engine.explain import explain
+
+    world.align(TEN)
+
+    assert "neither side holds it" in explain(world.job, world.endpoints, world.state, "nope").sentence

@@ -1,0 +1,178 @@
+"""Conflicts: both versions are kept, on both sides, whatever happens on the way."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from bisyncer.errors import Rejected
+from bisyncer.model import Policy, Resolve, RunOutcome, Side
+from tests.world import ONE, TWO, World, carried_out
+
+TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+def collide(world: World, one: str = "written in one", two: str = "then in two") -> None:
+    world.put(ONE, {"k0": one})
+    world.put(TWO, {"k0": two})
+
+
+def test_the_newer_keeps_the_name_and_the_other_is_beside_it_on_both_sides(world: World) -> None:
+    world.align(TEN)
+    collide(world)
+
+    summary = world.run()
+
+    expected = TEN | {"k0": "then in two", "k0.conflict1": "written in one"}
+    assert world.held(ONE) == world.held(TWO) == expected
+    assert carried_out(summary) == {"conflict": 1}
+    assert [key for _, key in summary.conflicts] == ["k0"]
+    assert summary.outcome is RunOutcome.SUCCESS
+    assert world.plan() == []
+
+
+@pytest.mark.parametrize(
+    ("resolve", "kept"),
+    [
+        (Resolve.NEWER, "then in two"),
+        (Resolve.OLDER, "written in one"),
+        (Resolve.LARGER, "written in one"),
+        (Resolve.SMALLER, "then in two"),
+        (Resolve.PATH1, "written in one"),
+        (Resolve.PATH2, "then in two"),
+    ],
+)
+def test_the_policy_says_who_keeps_the_name_and_nobody_is_lost(
+    world: World, resolve: Resolve, kept: str
+) -> None:
+    world.align(TEN)
+    collide(world)
+
+    world.run(policy=Policy(conflict_resolve=resolve))
+
+    assert world.held(ONE)["k0"] == kept
+    assert {world.held(TWO)["k0"], world.held(TWO)["k0.conflict1"]} == {"written in one", "then in two"}
+
+
+def test_a_conflict_is_recorded_with_what_each_side_held(world: World) -> None:
+    world.align(TEN)
+    collide(world)
+    summary = world.run()
+
+    (conflict,) = world.conflicts()
+
+    assert (conflict.key, conflict.kept_as, conflict.winner) == ("k0", "k0.conflict1", TWO)
+    assert (conflict.path1.size, conflict.path2.size) == (14, 11)
+    assert (conflict.run, conflict.state) == (summary.run, "open")
+
+
+def test_a_name_that_is_taken_on_either_side_or_was_recorded_is_passed_over(world: World) -> None:
+    world.align(TEN | {"k0.conflict1": "was here", "k0.conflict4": "recorded"})
+    collide(world)
+    world.put(ONE, {"k0.conflict2": "only in one"})
+    world.put(TWO, {"k0.conflict3": "only in two"})
+    world.remove(ONE, "k0.conflict4")
+    world.remove(TWO, "k0.conflict4")
+
+    world.run()
+
+    assert world.held(ONE) == world.held(TWO)
+    assert world.held(ONE)["k0.conflict1"] == "was here"
+    assert world.held(ONE)["k0.conflict2"] == "only in one"
+    assert world.held(ONE)["k0.conflict3"] == "only in two"
+    assert world.held(ONE)["k0.conflict5"] == "written in one"
+
+
+def test_conflict_copies_do_not_conflict_again_by_themselves(world: World) -> None:
+    world.align(TEN)
+    for number in range(5):
+        collide(world, f"one {number}", f"two {number}{number}")
+        world.run()
+        assert world.plan() == []
+
+    assert len(world.held(ONE)) == len(TEN) + 5
+    assert world.held(ONE) == world.held(TWO)
+
+
+STEPS = list(product((ONE, TWO), ("before", "after"), range(1, 4)))
+
+
+@pytest.mark.parametrize(("side", "when", "nth"), STEPS)
+def test_a_crash_at_any_write_of_a_conflict_loses_nothing_and_leaves_no_further_copy(
+    world: World, side: Side, when: str, nth: int
+) -> None:
+    world.align(TEN)
+    collide(world)
+    left = [nth]
+
+    def crash(method: str, _key: str) -> None:
+        if method in {"write", "delete"}:
+            left[0] -= 1
+            if left[0] == 0:
+                raise Crash
+
+    setattr(world.hooked[side], when, crash)
+    try:
+        world.run()
+    except Crash:
+        world.reopen_state()
+    setattr(world.hooked[side], when, lambda _method, _key: None)
+
+    world.run()
+
+    expected = TEN | {"k0": "then in two", "k0.conflict1": "written in one"}
+    world.run()
+    assert world.held(ONE) == world.held(TWO) == expected
+    assert world.plan() == []
+
+
+@pytest.mark.parametrize("side", Side)
+def test_a_writer_during_a_conflict_keeps_its_version_too(world: World, side: Side) -> None:
+    world.align(TEN)
+    collide(world)
+    once = iter([True])
+
+    def interfere(method: str, key: str) -> None:
+        if (method, key) == ("write", "k0") and next(once, False):
+            world.put(side, {"k0": "a third one"})
+
+    world.hooked[ONE].before = interfere
+    for _ in range(3):
+        world.run()
+
+    kept = set(world.held(ONE).values())
+    assert world.held(ONE) == world.held(TWO)
+    # 'then in two' was visible where it was written over on path2: that is its own writer's business.
+    assert kept >= {"a third one", "written in one"} | ({"then in two"} if side is ONE else set())
+
+
+def test_a_conflict_that_a_store_refuses_is_a_problem_and_both_versions_stay(world: World) -> None:
+    world.align(TEN)
+    collide(world)
+
+    def refuse(method: str, key: str) -> None:
+        if method == "write" and key.startswith("k0"):
+            raise Rejected("no space left")
+
+    world.hooked[TWO].before = refuse
+    summary = world.run()
+
+    assert [problem.key for problem in summary.problems] == ["k0"]
+    assert (world.held(ONE)["k0"], world.held(TWO)["k0"]) == ("written in one", "then in two")
+
+
+def test_deleting_the_other_version_by_hand_settles_the_conflict(world: World) -> None:
+    world.align(TEN)
+    collide(world)
+    world.run()
+
+    world.remove(TWO, "k0.conflict1")
+    world.run()
+
+    assert world.conflicts() == []
+    assert "k0.conflict1" not in world.held(ONE)

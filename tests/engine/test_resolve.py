@@ -1,0 +1,140 @@
+"""Settling a conflict as a person decided."""
+
+from __future__ import annotations
+
+import pytest
+
+from bisyncer.engine.resolve import resolve
+from bisyncer.errors import Unfinished, UsageError
+from bisyncer.model import Side
+from tests.world import ONE, TWO, World
+
+TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}
+
+
+@pytest.fixture
+def met(world: World) -> World:
+    """A world with one open conflict: 'then in two' at the name, 'written in one' beside it."""
+    world.align(TEN)
+    world.put(ONE, {"k0": "written in one"})
+    world.put(TWO, {"k0": "then in two"})
+    world.run()
+    return world
+
+
+def settle(world: World, keep: str) -> str:
+    (conflict,) = world.conflicts()
+    return resolve(world.job, world.endpoints, world.state, conflict.id, keep)
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [
+        ("path1", "written in one"),
+        ("path2", "then in two"),
+        ("newer", "then in two"),
+        ("older", "written in one"),
+        ("larger", "written in one"),
+        ("smaller", "then in two"),
+    ],
+)
+def test_the_version_that_was_asked_for_has_the_name_alone_on_both_sides(
+    met: World, keep: str, kept: str
+) -> None:
+    settle(met, keep)
+
+    assert met.held(ONE) == met.held(TWO) == TEN | {"k0": kept}
+    assert met.conflicts() == []
+    assert met.plan() == []
+
+
+def test_both_leaves_both_as_they_are(met: World) -> None:
+    before = met.held(ONE)
+
+    settle(met, "both")
+
+    assert met.held(ONE) == met.held(TWO) == before
+    assert met.conflicts() == []
+    assert met.plan() == []
+
+
+@pytest.mark.parametrize("keep", ["path1", "path2"])
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("key", ["k0", "k0.conflict1"])
+def test_a_version_that_moved_since_it_was_shown_is_not_touched(
+    met: World, keep: str, side: Side, key: str
+) -> None:
+    met.put(side, {key: "edited meanwhile"})
+    before = met.held(ONE), met.held(TWO)
+
+    with pytest.raises(Unfinished, match="not as it was shown"):
+        settle(met, keep)
+
+    assert (met.held(ONE), met.held(TWO)) == before
+    assert len(met.conflicts()) == 1
+
+
+@pytest.mark.parametrize("keep", ["path1", "path2"])
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("method", ["write", "delete"])
+def test_a_writer_while_it_is_resolved_keeps_its_version(
+    met: World, keep: str, side: Side, method: str
+) -> None:
+    def interfere(name: str, key: str) -> None:
+        if name == method:
+            met.hooked[side].before = lambda _method, _key: None
+            met.put(side, {key: "edited meanwhile"})
+
+    met.hooked[side].before = interfere
+    try:
+        settle(met, keep)
+    except Unfinished:
+        met.run()
+        met.run()
+
+        assert "edited meanwhile" in met.held(ONE).values()
+    assert met.held(ONE) == met.held(TWO)
+
+
+@pytest.mark.parametrize("keep", ["path1", "path2"])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_crash_while_it_is_resolved_keeps_the_version_that_was_asked_for(
+    met: World, keep: str, when: str, side: Side, nth: int
+) -> None:
+    left = [nth]
+
+    def crash(method: str, _key: str) -> None:
+        if method in {"write", "delete"}:
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+
+    setattr(met.hooked[side], when, crash)
+    try:
+        settle(met, keep)
+    except KeyboardInterrupt:
+        met.reopen_state()
+    setattr(met.hooked[side], when, lambda _method, _key: None)
+
+    met.run()
+    if met.conflicts():
+        settle(met, keep)
+
+    wanted = "written in one" if keep == "path1" else "then in two"
+    assert met.held(ONE) == met.held(TWO)
+    assert wanted in met.held(ONE).values()
+
+
+def test_a_conflict_is_resolved_once(met: World) -> None:
+    (conflict,) = met.conflicts()
+    settle(met, "path1")
+
+    with pytest.raises(UsageError, match="resolved already"):
+        resolve(met.job, met.endpoints, met.state, conflict.id, "path2")
+
+
+def test_a_number_that_is_no_conflict_is_refused(met: World) -> None:
+    with pytest.raises(UsageError, match="no conflict 99"):
+        resolve(met.job, met.endpoints, met.state, 99, "path2")

@@ -1,0 +1,220 @@
+"""No user's write is ever lost: random people on both sides, random runs, crashes and interruptions.
+
+Every write carries a token of its own. A token is released when a later user writes over or deletes it
+on a side where it stands, or when a person who resolves a conflict decides against it. All other tokens
+must stand somewhere at all times, and once nobody writes, two runs make both sides equal and the next
+run plans nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from itertools import count
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bisyncer.engine.resolve import resolve
+from bisyncer.errors import Transient, Unfinished
+from bisyncer.model import Policy, Resolve, Side
+from tests.world import ONE, TWO, World
+
+KEYS = st.sampled_from(["a", "b", "d/a", "d/b", "a.conflict1"])
+SIDES = st.sampled_from(list(Side))
+METHODS = st.sampled_from(["scan", "stat", "read", "write", "delete"])
+NTH = st.integers(1, 6)
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class Pair(RuleBasedStateMachine):
+    """Two sides, the people who write to them, and what must still be there."""
+
+    @initialize(tree=st.booleans(), mode=st.sampled_from([Resolve.NEWER, Resolve.PATH1, Resolve.LARGER]))
+    def begin(self, tree: bool, mode: Resolve) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="bisyncer-oracle-")
+        self.world = World(Path(self.folder.name))
+        self.world.hooked[ONE].tree = tree
+        self.policy = Policy(conflict_resolve=mode)
+        self.tokens = count(1)
+        self.alive: set[str] = set()
+        self.world.init()
+        self.run(resync=True)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        try:
+            self.at_rest()
+        finally:
+            self.world.close()
+            self.folder.cleanup()
+
+    # What people do.
+
+    @rule(side=SIDES, key=KEYS, size=st.integers(1, 2))
+    def write(self, side: Side, key: str, size: int) -> None:
+        token = f"<{next(self.tokens):04}>" * size
+        self.release(side, key)
+        self.world.put(side, {key: token})
+        self.alive.add(token)
+
+    @rule(side=SIDES, key=KEYS)
+    def delete(self, side: Side, key: str) -> None:
+        if key in self.world.held(side):
+            self.release(side, key)
+            self.world.remove(side, key)
+
+    @rule(side=SIDES, key=KEYS, new_key=KEYS)
+    def rename(self, side: Side, key: str, new_key: str) -> None:
+        held = self.world.held(side)
+        if key in held and key != new_key:
+            self.release(side, new_key)
+            self.world.put(side, {new_key: held[key]})
+            self.world.remove(side, key)
+
+    @rule(side=SIDES, key=KEYS)
+    def touch(self, side: Side, key: str) -> None:
+        if key in self.world.held(side):
+            self.world.touch(side, key)
+
+    @rule(key=KEYS)
+    def write_the_same_on_both_sides(self, key: str) -> None:
+        token = f"<{next(self.tokens):04}>"
+        for side in Side:
+            self.release(side, key)
+            self.world.put(side, {key: token})
+        self.alive.add(token)
+
+    # What bisyncer does.
+
+    @rule(resync=st.sampled_from([False, False, False, True]))
+    def run(self, resync: bool = False) -> None:
+        self.world.run(policy=self.policy, resync=resync)
+
+    @rule(
+        side=SIDES, method=METHODS, nth=NTH, late=st.booleans(), resync=st.sampled_from([False, False, True])
+    )
+    def crash(self, side: Side, method: str, nth: int, late: bool, resync: bool) -> None:
+        """The process dies at the n-th call, before or after it took effect."""
+        left = [nth]
+
+        def die(called: str, _key: str) -> None:
+            left[0] -= called == method
+            if left[0] <= 0:
+                raise Crash
+
+        setattr(self.world.hooked[side], "after" if late else "before", die)
+        try:
+            self.run(resync)
+        except Crash:
+            self.world.reopen_state()
+        finally:
+            self.quiet()
+
+    @rule(side=SIDES, method=METHODS, nth=NTH, where=SIDES, key=KEYS, deletes=st.booleans())
+    def run_while_somebody_writes(
+        self, side: Side, method: str, nth: int, where: Side, key: str, deletes: bool
+    ) -> None:
+        left = [nth]
+
+        def interfere(called: str, _key: str) -> None:
+            left[0] -= called == method
+            if left[0] == 0:
+                left[0] = -1
+                if deletes:
+                    self.delete(where, key)
+                else:
+                    self.write(where, key, 1)
+
+        self.world.hooked[side].before = interfere
+        # One worker: what a user sees at the instant of writing is then what the oracle sees.
+        try:
+            self.world.run(policy=self.policy, transfers=1)
+        finally:
+            self.quiet()
+
+    @rule(side=SIDES, method=METHODS, key=KEYS)
+    def run_while_a_key_fails(self, side: Side, method: str, key: str) -> None:
+        def fail(called: str, at: str) -> None:
+            if (called, at) == (method, key) and called != "scan":
+                raise Transient("input/output error")
+
+        self.world.hooked[side].before = fail
+        try:
+            self.run()
+        finally:
+            self.quiet()
+
+    @rule(nth=NTH)
+    def interrupt(self, nth: int) -> None:
+        left = [nth]
+
+        def signal(_called: str, _key: str) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                self.world.stop.set()
+
+        self.world.hooked[TWO].before = signal
+        try:
+            self.run()
+        finally:
+            self.quiet()
+
+    @precondition(lambda self: self.world.conflicts())
+    @rule(keep=st.sampled_from(["path1", "path2", "newer", "both"]))
+    def resolve(self, keep: str) -> None:
+        conflict = self.world.conflicts()[0]
+        before = self.world.held(ONE), self.world.held(TWO)
+        try:
+            resolve(self.world.job, self.world.endpoints, self.world.state, conflict.id, keep)
+        except Unfinished:
+            return
+        # What the person decided against stood where the decision took it away.
+        for side, held in zip(Side, before, strict=True):
+            after = self.world.held(side)
+            for key in (conflict.key, conflict.kept_as):
+                if key in held and after.get(key) != held[key] and held[key] not in after.values():
+                    self.alive.discard(held[key])
+
+    # What always holds.
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        if hasattr(self, "world"):
+            there = {*self.world.held(ONE).values(), *self.world.held(TWO).values()}
+            assert self.alive <= there, f"lost: {self.alive - there}"
+
+    def at_rest(self) -> None:
+        self.run()
+        self.run()
+        assert self.world.held(ONE) == self.world.held(TWO)
+        self.nothing_is_lost()
+        assert self.world.plan(policy=self.policy) == []
+        assert self.world.state.problems("p") == []
+
+    def quiet(self) -> None:
+        self.world.stop.clear()
+        for side in Side:
+            self.world.hooked[side].before = lambda _method, _key: None
+            self.world.hooked[side].after = lambda _method, _key: None
+
+    def release(self, side: Side, key: str) -> None:
+        self.alive.discard(self.world.held(side).get(key, ""))
+
+
+EXAMPLES = int(os.environ.get("BISYNCER_SEQUENCES", "500"))
+
+Pair.TestCase.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=12,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+TestNoWriteIsEverLost = Pair.TestCase
