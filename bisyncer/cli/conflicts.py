@@ -1,0 +1,185 @@
+"""Commands about conflicts: list them, look at one, settle them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bisyncer.cli.failure import most_serious, tell_error
+from bisyncer.cli.inspect import MaybePair
+from bisyncer.cli.opened import known_pair, opened_pair, opened_store
+from bisyncer.cli.options import Asked, Json, command
+from bisyncer.cli.table import entry_row, entry_text, print_json, print_rows, say
+from bisyncer.config.load import Config
+from bisyncer.errors import UsageError
+from bisyncer.report.words import instant, shown_key, shown_line
+
+if TYPE_CHECKING:
+    from bisyncer.state.store import Conflict, Store
+
+app = typer.Typer(help="The conflicts that a person has not settled.", no_args_is_help=True)
+
+
+class Keep(StrEnum):
+    """Which version stays."""
+
+    PATH1 = "path1"
+    PATH2 = "path2"
+    BOTH = "both"
+    NEWER = "newer"
+    OLDER = "older"
+    LARGER = "larger"
+    SMALLER = "smaller"
+
+
+@app.command("list")
+@command(
+    examples=(
+        "bisyncer conflicts list",
+        "bisyncer conflicts list cms --json",
+    )
+)
+def list_conflicts(
+    asked: Asked,
+    pair: MaybePair = None,
+    *,
+    settled: Annotated[bool, typer.Option("--settled", help="Those that were settled too.")] = False,
+    as_json: Json = False,
+) -> int:
+    """List the conflicts that wait."""
+    config = asked.load()
+    with opened_store(config) as store:
+        found = store.conflicts(known_pair(pair, config, store), state=None if settled else "open")
+    if as_json:
+        print_json(map(_row, found))
+        return 0
+    headers = ("id", "pair", "key", "detected", "path1", "path2", "keeps the name", "other version", "state")
+    print_rows(headers, map(_cells, found), none="There are no conflicts.")
+    return 0
+
+
+@app.command("show")
+@command(examples=("bisyncer conflicts show 3",))
+def show_conflict(
+    asked: Asked,
+    number: Annotated[
+        int, typer.Argument(metavar="ID", help="The number of a conflict.", show_default=False)
+    ],
+    *,
+    as_json: Json = False,
+) -> int:
+    """Show one conflict: both versions, and where they are."""
+    with opened_store(asked.load()) as store:
+        conflict = _conflict(store, number)
+    if as_json:
+        print_json([_row(conflict)])
+        return 0
+    say(f"conflict  {conflict.id} of {conflict.pair}, {conflict.state}, found by run {conflict.run}")
+    say(f"key       {shown_key(conflict.key)}")
+    say(f"detected  {instant(conflict.detected_ns)}")
+    for side, entry in (("path1", conflict.path1), ("path2", conflict.path2)):
+        place = conflict.key if side == conflict.winner else conflict.kept_as
+        say(f"{side}     {entry_text(entry)}, now at {shown_key(place)}")
+    if conflict.resolution is not None:
+        say(f"settled   {shown_line(conflict.resolution)}")
+    elif conflict.state == "open":
+        say(f"settle    bisyncer conflicts resolve {conflict.id} --keep path1|path2|both")
+    return 0
+
+
+@app.command("resolve")
+@command(
+    examples=(
+        "bisyncer conflicts resolve 3 --keep path1",
+        "bisyncer conflicts resolve --all --pair cms --keep newer",
+    )
+)
+def resolve_conflicts(
+    asked: Asked,
+    numbers: Annotated[
+        list[int] | None, typer.Argument(metavar="ID", help="The numbers of conflicts.", show_default=False)
+    ] = None,
+    *,
+    keep: Annotated[Keep, typer.Option(help="Which version stays at the name.")],
+    every: Annotated[bool, typer.Option("--all", help="Every conflict that waits.")] = False,
+    pair: Annotated[str | None, typer.Option(metavar="PAIR", help="With --all: of this pair only.")] = None,
+) -> int:
+    """Settle conflicts: keep one version, or both.
+
+    Nothing is removed where either version is no longer what was shown.
+    """
+    if every == bool(numbers):
+        raise UsageError("Name the conflicts to settle, or say --all. See `bisyncer conflicts list`.")
+    if pair is not None and not every:
+        raise UsageError("--pair goes with --all; a conflict's number says which pair it is of.")
+    config = asked.load()
+    codes: list[int] = []
+    with opened_store(config) as store:
+        if every:
+            found = store.conflicts(known_pair(pair, config, store))
+        else:
+            found = [_conflict(store, number) for number in dict.fromkeys(numbers or [])]
+        for name, group in groupby(sorted(found, key=lambda each: each.pair), key=lambda each: each.pair):
+            codes += _resolve(name, list(group), keep, asked=asked, config=config, store=store)
+    return most_serious(codes)
+
+
+def _resolve(
+    pair: str, found: Sequence[Conflict], keep: Keep, *, asked: Asked, config: Config, store: Store
+) -> list[int]:
+    """Settle the conflicts of one pair; one that can't be settled doesn't stop the others."""
+    from bisyncer.engine.resolve import resolve  # noqa: PLC0415 -- see `opened`
+
+    codes: list[int] = []
+    job = config.job(pair)
+    with opened_pair(job, store) as endpoints:
+        for conflict in found:
+            try:
+                sentence = resolve(job, endpoints, store, conflict.id, keep)
+            except Exception as error:  # noqa: BLE001 -- told in one line; the others have their turn
+                codes.append(tell_error(error, verbose=asked.verbose, log_format=asked.log_format))
+            else:
+                codes.append(0)
+                if not asked.quiet:
+                    say(f"conflict {conflict.id}: {shown_line(sentence)}")
+    return codes
+
+
+def _conflict(store: Store, number: int) -> Conflict:
+    found = store.conflict(number)
+    if found is None:
+        raise UsageError(f"There is no conflict {number}. See `bisyncer conflicts list`.")
+    return found
+
+
+def _row(conflict: Conflict) -> dict[str, object]:
+    return {
+        "id": conflict.id,
+        "pair": conflict.pair,
+        "key": conflict.key,
+        "run": conflict.run,
+        "detected": instant(conflict.detected_ns),
+        "path1": entry_row(conflict.path1),
+        "path2": entry_row(conflict.path2),
+        "winner": conflict.winner,
+        "kept_as": conflict.kept_as,
+        "state": conflict.state,
+    }
+
+
+def _cells(conflict: Conflict) -> list[str]:
+    return [
+        str(conflict.id),
+        conflict.pair,
+        shown_key(conflict.key),
+        instant(conflict.detected_ns),
+        entry_text(conflict.path1),
+        entry_text(conflict.path2),
+        conflict.winner,
+        shown_key(conflict.kept_as),
+        conflict.state,
+    ]

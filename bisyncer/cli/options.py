@@ -1,0 +1,175 @@
+"""The options that every command takes, and the flags that the table of settings makes.
+
+A command is a function that gets an `Asked` and its own parameters, and returns its exit code. What is
+given after the command beats what is given before it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bisyncer.cli.failure import LogFormat, tell_error
+from bisyncer.config.load import Config, load
+from bisyncer.config.setting import Setting, Shape
+
+SETTINGS_PANEL = "Settings, which the config file has too"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for, whatever the command."""
+
+    config: Path | None = None
+    state: str | None = None
+    quiet: bool = False
+    verbose: bool = False
+    log_format: LogFormat = LogFormat.TEXT
+    flags: Mapping[str, object] = field(default_factory=dict)  # settings of pairs, by name
+    remotes: tuple[str, ...] = ()
+
+    def load(self, *, may_be_missing: bool = False) -> Config:
+        """The config, with what was asked for laid over it."""
+        return load(
+            self.config,
+            flags=self.flags,
+            state=self.state,
+            remotes=self.remotes,
+            may_be_missing=may_be_missing,
+        )
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_COMMON: Mapping[str, Any] = {
+    "config": Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="The config file, a TOML file.")
+    ],
+    "state": Annotated[
+        str | None, typer.Option("--state", metavar="URL", help="The state database: sqlite:///FILE, ...")
+    ],
+    "quiet": Annotated[
+        bool | None, typer.Option("--quiet", "-q", help="Say only what somebody should look at.")
+    ],
+    "verbose": Annotated[
+        bool | None, typer.Option("--verbose", "-v", help="Say more, and show the traceback of a bug.")
+    ],
+    "log_format": Annotated[
+        LogFormat | None, typer.Option("--log-format", help="How the log on stderr is written.")
+    ],
+}
+_REMOTE = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--remote",
+        metavar="NAME.KEY=VALUE",
+        help="A key of a remote, such as minio.endpoint_url=http://127.0.0.1:9000. Repeatable.",
+        rich_help_panel=SETTINGS_PANEL,
+    ),
+]
+
+
+def common(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the common options to the callback that runs before any command."""
+
+    @functools.wraps(function)
+    def callback(ctx: typer.Context, **given: Any) -> None:
+        ctx.obj = _merged(None, given)
+        function(**given)
+
+    return _signed(callback, function, {"ctx": typer.Context}, _COMMON)
+
+
+def command(
+    *settings: Setting[object], examples: Sequence[str]
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Make a command of a function: with the common options, and a flag for each of `settings`."""
+
+    def decorate(function: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(function)
+        def run(ctx: typer.Context, **given: Any) -> int:
+            asked = _merged(ctx.obj, given, settings)
+            _quieten_libraries(verbose=asked.verbose)
+            try:
+                return function(asked, **given)
+            except Exception as error:  # noqa: BLE001 -- whatever it is, it is told in one line
+                return tell_error(error, verbose=asked.verbose, log_format=asked.log_format)
+
+        # The backspace keeps the lines of the paragraph from being filled.
+        shown = "\n".join(f"  {example}" for example in examples)
+        run.__doc__ = f"{inspect.getdoc(function)}\n\n\b\nExamples:\n{shown}\n"
+        flags = {each.name: _flag(each) for each in settings}
+        return _signed(
+            run, function, {"ctx": typer.Context}, flags, {"remote": _REMOTE} if settings else {}, _COMMON
+        )
+
+    return decorate
+
+
+def _flag(each: Setting[object]) -> Any:
+    """A setting as typer wants it: text, that the config judges with all the rest."""
+    kind: Any = {Shape.ONE: str | None, Shape.MANY: list[str] | None, Shape.SWITCH: bool | None}[each.shape]
+    name = f"{each.flag}/{each.flag.replace('--', '--no-', 1)}" if each.shape is Shape.SWITCH else each.flag
+    more = " Repeatable." if each.shape is Shape.MANY else ""
+    option = typer.Option(
+        name, metavar=each.metavar or None, help=each.help + more, rich_help_panel=SETTINGS_PANEL
+    )
+    return Annotated[kind, option]
+
+
+def _merged(before: Asked | None, given: dict[str, Any], settings: Sequence[Setting[object]] = ()) -> Asked:
+    """Take the common options out of `given`, and lay them over what was asked before the command."""
+    base = before or Asked()
+    flags = {each.name: given.pop(each.name) for each in settings}
+    remotes = given.pop("remote", None)
+    own = {name: given.pop(name) for name in _COMMON}
+    return Asked(
+        config=own["config"] or base.config,
+        state=own["state"] or base.state,
+        quiet=bool(own["quiet"]) or base.quiet,
+        verbose=bool(own["verbose"]) or base.verbose,
+        log_format=own["log_format"] or base.log_format,
+        flags={name: value for name, value in flags.items() if value not in (None, [])},
+        remotes=tuple(remotes or ()),
+    )
+
+
+def _signed(
+    wrapper: Callable[..., Any],
+    function: Callable[..., Any],
+    first: Mapping[str, Any],
+    *more: Mapping[str, Any],
+) -> Callable[..., Any]:
+    """Let typer see the function's own parameters and those that the wrapper takes off."""
+    own = inspect.signature(function, eval_str=True).parameters
+    kept = {name: each for name, each in own.items() if name != "asked"}
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
+        for name, annotation in first.items()
+    ]
+    parameters += [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in kept.values()]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for added in more
+        for name, annotation in added.items()
+    ]
+    signature = inspect.Signature(parameters)
+    wrapper.__signature__ = signature  # type: ignore[attr-defined] # read by inspect.signature
+    wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
+    return wrapper
+
+
+def _quieten_libraries(*, verbose: bool) -> None:
+    """Keep what libraries log off the standard error, unless somebody looks for it."""
+    root = logging.getLogger()
+    if verbose:
+        logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    elif not root.handlers:
+        root.addHandler(logging.NullHandler())

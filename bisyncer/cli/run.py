@@ -1,0 +1,305 @@
+"""Commands that change something: init, run and plan."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bisyncer.cli.failure import most_serious, tell_sentence
+from bisyncer.cli.opened import opened_pair, opened_store
+from bisyncer.cli.options import Asked, Json, command
+from bisyncer.cli.running import run_opened, run_pair
+from bisyncer.cli.stopping import stopping
+from bisyncer.cli.table import entry_row, entry_text, say
+from bisyncer.config import setting
+from bisyncer.config.load import Config
+from bisyncer.endpoints.base import Probe
+from bisyncer.errors import UsageError
+from bisyncer.model import Entry, Item, Side
+from bisyncer.report.words import shown_key, shown_line
+
+if TYPE_CHECKING:
+    from bisyncer.engine.explain import Explanation
+    from bisyncer.engine.pairing import InitReport
+    from bisyncer.state.store import Store
+
+GATES = (
+    "max-delete",
+    "all-changed",
+    "emptied",
+    "check-file",
+    "mount",
+    "identity",
+    "free-space",
+    "clock-skew",
+)
+
+Resync = Annotated[
+    bool, typer.Option("--resync", help="Align afresh, as if nothing were known: deletes nothing.")
+]
+
+
+@command(
+    *setting.PAIR[2:],
+    examples=(
+        "bisyncer init cms --resync",
+        "bisyncer init /mnt/nfs/content s3://cms-content/live --name cms --exclude '*.tmp' --resync",
+    ),
+)
+def init(
+    asked: Asked,
+    roots: Annotated[
+        list[str],
+        typer.Argument(metavar="PAIR | PATH1 PATH2", help="A pair, or two roots.", show_default=False),
+    ],
+    *,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The name of a new pair.")] = None,
+    resync: Resync = False,
+    as_json: Json = False,
+) -> int:
+    """Check and record a pair; --resync aligns it.
+
+    Both roots are looked at and tried with an object that is removed again. PAIR is a pair of the config.
+    With two roots a new pair is made of them and written to the config,
+    with the settings that are given here.
+    """
+    if len(roots) > 2 or (len(roots) == 1 and name is not None):
+        raise UsageError("init takes the name of a pair of the config, or two roots and maybe --name.")
+    new = len(roots) == 2
+    config = asked.load(may_be_missing=new)
+    with opened_store(config) as store:
+        pair = (name or _free_name(roots, config, store)) if new else roots[0]
+        if new:
+            config = config.with_pair(pair, *roots)
+        job = config.job(pair, resync=resync)
+        from bisyncer.engine import pairing  # noqa: PLC0415 -- see `opened`
+
+        with opened_pair(job, store) as endpoints:
+            found = pairing.init(job, endpoints, store)
+            if new:
+                _write(config, pair, asked)
+            for warning in found.warnings:
+                tell_sentence(warning, log_format=asked.log_format, pair=pair, level="warning")
+            if as_json and not resync:
+                say(json.dumps(_init_row(found)))
+            elif not as_json and not asked.quiet:
+                _tell_init(found, config, new=new, aligned=resync or found.pair.aligned_ns is not None)
+            if not resync:
+                return 0
+            with stopping() as stop:
+                return run_opened(job, endpoints, store, asked, stop, as_json=as_json)
+
+
+@command(
+    *setting.PAIR,
+    examples=(
+        "bisyncer run cms",
+        "bisyncer run cms --dry-run",
+        "bisyncer run --all --json",
+        "bisyncer run cms --force max-delete",
+    ),
+)
+def run(
+    asked: Asked,
+    pairs: Annotated[
+        list[str] | None, typer.Argument(metavar="PAIR", help="Pairs of the config.", show_default=False)
+    ] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every pair of the config.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")
+    ] = False,
+    resync: Resync = False,
+    force: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GATE", help=f"Open a closed gate for this run: {', '.join(GATES)}. Repeatable."
+        ),
+    ] = None,
+    fail_on_conflict: Annotated[
+        bool, typer.Option("--fail-on-conflict", help="Exit with 4 while conflicts wait for a person.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Bring both sides of a pair to agree, once.
+
+    Without PAIR it is the only pair of the config. Several pairs run one after the other, and the exit
+    code is that of the worst.
+    """
+    config = asked.load()
+    names = _chosen(config, pairs or [], every=every)
+    gates = _gates(force or [])
+    jobs = [config.job(each, dry_run=dry_run, resync=resync, force=gates) for each in names]
+    codes: list[int] = []
+    with opened_store(config) as store, stopping() as stop:
+        for job in jobs:
+            if stop.signal is not None:
+                codes.append(128 + stop.signal)
+                break
+            codes.append(
+                run_pair(job, store, asked, stop, as_json=as_json, fail_on_conflict=fail_on_conflict)
+            )
+    return most_serious(codes)
+
+
+@command(
+    *setting.PAIR,
+    examples=(
+        "bisyncer plan cms",
+        "bisyncer plan cms --explain reports/q3.pdf",
+    ),
+)
+def plan(
+    asked: Asked,
+    pair: Annotated[str, typer.Argument(metavar="PAIR", help="A pair of the config.", show_default=False)],
+    *,
+    explain: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Tell how this one key is judged, and why.")
+    ] = None,
+    resync: Resync = False,
+    as_json: Json = False,
+) -> int:
+    """Show what a run would do, and do nothing."""
+    config = asked.load()
+    job = config.job(pair, dry_run=True, resync=resync)
+    with opened_store(config) as store:
+        if explain is None:
+            with stopping() as stop:
+                return run_pair(job, store, asked, stop, as_json=as_json, with_plan=True)
+        from bisyncer.engine import explain as explaining  # noqa: PLC0415 -- see `opened`
+
+        with opened_pair(job, store) as endpoints:
+            found = explaining.explain(job, endpoints, store, explain)
+        _tell_explanation(found, as_json=as_json)
+    return 0
+
+
+def _chosen(config: Config, names: Sequence[str], *, every: bool) -> list[str]:
+    if every and names:
+        raise UsageError("run takes the names of pairs or --all, not both.")
+    if names:
+        return list(dict.fromkeys(names))
+    if not config.pairs:
+        raise UsageError(
+            f"There is no pair to run: {config.path} "
+            + ("has none. Add [pairs.NAME] to it" if config.exists else "isn't there. Write it")
+            + ", or make a pair with `bisyncer init PATH1 PATH2`."
+        )
+    if every or len(config.pairs) == 1:
+        return list(config.pairs)
+    raise UsageError(f"Which pair? Name one or more of: {', '.join(config.pairs)}; or say --all.")
+
+
+def _gates(names: Sequence[str]) -> frozenset[str]:
+    for name in names:
+        if name == "listing-incomplete":
+            raise UsageError(
+                "--force: an incomplete listing can't be forced: what wasn't listed isn't known."
+            )
+        if name not in GATES:
+            raise UsageError(f"--force: '{name}' is no gate. The gates are: {', '.join(GATES)}.")
+    return frozenset(names)
+
+
+def _free_name(roots: Sequence[str], config: Config, store: Store) -> str:
+    """A name for a new pair, from the last segments of its roots."""
+    ends = [re.sub(r"[^A-Za-z0-9_.-]+", "-", re.split(r"[/:]", root.rstrip("/"))[-1]) for root in roots]
+    words = dict.fromkeys(end.strip("-._") for end in ends)
+    base = "-".join(word for word in words if word)[:48] or "pair"
+    taken = {*config.pairs, *(pair.name for pair in store.pairs())}
+    return next(
+        name for number in count(1) if (name := base if number == 1 else f"{base}-{number}") not in taken
+    )
+
+
+def _write(config: Config, pair: str, asked: Asked) -> None:
+    """Write a new pair to the config, with the settings that were given as flags."""
+    from bisyncer.config.write import add_pair  # noqa: PLC0415 -- tomlkit takes time to import
+
+    values = config.pair(pair)
+    roots = {"path1": values[setting.PATH1], "path2": values[setting.PATH2]}
+    add_pair(config.path, pair, roots | dict(asked.flags), asked.remotes)
+
+
+def _init_row(found: InitReport) -> dict[str, object]:
+    sides = {
+        side.value: {
+            "root": found.pair.path1 if side is Side.PATH1 else found.pair.path2,
+            "filesystem": probe.filesystem,
+            "mounted": probe.mounted,
+            "conditional_write": probe.conditional_write,
+            "conditional_delete": probe.conditional_delete,
+        }
+        for side, probe in found.probes.items()
+    }
+    return {"pair": found.pair.name, "mode": found.pair.mode, **sides, "warnings": list(found.warnings)}
+
+
+def _tell_init(found: InitReport, config: Config, *, new: bool, aligned: bool) -> None:
+    pair = found.pair
+    for side, root in ((Side.PATH1, pair.path1), (Side.PATH2, pair.path2)):
+        say(f"{side} {shown_line(root)}: {_probe_text(found.probes[side])}")
+    say(f"{pair.name}: recorded" + (f", and written to {config.path}" if new else ""))
+    if not aligned:
+        say(f"Next: bisyncer init {pair.name} --resync, the first alignment. It deletes nothing.")
+
+
+def _probe_text(probe: Probe) -> str:
+    kept = probe.conditional_write and probe.conditional_delete
+    mounted = "" if probe.mounted is None else ", a mount point" if probe.mounted else ", not a mount point"
+    return (
+        f"reachable, {probe.filesystem}{mounted}, conditions {'kept' if kept else 'not kept on every call'}"
+    )
+
+
+def _tell_explanation(found: Explanation, *, as_json: bool) -> None:
+    triple = found.triple
+    if as_json:
+        known = triple.ancestor
+        say(
+            json.dumps(
+                {
+                    "key": triple.key,
+                    "ancestor": known and {side.value: entry_row(known.side(side)) for side in Side},
+                    "path1": _item_row(triple.path1),
+                    "path2": _item_row(triple.path2),
+                    "delta1": found.delta1,
+                    "delta2": found.delta2,
+                    "agreement": found.agreement,
+                    "verdict": found.verdict,
+                    "winner": found.winner,
+                    "sentence": found.sentence,
+                }
+            )
+        )
+        return
+    say(f"key        {shown_key(triple.key)}")
+    if triple.ancestor is None:
+        say("ancestor   none: the sides are not known to have agreed on it")
+    else:
+        for side in Side:
+            say(f"ancestor   {side}: {entry_text(triple.ancestor.side(side))}")
+    say(f"path1      {found.delta1}: {_item_text(triple.path1)}")
+    say(f"path2      {found.delta2}: {_item_text(triple.path2)}")
+    say(f"agreement  {found.agreement or 'not asked'}")
+    say(
+        f"verdict    {found.verdict or 'none'}" + (f", {found.winner} keeps the name" if found.winner else "")
+    )
+    say(f"why        {shown_line(found.sentence)}")
+
+
+def _item_row(item: Item | None) -> dict[str, object] | None:
+    if item is None or isinstance(item, Entry):
+        return entry_row(item)
+    return {"unreadable": item.sentence}
+
+
+def _item_text(item: Item | None) -> str:
+    if item is None or isinstance(item, Entry):
+        return entry_text(item)
+    return shown_line(item.sentence)

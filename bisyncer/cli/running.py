@@ -1,0 +1,164 @@
+"""One run of one pair, with its voices: the answer on stdout, the log or the progress on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bisyncer.cli.failure import LogFormat, tell_error
+from bisyncer.cli.opened import opened_pair
+from bisyncer.cli.options import Asked
+from bisyncer.cli.stopping import Stop
+from bisyncer.cli.table import say
+from bisyncer.endpoints.base import Endpoint
+from bisyncer.errors import Leased, NeedsResync
+from bisyncer.model import Action, Job, RunOutcome, Side, Summary
+from bisyncer.report.events import Event, Reporter, RunEnded, WouldAct
+
+if TYPE_CHECKING:
+    from bisyncer.state.store import Store
+
+
+class Kept:
+    """A Reporter that remembers the summary, and the plan if it is wanted."""
+
+    def __init__(self, *, with_plan: bool) -> None:
+        self.summary: Summary | None = None
+        self.actions: list[Action] = []
+        self.with_plan = with_plan
+
+    def tell(self, event: Event) -> None:
+        """Keep what is kept."""
+        if isinstance(event, RunEnded):
+            self.summary = event.summary
+        elif self.with_plan and isinstance(event, WouldAct):
+            self.actions.append(event.action)
+
+
+def run_pair(
+    job: Job,
+    store: Store,
+    asked: Asked,
+    stop: Stop,
+    *,
+    as_json: bool,
+    with_plan: bool = False,
+    fail_on_conflict: bool = False,
+) -> int:
+    """Run one pair; whatever fails is told, and is the exit code: other pairs have their turn."""
+    kept = Kept(with_plan=with_plan and as_json)
+    began_ns = time.time_ns()
+    try:
+        with opened_pair(job, store) as endpoints:
+            return run_opened(
+                job,
+                endpoints,
+                store,
+                asked,
+                stop,
+                as_json=as_json,
+                kept=kept,
+                fail_on_conflict=fail_on_conflict,
+            )
+    except Exception as error:  # noqa: BLE001 -- a bug in one pair may not keep the others from running
+        code = tell_error(error, verbose=asked.verbose, log_format=asked.log_format, pair=job.pair)
+        if as_json:
+            _print_report(replace(kept.summary or _unbegun(job, error, began_ns), exit_code=code), kept)
+        return code
+
+
+def run_opened(
+    job: Job,
+    endpoints: Mapping[Side, Endpoint],
+    store: Store,
+    asked: Asked,
+    stop: Stop,
+    *,
+    as_json: bool,
+    kept: Kept | None = None,
+    fail_on_conflict: bool = False,
+) -> int:
+    """Run one pair whose roots are open; raises what the run raises."""
+    from bisyncer.engine import session  # noqa: PLC0415 -- see `opened`
+
+    kept = kept or Kept(with_plan=False)
+    with ExitStack() as stack:
+        reporter = _reporter(asked, kept, stack, as_json=as_json)
+        summary = session.run(job, endpoints, store, reporter, stop=stop.event)
+    code = stop.exit_code(summary)
+    if code == 0 and fail_on_conflict and store.conflicts(job.pair):
+        code = 4
+    if as_json:
+        _print_report(replace(summary, exit_code=code), kept)
+    return code
+
+
+def _reporter(asked: Asked, kept: Kept, stack: ExitStack, *, as_json: bool) -> Reporter:
+    """The voices of a run: the answer on stdout, and the log or the progress on stderr."""
+    from bisyncer.report.console import Answer, Several  # noqa: PLC0415 -- see `opened`
+    from bisyncer.report.jsonl import JsonLog  # noqa: PLC0415 -- see `opened`
+    from bisyncer.report.progress import Bars, Ticks  # noqa: PLC0415 -- see `opened`
+
+    write = _write_answer
+    log: Reporter
+    if asked.log_format is LogFormat.JSON:
+        log = JsonLog(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)
+    elif sys.stderr.isatty() and not asked.quiet:
+        bars = stack.enter_context(closing(Bars(sys.stderr, verbose=asked.verbose)))
+        log = bars
+        if sys.stdout.isatty():
+            write = bars.print
+    else:
+        log = stack.enter_context(closing(Ticks(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)))
+    if as_json:
+        return Several(log, kept)
+    return Several(log, Answer(write, quiet=asked.quiet), kept)
+
+
+def _write_answer(line: str) -> None:
+    try:
+        say(line)
+    except OSError:  # whoever reads the answer has gone, or the disk is full: the run goes on
+        return
+
+
+def _print_report(summary: Summary, kept: Kept) -> None:
+    from bisyncer.report.jsonl import action_row, as_json, line  # noqa: PLC0415 -- see `opened`
+
+    plan = {"plan": [action_row(action) for action in kept.actions]} if kept.with_plan else {}
+    _write_answer(line(as_json(summary) | plan))
+
+
+def _unbegun(job: Job, error: Exception, began_ns: int) -> Summary:
+    """The report of a run that never began."""
+    outcome = RunOutcome.FAILED
+    if isinstance(error, Leased):
+        outcome = RunOutcome.LEASED
+    elif isinstance(error, NeedsResync):
+        outcome = RunOutcome.NEEDS_RESYNC
+    return Summary(
+        pair=job.pair,
+        run=0,
+        mode=job.mode,
+        outcome=outcome,
+        started_ns=began_ns,
+        ended_ns=time.time_ns(),
+        dry_run=job.dry_run,
+        resync=job.resync,
+        path1=job.path1,
+        path2=job.path2,
+        scanned={},
+        actions={},
+        size={},
+        unchanged=0,
+        problems=(),
+        problem_count=0,
+        conflicts=(),
+        halts=(),
+        exit_code=1,
+        sentence=str(error),
+    )
