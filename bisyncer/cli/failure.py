@@ -33,11 +33,12 @@ def tell_error(error: Exception, *, verbose: bool, log_format: LogFormat, pair: 
     if isinstance(error, BrokenPipeError):
         return 0  # whoever read the answer has read enough
     known = isinstance(error, BisyncerError)
-    if known:
-        sentence = str(error)
-    else:
-        sentence = f"internal error: {type(error).__name__}: {error} "
+    sentence = str(error)
+    if not known:
+        sentence = (
+            f"internal error: {type(error).__name__}: {error} "
             "(this is a bug; run with --verbose for the traceback)"
+        )
     if verbose and not known:
         traceback.print_exception(error, file=sys.stderr)
     tell_sentence(sentence, log_format=log_format, pair=pair)
