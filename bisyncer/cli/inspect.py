@@ -40,9 +40,11 @@ def status(asked: Asked, pair: MaybePair = None, *, as_json: Json = False) -> in
         known_pair(pair, config, store)
         names = [pair] if pair else sorted({*config.pairs, *(each.name for each in store.pairs())})
         rows = [_status_row(name, config, store) for name in names]
+    if asked.quiet:
+        rows = [row for row in rows if row["stale"] or row["conflicts"] or row["problems"]]
     if as_json:
         print_json(rows)
-    else:
+    elif rows or not asked.quiet:
         headers = (
             "pair",
             "state",

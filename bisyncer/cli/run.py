@@ -223,7 +223,9 @@ def _write(config: Config, pair: str, asked: Asked) -> None:
 
     values = config.pair(pair)
     roots = {"path1": values[setting.PATH1], "path2": values[setting.PATH2]}
-    add_pair(config.path, pair, roots | dict(asked.flags), asked.remotes)
+    # A password on the command line is for this command; a file would keep it.
+    state = config.state if asked.state and setting.without_password(asked.state) == asked.state else None
+    add_pair(config.path, pair, roots | dict(asked.flags), remotes=asked.remotes, state=state)
 
 
 def _init_row(found: InitReport) -> dict[str, object]:

@@ -207,7 +207,7 @@ def load(
     env_pairs, env_stores, env_state = _environment(stores)
     given_state.update(env_state)
     if state is not None:
-        given_state[setting.STATE.name] = Given(state, "--state")
+        given_state[setting.STATE.name] = Given(absolute_state(state, Path.cwd()), "--state")
     for name, given in [*env_stores, *(_remote_flag(each) for each in remotes)]:
         stores.setdefault(name, {}).update(given)
     overrides = env_pairs | {

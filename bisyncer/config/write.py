@@ -13,12 +13,22 @@ import tomlkit
 from bisyncer.errors import UsageError
 
 
-def add_pair(path: Path, name: str, values: Mapping[str, object], remotes: Sequence[str] = ()) -> None:
+def add_pair(
+    path: Path,
+    name: str,
+    values: Mapping[str, object],
+    *,
+    remotes: Sequence[str] = (),
+    state: str | None = None,
+) -> None:
     """Append [pairs.NAME] with these values, and the remotes that flags described (NAME.KEY=VALUE).
 
-    The file is replaced in one step, with its mode kept; it is made where there is none.
+    `state` goes to the top where the file names none: a pair is of no use with another state. The file is
+    replaced in one step, with its mode kept; it is made where there is none.
     """
     before = _text(path)
+    if state is not None and "state" not in tomllib.loads(before):
+        before = tomlkit.dumps({"state": state}) + ("\n" + before if before else "")
     tables = _tables(name, values, remotes, known=_remote_names(before))
     gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
     after = before + gap + tables

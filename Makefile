@@ -1,0 +1,57 @@
+# The words of the project. The first one that needs it sets up .venv with the versions of constraints.txt;
+# all that has to be there is make and Python 3.11 or newer with its venv module.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint docs clean systemd-analyze
+
+help: ## Say these words.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+demo: $(VENV)/.demo ## The whole tour, on a temporary tree and an S3 server of its own.
+	@$(BIN)/bisyncer demo
+
+test: $(VENV)/.dev systemd-analyze ## Run the tests.
+	$(BIN)/pytest -n 2 --dist worksteal
+
+lint: $(VENV)/.dev ## Look for faults: ruff, mypy, and the arrows between the rooms.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev ## Write the pages that come from the code.
+	$(BIN)/python -m bisyncer.config.page docs/reference/config.md
+
+clean: ## Take away .venv and what tools have left behind.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+
+# --build-constraint (pip 25.3) holds the build backend to constraints.txt too.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "bisyncer needs Python 3.11 or newer, and $(PYTHON) isn't: say make PYTHON=/path/to/python3." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) has no venv module: install it (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.3'
+
+$(VENV)/.demo: $(BIN)/pip pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt --build-constraint constraints.txt -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/pip pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt --build-constraint constraints.txt -e '.[demo]' --group dev
+	@touch $@ $(VENV)/.demo
+
+# The tests of the systemd units ask systemd itself.
+systemd-analyze:
+	@command -v systemd-analyze >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends systemd >/dev/null; \
+	  else \
+	    echo "The tests need systemd-analyze: install it (on Debian and Ubuntu: apt-get install systemd)." >&2; exit 1; \
+	  fi; }
