@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from bisyncer.config import setting
+from bisyncer.config.setting import MaxDelete, Unfit
+
+
+@pytest.mark.parametrize(
+    ("text", "length_ns"),
+    [
+        ("0s", 0),
+        ("500ms", 500_000_000),
+        ("1.5s", 1_500_000_000),
+        ("1h30m", 5400 * 10**9),
+        ("7d", 604800 * 10**9),
+    ],
+)
+def test_a_duration_is_numbers_with_units(text: str, length_ns: int) -> None:
+    assert setting.duration_ns(text) == length_ns
+
+
+@pytest.mark.parametrize("text", ["", "5", "s", "5 s", "5S", "1h 30m", "٣s", "5s!", None, True])
+def test_anything_else_is_no_duration(text: object) -> None:
+    with pytest.raises(Unfit):
+        setting.duration_ns(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "limit"),
+    [
+        ("50%", MaxDelete(50.0, None)),
+        ("0%", MaxDelete(0.0, None)),
+        ("12.5 %", MaxDelete(12.5, None)),
+        (0, MaxDelete(None, 0)),
+        ("7", MaxDelete(None, 7)),
+        (["50%", 10000], MaxDelete(50.0, 10000)),
+        ([10000, "50%"], MaxDelete(50.0, 10000)),
+        ("50%,100", MaxDelete(50.0, 100)),
+        (["50%", "100"], MaxDelete(50.0, 100)),
+        ("off", MaxDelete(None, None)),
+        (["off"], MaxDelete(None, None)),
+    ],
+)
+def test_a_limit_is_a_percentage_a_count_both_or_off(value: object, limit: MaxDelete) -> None:
+    assert setting.max_delete(value) == limit
+
+
+@pytest.mark.parametrize("value", ["", "x", "101%", "-5", 1.5, False, ["off", 5], [1, 2], {}, None])
+def test_anything_else_is_no_limit(value: object) -> None:
+    with pytest.raises(Unfit):
+        setting.max_delete(value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:////var/lib/state.db", "sqlite:////var/lib/state.db"),
+        ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
+        ("postgresql+psycopg://me:hush@host:5432/db", "postgresql+psycopg://me:***@host:5432/db"),
+        ("postgresql://me:h@u@sh@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://host/db?user=me&password=hush", "postgresql://host/db?user=me&password=***"),
+        ("postgresql://me:hush@[host/db", "postgresql:***"),
+    ],
+)
+def test_a_password_is_never_shown(url: str, shown: str) -> None:
+    assert setting.without_password(url) == shown
+
+
+def test_no_two_settings_share_a_name_and_every_default_is_a_value() -> None:
+    for table in (setting.PAIR, setting.REMOTE):
+        names = [each.name for each in table]
+        assert len(set(names)) == len(names)
+        for each in table:
+            if each.default is not None:
+                each.parse(each.default)
