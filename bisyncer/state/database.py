@@ -84,7 +84,11 @@ def _prepare_file(path: Path) -> None:
 
 
 class Database:
-    """A pool of connections to one database; safe to share between threads."""
+    """A pool of connections to one database; safe to share between threads.
+
+    The pool has no upper bound: each shard of a scan streams its ancestors on a connection of its own,
+    and a wait for one could end only when another shard does.
+    """
 
     def __init__(self, engine: Engine, place: str) -> None:
         self.engine = engine
@@ -115,7 +119,7 @@ class Database:
         arguments: dict[str, Any] = {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
         given = {name: value for name, value in arguments.items() if name not in url.query}
         try:
-            engine = create_engine(url, connect_args=given, pool_pre_ping=True)
+            engine = create_engine(url, connect_args=given, pool_pre_ping=True, max_overflow=-1)
         except ModuleNotFoundError as error:
             raise StateUnusable(
                 "A state in PostgreSQL needs a driver that isn't installed: "
@@ -127,7 +131,9 @@ class Database:
     def _open_sqlite(cls, url: URL) -> Database:
         path = Path(str(url.database)).absolute()
         _prepare_file(path)
-        engine = create_engine(url.set(database=str(path)), connect_args={"timeout": _BUSY_TIMEOUT_S})
+        engine = create_engine(
+            url.set(database=str(path)), connect_args={"timeout": _BUSY_TIMEOUT_S}, max_overflow=-1
+        )
 
         @event.listens_for(engine, "connect")
         def connected(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

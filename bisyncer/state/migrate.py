@@ -14,8 +14,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, inspect
 
 from bisyncer.errors import SchemaAhead, StateUnusable
+from bisyncer.state import schema
 from bisyncer.state.database import Database
-from bisyncer.state.schema import REVISION, metadata
 
 
 class Upgraded(NamedTuple):
@@ -41,18 +41,16 @@ def bring_to_head(database: Database) -> Upgraded:
     Raises `SchemaAhead` where the schema is of a newer bisyncer, and `StateUnusable` where the tables
     are of another program.
     """
+    head = schema.REVISION
     with database.read() as connection:
-        if _revision(connection) == REVISION:
-            return Upgraded(REVISION, REVISION, None)
+        before = _revision(connection)
+    if before == head:
+        return Upgraded(head, head, None)
     with database.alter() as connection:
         before = _revision(connection)  # again: another process may have been here first
-        if before == REVISION:
-            return Upgraded(before, REVISION, None)
-        if before is None:
-            _refuse_foreign(database, connection)
-        backup = None if before is None else _back_up(database, before)
-        _upgrade(database, connection, before)
-    return Upgraded(before, REVISION, backup)
+        if before == head:
+            return Upgraded(head, head, None)
+        return Upgraded(before, head, _upgrade(database, connection, before))
 
 
 def folder() -> Path:
@@ -70,32 +68,38 @@ def _revision(connection: Connection) -> str | None:
     return revision
 
 
-def _refuse_foreign(database: Database, connection: Connection) -> None:
-    """Raise where tables with our names are there that we did not make."""
-    foreign = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names()))
-    if foreign:
-        raise StateUnusable(
-            f"The database {database.place} has tables of another program ({', '.join(foreign)}): "
-            "name a database, or a schema, of its own for the state."
-        )
-
-
-def _upgrade(database: Database, connection: Connection, before: str | None) -> None:
-    """Run the migrations on `connection`, inside its transaction."""
-    from alembic import command, config, script, util  # noqa: PLC0415 - takes as long as a short run
+def _upgrade(database: Database, connection: Connection, before: str | None) -> Path | None:
+    """Run the migrations on `connection`, inside its transaction; return where the backup is."""
+    from alembic import command, config, script, util  # noqa: PLC0415 - see above
 
     setup = config.Config()
     setup.set_main_option("script_location", str(folder()).replace("%", "%%"))
     setup.attributes["connection"] = connection
-    if before is not None:
+    backup = None
+    if before is None:
+        _refuse_foreign(database, connection)
+    else:
         try:
             script.ScriptDirectory.from_config(setup).get_revision(before)
         except util.CommandError as error:
             raise SchemaAhead(
                 f"The state database {database.place} is of a newer bisyncer (schema {before}, this one "
-                f"knows {REVISION}): upgrade bisyncer on this host, or point `state` to another database."
+                f"knows {schema.REVISION}): upgrade bisyncer on this host, or point `state` to another "
+                "database."
             ) from error
+        backup = _back_up(database, before)
     command.upgrade(setup, "head")
+    return backup
+
+
+def _refuse_foreign(database: Database, connection: Connection) -> None:
+    """Raise where tables with our names are there that we did not make."""
+    foreign = sorted(schema.metadata.tables.keys() & set(inspect(connection).get_table_names()))
+    if foreign:
+        raise StateUnusable(
+            f"The database {database.place} has tables of another program ({', '.join(foreign)}): "
+            "name a database, or a schema, of its own for the state."
+        )
 
 
 def _back_up(database: Database, revision: str) -> Path | None:

@@ -391,6 +391,10 @@ class Store:
         # Durable where there are conflicts: no later run could find out that a person should look.
         with self.database.write(durable=bool(kept)) as connection:
             _verify(connection, lease)
+            if _pair_of(connection, run) != lease.pair_id:
+                raise BisyncerError(
+                    f"Run {run} was about to commit under another pair's lease: this is a bug."
+                )
             self._write_ancestors(connection, lease.pair_id, ancestors, now)
             met = {"pair_id": lease.pair_id, "run_id": run, "detected_ns": now}
             conflicts = [(_insert_conflict(connection, met, key, settled), key) for key, settled in kept]
@@ -401,10 +405,10 @@ class Store:
 
     def hold(self, run: int, problems: Sequence[Problem]) -> None:
         """Record problems that belong to no action: places that can't be read, names that can't be kept."""
+        if not problems:
+            return
         with self.database.write() as connection:
-            pair_id = connection.execute(
-                select(schema.run.c.pair_id).where(schema.run.c.id == run)
-            ).scalar_one()
+            pair_id = _pair_of(connection, run)
             self._write_problems(connection, pair_id, run, problems, self.now_ns())
 
     def end_run(self, run: int, outcome: RunOutcome, summary: Mapping[str, object]) -> None:
@@ -640,6 +644,12 @@ def _chunks(keys: Collection[str], size: int) -> Iterator[list[str]]:
     source = iter(keys)
     while chunk := list(islice(source, size)):
         yield chunk
+
+
+def _pair_of(connection: Connection, run: int) -> int:
+    table = schema.run.c
+    pair_id: int = connection.execute(select(table.pair_id).where(table.id == run)).scalar_one()
+    return pair_id
 
 
 def _verify(connection: Connection, lease: Fence) -> None:

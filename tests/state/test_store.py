@@ -1,0 +1,875 @@
+from __future__ import annotations
+
+import random
+import tracemalloc
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
+
+import pytest
+from sqlalchemy import event, update
+
+from bisyncer.errors import BisyncerError, LeaseLost, UsageError
+from bisyncer.model import (
+    Action,
+    Agreement,
+    Ancestor,
+    Delta,
+    Done,
+    Failed,
+    Kept,
+    Mode,
+    Outcome,
+    Planned,
+    Problem,
+    Raced,
+    RunOutcome,
+    Side,
+    Verdict,
+)
+from bisyncer.state import schema
+from bisyncer.state import store as store_module
+from bisyncer.state.lease import Lease
+from bisyncer.state.store import ActionState, Conflict, ConflictState, Pair, Store, Trouble
+from tests.making import ancestor, entry
+from tests.state.conftest import Clock
+
+NASTY = [
+    "a", "a-", "a/", "a//b", "a0", "a/b", "Z", "z", "é", unicodedata.normalize("NFD", "é"), "\n", "a\nb",
+    "%41", "/lead", "dir/", " ", "\t", "\x01", "\x7f", "\x80", "\ud7ff", "\ue000", "\uffff", "😀", "😀a",
+    "ﬀ", "ß", "ss", "İ", "i", "中", "中/文", "'", '"', "\\", "%", "_", "?", "%s", "*",
+]  # fmt: skip
+
+
+def plan(store: Store, run: int, *actions: Action) -> list[Planned]:
+    store.spool(run, actions)
+    return list(store.planned(run))
+
+
+def action(key: str, verdict: Verdict = Verdict.COPY_TO_PATH2, **more: Any) -> Action:
+    made = Action(key, verdict, Delta.CHANGED, Delta.UNCHANGED, None, entry(key, 5), entry(key, 6))
+    return made._replace(**more)
+
+
+def begin(store: Store, pair: Pair, *, dry_run: bool = False) -> int:
+    return store.begin_run(pair, dry_run=dry_run, resync=False)
+
+
+def record(store: Store, pair: Pair, lease: Lease, *ancestors: Ancestor) -> None:
+    """Make these ancestors, in a run of their own."""
+    run = begin(store, pair)
+    planned = plan(store, run, *(action(each.key, Verdict.RECORD) for each in ancestors))
+    store.commit(run, [Done(*both) for both in zip(planned, ancestors, strict=True)], lease)
+    store.end_run(run, RunOutcome.SUCCESS, {})
+
+
+def conflict(store: Store, pair: Pair, lease: Lease, key: str, kept_as: str) -> int:
+    """Let a run settle a conflict."""
+    run = begin(store, pair)
+    (planned,) = plan(store, run, action(key, Verdict.CONFLICT))
+    kept = Kept(Side.PATH1, entry(key, 7), entry(key, 8, sha256="ab" * 32), ancestor(kept_as, 8))
+    ((number, _),) = store.commit(run, [Done(planned, ancestor(key, 7), kept)], lease)
+    store.end_run(run, RunOutcome.SUCCESS, {})
+    return number
+
+
+def everything(store: Store) -> dict[str, list[tuple[object, ...]]]:
+    """Every row of every table but the lease."""
+    with store.database.read() as connection:
+        return {
+            name: sorted(map(tuple, connection.execute(table.select())), key=repr)
+            for name, table in schema.metadata.tables.items()
+            if name != "lease"
+        }
+
+
+def take_over(store: Store, pair: Pair) -> None:
+    """Do to the lease what another run does that found it run out."""
+    table = schema.lease
+    with store.database.write() as connection:
+        connection.execute(
+            update(table).where(table.c.pair_id == pair.id).values(token=table.c.token + 1, holder="other")
+        )
+
+
+# Pairs
+
+
+def test_a_pair_is_found_by_its_name_and_all_are_listed_by_name(store: Store) -> None:
+    second = store.add_pair("b", "file:///b", "s3://b", Mode.BISYNC)
+    first = store.add_pair("a", "file:///a", "s3://a", Mode.BISYNC)
+
+    assert store.pair("a") == first == Pair(first.id, "a", "file:///a", "s3://a", Mode.BISYNC, None)
+    assert store.pair("c") is None
+    assert store.pairs() == [first, second]
+
+
+def test_the_name_of_a_pair_is_taken_once(store: Store, pair: Pair) -> None:
+    with pytest.raises(UsageError, match="pair called cms already"):
+        store.add_pair("cms", "file:///other", "s3://other", Mode.BISYNC)
+
+    assert store.pairs() == [pair]
+
+
+def test_an_alignment_forgets_the_ancestors_of_its_pair_alone(
+    store: Store, pair: Pair, lease: Lease, clock: Clock
+) -> None:
+    other = store.add_pair("other", "file:///o", "s3://o", Mode.BISYNC)
+    record(store, pair, lease, ancestor("a"))
+    with Lease.take(store, other) as others_lease:
+        record(store, other, others_lease, ancestor("a"))
+    clock.ns += 5
+
+    aligned = store.begin_alignment(pair, lease)
+
+    assert aligned == store.pair("cms") == pair._replace(aligned_ns=clock.ns)
+    assert store.count_ancestors(pair.id) == 0
+    assert store.count_ancestors(other.id) == 1
+
+
+def test_an_alignment_without_the_lease_forgets_nothing(store: Store, pair: Pair, lease: Lease) -> None:
+    record(store, pair, lease, ancestor("a"))
+    take_over(store, pair)
+
+    with pytest.raises(LeaseLost):
+        store.begin_alignment(pair, lease)
+
+    assert store.count_ancestors(pair.id) == 1
+    assert store.pair("cms") == pair
+
+
+# Ancestors
+
+
+def test_ancestors_come_in_the_order_of_code_points(store: Store, pair: Pair, lease: Lease) -> None:
+    expected = [ancestor(key) for key in sorted(NASTY)]
+    shuffled = expected.copy()
+    random.Random(1).shuffle(shuffled)
+    record(store, pair, lease, *shuffled)
+
+    actual = list(store.ancestors(pair.id))
+
+    assert expected == actual
+
+
+def test_any_text_comes_back_in_its_place(store: Store, pair: Pair, lease: Lease) -> None:
+    dice = random.Random(2)
+    planes = [(1, 0x7F), (0x80, 0x7FF), (0x800, 0xD7FF), (0xE000, 0xFFFF), (0x10000, 0x10FFFF)]
+    keys = {
+        "".join(chr(dice.randint(*dice.choice(planes))) for _ in range(dice.randint(1, 6)))
+        for _ in range(3000)
+    }
+    record(store, pair, lease, *map(ancestor, keys))
+
+    assert [each.key for each in store.ancestors(pair.id)] == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [("", "a"), ("a", "a0"), ("a/", "a/"), ("é", None), ("😀", None), ("b", "a"), ("", None), ("", "\uffff")],
+)
+def test_a_range_holds_its_low_end_and_not_its_high_end(
+    store: Store, pair: Pair, lease: Lease, low: str, high: str | None
+) -> None:
+    record(store, pair, lease, *map(ancestor, NASTY))
+
+    actual = [each.key for each in store.ancestors(pair.id, low, high)]
+
+    assert actual == [key for key in sorted(NASTY) if low <= key and (high is None or key < high)]
+
+
+def test_a_reader_sees_the_ancestors_as_they_were_when_it_began(
+    store: Store, pair: Pair, lease: Lease
+) -> None:
+    before = [ancestor(f"{number:05}") for number in range(5000)]
+    record(store, pair, lease, *before)
+    reader = store.ancestors(pair.id)
+    first = next(reader)
+
+    record(store, pair, lease, *(ancestor(each.key, 99) for each in before[4000:]), ancestor("later"))
+
+    assert [first, *reader] == before
+
+
+def test_a_reader_that_gives_up_gives_its_connection_back(store: Store, pair: Pair, lease: Lease) -> None:
+    record(store, pair, lease, *(ancestor(f"{number:05}") for number in range(5000)))
+    reader = store.ancestors(pair.id)
+    next(reader)
+
+    assert isinstance(reader, Iterator)
+    reader.close()  # type: ignore[attr-defined]
+
+    assert "Current Checked out connections: 0" in store.database.engine.pool.status()
+
+
+def test_many_readers_and_a_writer_go_on_at_once(store: Store, pair: Pair, lease: Lease) -> None:
+    record(store, pair, lease, *(ancestor(f"{number:05}") for number in range(5000)))
+    readers = [store.ancestors(pair.id) for _ in range(20)]
+    for reader in readers:
+        next(reader)
+
+    record(store, pair, lease, ancestor("later"))
+
+    assert [sum(1 for _ in reader) for reader in readers] == [4999] * 20
+
+
+def test_reading_many_ancestors_takes_no_more_memory_than_reading_few(
+    store: Store, pair: Pair, lease: Lease
+) -> None:
+    rows = (
+        (pair.id, f"directory/{number:09}", 1, 1, "s1", 1, 1, "s2", None, None) for number in range(200_000)
+    )
+    with store.database.write() as connection:
+        connection.exec_driver_sql(store.database.sql(store_module._UPSERT_ANCESTOR), list(rows))
+    del rows
+    tracemalloc.start()
+    try:
+        seen = sum(1 for _ in store.ancestors(pair.id))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert seen == store.count_ancestors(pair.id) == 200_000
+    assert peak < 4_000_000
+
+
+def test_digests_of_either_side_are_recorded_for_both(store: Store, pair: Pair, lease: Lease) -> None:
+    sha256, md5 = "ab" * 32, "0f" * 16
+    given = Ancestor("k", entry("k", sha256=sha256), entry("k", md5=md5, etag_md5="11" * 16))
+    record(store, pair, lease, given)
+
+    both = entry("k", sha256=sha256, md5=md5)
+
+    assert list(store.ancestors(pair.id)) == [Ancestor("k", both, both)]
+
+
+def test_a_side_without_a_time_has_none_in_its_ancestor(store: Store, pair: Pair, lease: Lease) -> None:
+    given = Ancestor("k", entry("k", mtime_ns=None), entry("k", mtime_ns=-5))
+    record(store, pair, lease, given)
+
+    assert list(store.ancestors(pair.id)) == [given]
+
+
+def test_a_time_beyond_what_a_column_holds_is_brought_to_its_end(
+    store: Store, pair: Pair, lease: Lease
+) -> None:
+    record(store, pair, lease, Ancestor("k", entry("k", mtime_ns=2**64), entry("k", mtime_ns=-(2**70))))
+
+    (told,) = store.ancestors(pair.id)
+
+    assert (told.path1.mtime_ns, told.path2.mtime_ns) == (2**63 - 1, 1 - 2**63)
+
+
+def test_ancestors_of_some_keys_are_those_that_there_are(store: Store, pair: Pair, lease: Lease) -> None:
+    expected = {f"{number}": ancestor(f"{number}", sha256="cd" * 32) for number in range(1200)}
+    record(store, pair, lease, *expected.values(), *map(ancestor, NASTY))
+
+    assert store.ancestors_of(pair.id, [*expected, "missing"]) == expected
+    assert store.ancestors_of(pair.id, NASTY) == {key: ancestor(key) for key in NASTY}
+    assert store.ancestors_of(pair.id, []) == {}
+    assert store.ancestors_of(pair.id + 1, expected) == {}
+
+
+# Plans
+
+
+def test_a_plan_comes_back_as_it_was_spooled(store: Store, pair: Pair) -> None:
+    run = begin(store, pair)
+    digests: dict[str, Any] = {"sha256": "ab" * 32, "md5": "cd" * 16, "etag_md5": "ef" * 16}
+    actions = [
+        action("z", Verdict.CONFLICT, agreement=Agreement.DIFFERENT, winner=Side.PATH2),
+        action("a", Verdict.HOLD, path1=None, path2=None, reason="it can't be read"),
+        action("m", path1=entry("m", **digests), path2=None),
+        action(
+            "n", Verdict.CHECK, agreement=Agreement.UNKNOWN, path2=entry("n", mtime_ns=None, md5="00" * 16)
+        ),
+        *map(action, NASTY),
+    ]
+
+    store.spool(run, actions[:2])
+    store.spool(run, iter(actions[2:]))
+
+    assert list(store.planned(run)) == [Planned(*both) for both in enumerate(actions, start=1)]
+
+
+def test_a_plan_is_read_by_verdict(store: Store, pair: Pair) -> None:
+    run = begin(store, pair)
+    verdicts = [Verdict.COPY_TO_PATH1, Verdict.DELETE_FROM_PATH1, Verdict.CONFLICT] * 2000
+    store.spool(run, (action(f"{number}", verdict) for number, verdict in enumerate(verdicts)))
+
+    copies = [planned.seq for planned in store.planned(run, Verdict.COPY_TO_PATH1)]
+    both = [planned.seq for planned in store.planned(run, Verdict.CONFLICT, Verdict.DELETE_FROM_PATH1)]
+
+    assert copies == list(range(1, 6001, 3))
+    assert both == [seq for seq in range(1, 6001) if seq % 3 != 1]
+
+
+def test_plans_of_two_runs_are_kept_apart(store: Store, pair: Pair) -> None:
+    other = store.add_pair("other", "file:///o", "s3://o", Mode.BISYNC)
+    run, others_run = begin(store, pair), begin(store, other)
+
+    store.spool(run, [action("a")])
+    store.spool(others_run, [action("b")])
+
+    assert list(store.planned(run)) == [Planned(1, action("a"))]
+    assert list(store.planned(others_run)) == [Planned(1, action("b"))]
+
+
+def test_a_plan_may_be_amended_and_committed_while_it_is_read(store: Store, pair: Pair, lease: Lease) -> None:
+    run = begin(store, pair)
+    store.spool(run, (action(f"{number}", Verdict.CHECK) for number in range(5000)))
+    seen = 0
+
+    for planned in store.planned(run, Verdict.CHECK):
+        seen += 1
+        if planned.seq % 2:
+            store.amend(run, [planned._replace(action=planned.action._replace(verdict=Verdict.RECORD))])
+        elif planned.seq % 100 == 0:
+            store.commit(run, [Done(planned, ancestor(planned.action.key))], lease)
+
+    assert seen == 5000
+    assert sum(1 for _ in store.planned(run, Verdict.RECORD)) == 2500
+    assert sum(1 for _ in store.planned(run, Verdict.CHECK)) == 2450
+    assert store.count_ancestors(pair.id) == 50
+
+
+def test_an_amended_action_is_what_it_was_amended_to(store: Store, pair: Pair) -> None:
+    run = begin(store, pair)
+    first, second = plan(store, run, action("a", Verdict.CHECK), action("b", Verdict.CHECK))
+    settled = Action(
+        "b",
+        Verdict.CONFLICT,
+        Delta.NEW,
+        Delta.TOUCHED,
+        Agreement.DIFFERENT,
+        entry("b", 9, sha256="ab" * 32),
+        entry("b", 10, md5="cd" * 16),
+        "why",
+        Side.PATH1,
+    )
+
+    store.amend(run, [second._replace(action=settled)])
+
+    assert list(store.planned(run)) == [first, Planned(2, settled)]
+
+
+def test_no_transaction_is_open_while_a_slow_source_of_actions_is_asked(store: Store, pair: Pair) -> None:
+    run = begin(store, pair)
+
+    def scanning() -> Iterator[Action]:
+        yield action("a")
+        store.hold(run, [Problem("b", "it can't be read")])  # on SQLite this would wait for ever
+        yield action("c")
+
+    store.spool(run, scanning())
+
+    assert [planned.action.key for planned in store.planned(run)] == ["a", "c"]
+
+
+# Commit
+
+
+def test_what_was_done_is_recorded(store: Store, pair: Pair, lease: Lease, clock: Clock) -> None:
+    record(store, pair, lease, ancestor("changed"), ancestor("deleted"), ancestor("left"))
+    run = begin(store, pair)
+    changed, deleted = plan(store, run, action("changed"), action("deleted", Verdict.DELETE_FROM_PATH1))
+    clock.ns += 7
+
+    conflicts = store.commit(run, [Done(changed, ancestor("changed", 2)), Done(deleted, None)], lease)
+
+    assert conflicts == []
+    assert list(store.ancestors(pair.id)) == [ancestor("changed", 2), ancestor("left")]
+    assert [(row.key, row.state, row.finished_ns) for row in store.run_actions(run)] == [
+        ("changed", ActionState.DONE, clock.ns),
+        ("deleted", ActionState.DONE, clock.ns),
+    ]
+    assert list(store.planned(run)) == []
+
+
+def test_what_failed_or_raced_keeps_its_ancestor_and_is_a_problem(
+    store: Store, pair: Pair, lease: Lease, clock: Clock
+) -> None:
+    record(store, pair, lease, ancestor("a"), ancestor("b"))
+    run = begin(store, pair)
+    first, second = plan(store, run, action("a"), action("b"))
+    outcomes: list[Outcome] = [
+        Failed(first, Problem("a", "no space")),
+        Raced(second, Problem("b", "it changed")),
+    ]
+
+    store.commit(run, outcomes, lease)
+
+    assert list(store.ancestors(pair.id)) == [ancestor("a"), ancestor("b")]
+    assert [(row.state, row.sentence) for row in store.run_actions(run)] == [
+        (ActionState.FAILED, "no space"),
+        (ActionState.RACED, "it changed"),
+    ]
+    assert store.problems("cms") == [
+        Trouble("cms", "a", "no space", clock.ns, clock.ns, 1),
+        Trouble("cms", "b", "it changed", clock.ns, clock.ns, 1),
+    ]
+
+
+def test_a_conflict_is_kept_with_what_each_side_held(
+    store: Store, pair: Pair, lease: Lease, clock: Clock
+) -> None:
+    run = begin(store, pair)
+    before, met = plan(store, run, action("a"), action("x.txt", Verdict.CONFLICT))
+    kept = Kept(
+        winner=Side.PATH2,
+        path1=entry("x.txt", 3, "s3", md5="ab" * 16, mtime_ns=None),
+        path2=entry("x.txt", 4, "s4", etag_md5="cd" * 16),
+        loser=ancestor("x.conflict1.txt", 3),
+    )
+
+    ((number, key),) = store.commit(
+        run, [Done(before, ancestor("a")), Done(met, ancestor("x.txt", 4), kept)], lease
+    )
+
+    expected = Conflict(
+        id=number,
+        pair="cms",
+        run=run,
+        key="x.txt",
+        kept_as="x.conflict1.txt",
+        winner=Side.PATH2,
+        detected_ns=clock.ns,
+        path1=kept.path1,
+        path2=kept.path2,
+        state=ConflictState.OPEN,
+        resolved_ns=None,
+        resolution=None,
+    )
+    assert key == "x.txt"
+    assert store.conflicts() == store.conflicts("cms", state=None) == [expected]
+    assert store.conflict(number) == expected
+    assert store.conflicts("other") == []
+    assert store.conflict(number + 1) is None
+    assert [each.key for each in store.ancestors(pair.id)] == ["a", "x.conflict1.txt", "x.txt"]
+
+
+def test_a_lease_that_was_taken_over_writes_nothing(store: Store, pair: Pair, lease: Lease) -> None:
+    record(store, pair, lease, ancestor("b"))
+    run = begin(store, pair)
+    first, second = plan(store, run, action("a"), action("b"))
+    outcomes: list[Outcome] = [Done(first, ancestor("a")), Failed(second, Problem("b", "no space"))]
+    take_over(store, pair)
+    before = everything(store)
+
+    with pytest.raises(LeaseLost, match="took this pair over"):
+        store.commit(run, outcomes, lease)
+
+    assert everything(store) == before
+
+
+def test_a_lease_that_was_released_writes_nothing(store: Store, pair: Pair) -> None:
+    run = begin(store, pair)
+    (planned,) = plan(store, run, action("a"))
+    with Lease.take(store, pair) as lease:
+        pass
+
+    with pytest.raises(LeaseLost):
+        store.commit(run, [Done(planned, ancestor("a"))], lease)
+
+    assert store.count_ancestors(pair.id) == 0
+
+
+def test_a_lease_of_another_pair_writes_nothing_here(store: Store, pair: Pair, lease: Lease) -> None:
+    other = store.add_pair("other", "file:///o", "s3://o", Mode.BISYNC)
+    run = begin(store, other)
+    (planned,) = plan(store, run, action("a"))
+    with Lease.take(store, other), pytest.raises(BisyncerError, match="bug"):
+        store.commit(run, [Done(planned, ancestor("a"))], lease)
+
+    assert store.count_ancestors(pair.id) == store.count_ancestors(other.id) == 0
+
+
+class Injected(Exception):
+    """Raised by a test in place of a statement."""
+
+
+def test_a_commit_cut_at_any_statement_leaves_nothing(store: Store, pair: Pair, lease: Lease) -> None:
+    """The statements are counted, and each in turn fails; then one more round lets all through."""
+    record(store, pair, lease, ancestor("gone"), ancestor("old"))
+    conflict(store, pair, lease, "k", "gone.conflict1")
+    run = begin(store, pair)
+    store.hold(run, [Problem("a", "it could not be read")])
+    planned = plan(
+        store, run, action("a"), action("x", Verdict.CONFLICT), action("gone"), action("old"),
+        action("gone.conflict1"),
+    )  # fmt: skip
+    kept = Kept(Side.PATH1, entry("x"), entry("x", 2), ancestor("x.conflict1", 2))
+    outcomes: Sequence[Outcome] = [
+        Done(planned[0], ancestor("a")),
+        Done(planned[1], ancestor("x"), kept),
+        Done(planned[2], None),
+        Failed(planned[3], Problem("old", "no space")),
+        Done(planned[4], None),
+    ]
+    before = everything(store)
+    left = 0
+
+    def cut(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Injected
+
+    event.listen(store.database.engine, "before_cursor_execute", cut)
+    try:
+        for fatal in count(1):
+            left = fatal
+            try:
+                store.commit(run, outcomes, lease)
+                break
+            except Injected:
+                left = 0
+            assert everything(store) == before
+    finally:
+        event.remove(store.database.engine, "before_cursor_execute", cut)
+
+    assert fatal >= 8
+    assert [each.key for each in store.ancestors(pair.id)] == ["a", "k", "old", "x", "x.conflict1"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ancestor("other"),
+        Ancestor("k", entry("other"), entry("k")),
+        Ancestor("k", entry("k"), entry("other")),
+        Ancestor("k", entry("k", sha256="aa" * 32), entry("k", sha256="bb" * 32)),
+        Ancestor("k", entry("k", sha256="aa" * 32, md5="aa" * 16), entry("k", md5="bb" * 16)),
+    ],
+    ids=["key", "path1's key", "path2's key", "sha256", "md5"],
+)
+def test_what_two_stores_cannot_have_returned_is_not_recorded(
+    store: Store, pair: Pair, lease: Lease, wrong: Ancestor
+) -> None:
+    run = begin(store, pair)
+    fine, planned = plan(store, run, action("fine"), action("k"))
+    before = everything(store)
+
+    with pytest.raises(BisyncerError, match="bug"):
+        store.commit(run, [Done(fine, ancestor("fine")), Done(planned, wrong)], lease)
+    kept = Kept(Side.PATH1, entry("k"), entry("k"), wrong._replace(key="k.conflict1"))
+    with pytest.raises(BisyncerError, match="bug"):
+        store.commit(run, [Done(fine, ancestor("fine")), Done(planned, ancestor("k"), kept)], lease)
+
+    assert everything(store) == before
+
+
+def test_etags_that_differ_prove_nothing(store: Store, pair: Pair, lease: Lease) -> None:
+    record(store, pair, lease, Ancestor("k", entry("k", etag_md5="aa" * 16), entry("k", etag_md5="bb" * 16)))
+
+    assert store.count_ancestors(pair.id) == 1
+
+
+# Problems
+
+
+def test_a_problem_is_counted_until_its_key_is_done(
+    store: Store, pair: Pair, lease: Lease, clock: Clock
+) -> None:
+    since = clock.ns
+    for sentence in ("no space", "still no space"):
+        clock.ns += 1
+        run = begin(store, pair)
+        (planned,) = plan(store, run, action("a"))
+        store.commit(run, [Failed(planned, Problem("a", sentence))], lease)
+        store.end_run(run, RunOutcome.UNFINISHED, {})
+    told = store.problems()
+    run = begin(store, pair)
+    (planned,) = plan(store, run, action("a"))
+    store.commit(run, [Done(planned, ancestor("a"))], lease)
+
+    assert told == [Trouble("cms", "a", "still no space", since + 1, since + 2, 2)]
+    assert store.problems() == []
+
+
+def test_a_problem_that_a_whole_run_did_not_meet_has_gone_away(store: Store, pair: Pair) -> None:
+    run = begin(store, pair)
+    store.hold(run, [Problem("secret/", "it can't be read"), Problem("b", "it can't be named")])
+    store.end_run(run, RunOutcome.UNFINISHED, {})
+    kept = {}
+    for outcome in (RunOutcome.HALTED, RunOutcome.FAILED, RunOutcome.INTERRUPTED):
+        store.end_run(begin(store, pair), outcome, {})
+        kept[outcome] = store.count_problems(pair.id)
+    store.end_run(begin(store, pair, dry_run=True), RunOutcome.SUCCESS, {})
+    after_dry_run = store.count_problems(pair.id)
+    run = begin(store, pair)
+    store.hold(run, [Problem("b", "it can't be named")])
+    store.end_run(run, RunOutcome.UNFINISHED, {})
+
+    assert set(kept.values()) == {2}
+    assert after_dry_run == 2
+    assert [(told.key, told.tries) for told in store.problems()] == [("b", 2)]
+
+
+def test_problems_of_another_pair_stay(store: Store, pair: Pair) -> None:
+    other = store.add_pair("a pair before", "file:///o", "s3://o", Mode.BISYNC)
+    others_run = begin(store, other)
+    store.hold(others_run, [Problem("a", "it can't be read")])
+    run = begin(store, pair)
+    store.hold(run, [Problem("z", "it can't be read")])
+    store.end_run(begin(store, pair), RunOutcome.SUCCESS, {})
+
+    assert [told.pair for told in store.problems()] == ["a pair before"]
+    assert store.problems("cms") == []
+
+
+def test_a_name_that_no_database_can_hold_is_spelled_out_in_its_problem(store: Store, pair: Pair) -> None:
+    store.hold(begin(store, pair), [Problem("a\0b\udcff", "the name a\0b\udcff can't be kept")])
+
+    assert [(told.key, told.sentence) for told in store.problems()] == [
+        (r"a\x00b\udcff", r"the name a\x00b\udcff can't be kept")
+    ]
+
+
+# Runs
+
+
+def test_a_run_is_told_from_its_begin_to_its_end(store: Store, pair: Pair, clock: Clock) -> None:
+    started = clock.ns
+    number = store.begin_run(pair, dry_run=True, resync=True)
+    going = store.run(number)
+    clock.ns += 3
+    store.end_run(number, RunOutcome.SUCCESS, {"pair": "cms", "bytes": {"to_path1": 1}})
+    ended = store.run(number)
+
+    assert going == store_module.Run(number, "cms", started, None, None, True, True, {})
+    assert ended == store_module.Run(
+        number, "cms", started, started + 3, RunOutcome.SUCCESS, True, True,
+        {"pair": "cms", "bytes": {"to_path1": 1}},
+    )  # fmt: skip
+    assert store.run(number + 1) is None
+
+
+def test_runs_are_listed_newest_first(store: Store, pair: Pair) -> None:
+    other = store.add_pair("other", "file:///o", "s3://o", Mode.BISYNC)
+    numbers = [begin(store, each) for each in (pair, other, pair, other)]
+
+    assert [run.id for run in store.runs()] == numbers[::-1]
+    assert [run.id for run in store.runs("cms")] == [numbers[2], numbers[0]]
+    assert [run.id for run in store.runs(limit=1)] == [numbers[3]]
+    assert store.runs("missing") == []
+
+
+def test_the_last_good_run_came_to_its_end_and_was_not_dry(store: Store, pair: Pair) -> None:
+    none_yet = store.last_good_run(pair.id)
+    numbers = {}
+    for outcome in (RunOutcome.SUCCESS, RunOutcome.UNFINISHED, RunOutcome.HALTED, RunOutcome.FAILED):
+        numbers[outcome] = begin(store, pair)
+        store.end_run(numbers[outcome], outcome, {})
+    store.end_run(begin(store, pair, dry_run=True), RunOutcome.SUCCESS, {})
+    begin(store, pair)
+
+    good = store.last_good_run(pair.id)
+
+    assert none_yet is None
+    assert good is not None and good.id == numbers[RunOutcome.UNFINISHED]
+
+
+def test_a_run_that_was_killed_is_interrupted_when_the_next_begins(
+    store: Store, pair: Pair, lease: Lease, clock: Clock
+) -> None:
+    other = store.add_pair("other", "file:///o", "s3://o", Mode.BISYNC)
+    others_run = begin(store, other)
+    killed = begin(store, pair)
+    done, _, _ = plan(store, killed, action("done"), action("planned"), action("r", Verdict.RECORD))
+    store.commit(killed, [Done(done, ancestor("done"))], lease)
+    clock.ns += 9
+
+    begin(store, pair)
+
+    told, others = store.run(killed), store.run(others_run)
+    assert told is not None and (told.outcome, told.ended_ns) == (RunOutcome.INTERRUPTED, clock.ns)
+    assert others is not None and others.outcome is None
+    assert [(row.key, row.state) for row in store.run_actions(killed)] == [("done", ActionState.DONE)]
+
+
+def test_a_paused_run_that_was_called_interrupted_cannot_call_itself_a_success(
+    store: Store, pair: Pair
+) -> None:
+    paused = begin(store, pair)
+    run = begin(store, pair)
+    store.hold(run, [Problem("a", "it can't be read")])
+
+    store.end_run(paused, RunOutcome.SUCCESS, {})
+
+    told = store.run(paused)
+    assert told is not None and told.outcome is RunOutcome.INTERRUPTED
+    assert store.count_problems(pair.id) == 1
+
+
+def test_only_actions_that_changed_a_store_or_tried_to_stay_after_a_run(
+    store: Store, pair: Pair, lease: Lease
+) -> None:
+    run = begin(store, pair)
+    planned = plan(store, run, *(action(verdict.value, verdict) for verdict in Verdict), action("not done"))
+    *tried, _ = planned
+    failed = Failed(tried[1], Problem(tried[1].action.key, "no space"))
+    store.commit(run, [failed, *(Done(each, None) for each in tried if each is not tried[1])], lease)
+
+    store.end_run(run, RunOutcome.UNFINISHED, {})
+
+    assert {row.key: row.state for row in store.run_actions(run)} == {
+        "copy-to-path1": ActionState.FAILED,
+        "copy-to-path2": ActionState.DONE,
+        "delete-from-path1": ActionState.DONE,
+        "delete-from-path2": ActionState.DONE,
+        "conflict": ActionState.DONE,
+    }
+
+
+def test_a_dry_run_leaves_no_actions(store: Store, pair: Pair) -> None:
+    run = begin(store, pair, dry_run=True)
+    plan(store, run, action("a"), action("b", Verdict.CONFLICT))
+
+    store.end_run(run, RunOutcome.SUCCESS, {})
+
+    assert list(store.run_actions(run)) == []
+
+
+def test_an_action_is_told_with_what_each_side_held(store: Store, pair: Pair) -> None:
+    run = begin(store, pair)
+    plan(store, run, action("a", path2=None, winner=Side.PATH1, reason="why"))
+
+    (row,) = store.run_actions(run)
+
+    assert row == store_module.ActionRow(
+        1, "a", Verdict.COPY_TO_PATH2, Delta.CHANGED, Delta.UNCHANGED, ActionState.PLANNED, "why", Side.PATH1,
+        None, entry("a", 5), None,
+    )  # fmt: skip
+
+
+def test_old_runs_are_pruned_with_their_actions_and_conflicts_stay(
+    store: Store, pair: Pair, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "RUNS_KEPT", 3)
+    other = store.add_pair("other", "file:///o", "s3://o", Mode.BISYNC)
+    others_run = begin(store, other)
+    number = conflict(store, pair, lease, "k", "k.conflict1")
+    (old,) = store.runs("cms")
+
+    for _ in range(3):
+        store.end_run(begin(store, pair), RunOutcome.SUCCESS, {})
+
+    assert [run.id for run in store.runs("cms")] == [old.id + 3, old.id + 2, old.id + 1]
+    assert list(store.run_actions(old.id)) == []
+    assert store.run(others_run) is not None
+    assert [(each.id, each.run) for each in store.conflicts()] == [(number, old.id)]
+
+
+# Conflicts
+
+
+def test_a_conflict_is_settled_by_deleting_the_version_kept_beside(
+    store: Store, pair: Pair, lease: Lease, clock: Clock
+) -> None:
+    settled, left = (conflict(store, pair, lease, key, f"{key}.conflict1") for key in ("a", "b"))
+    run = begin(store, pair)
+    gone = plan(store, run, action("a.conflict1"), action("b"))
+    clock.ns += 4
+
+    store.commit(run, [Done(planned, None) for planned in gone], lease)
+
+    assert [each.id for each in store.conflicts()] == [left]
+    (told,) = store.conflicts(state="settled")
+    assert (told.id, told.resolved_ns, told.resolution) == (settled, clock.ns, None)
+
+
+def test_a_conflict_of_another_pair_is_not_settled_here(store: Store, pair: Pair, lease: Lease) -> None:
+    other = store.add_pair("other", "file:///o", "s3://o", Mode.BISYNC)
+    conflict(store, pair, lease, "a", "a.conflict1")
+    with Lease.take(store, other) as others_lease:
+        run = begin(store, other)
+        (planned,) = plan(store, run, action("a.conflict1"))
+        store.commit(run, [Done(planned, None)], others_lease)
+
+    assert len(store.conflicts()) == 1
+
+
+def test_a_person_resolves_a_conflict(store: Store, pair: Pair, lease: Lease, clock: Clock) -> None:
+    number = conflict(store, pair, lease, "a", "a.conflict1")
+    clock.ns += 4
+
+    store.resolve_conflict(number, "path2", {"a": ancestor("a", 8), "a.conflict1": None}, lease)
+
+    assert store.conflicts() == []
+    told = store.conflict(number)
+    assert told is not None
+    assert (told.state, told.resolved_ns, told.resolution) == (ConflictState.RESOLVED, clock.ns, "path2")
+    assert list(store.ancestors(pair.id)) == [ancestor("a", 8)]
+
+
+def test_a_conflict_is_resolved_once(store: Store, pair: Pair, lease: Lease) -> None:
+    number = conflict(store, pair, lease, "a", "a.conflict1")
+    store.resolve_conflict(number, "both", {}, lease)
+    before = everything(store)
+
+    for wrong in (number, number + 1):
+        with pytest.raises(UsageError, match=f"Conflict {wrong} is not open"):
+            store.resolve_conflict(wrong, "path1", {"a": None}, lease)
+
+    assert everything(store) == before
+
+
+def test_a_resolution_without_the_lease_writes_nothing(store: Store, pair: Pair, lease: Lease) -> None:
+    number = conflict(store, pair, lease, "a", "a.conflict1")
+    take_over(store, pair)
+    before = everything(store)
+
+    with pytest.raises(LeaseLost):
+        store.resolve_conflict(number, "path1", {"a.conflict1": None}, lease)
+
+    assert everything(store) == before
+
+
+def test_a_resolution_is_judged_like_a_commit(store: Store, pair: Pair, lease: Lease) -> None:
+    number = conflict(store, pair, lease, "a", "a.conflict1")
+
+    with pytest.raises(BisyncerError, match="bug"):
+        store.resolve_conflict(number, "path1", {"a": ancestor("b")}, lease)
+
+    assert len(store.conflicts()) == 1
+
+
+# Threads
+
+
+def test_threads_commit_spool_and_renew_at_once(
+    opened: Callable[..., Store], url: str, store: Store, pair: Pair
+) -> None:
+    """No writer starves another, and none is told that the database is locked."""
+    run = begin(store, pair)
+    stranger = opened(url)
+    with Lease.take(store, pair, ttl_s=0.4) as lease:
+        planned = plan(store, run, *(action(f"{number:04}") for number in range(400)))
+
+        def commit(part: int) -> None:
+            for each in planned[part::4]:
+                store.commit(run, [Done(each, ancestor(each.action.key))], lease)
+
+        def spool() -> None:
+            for _ in range(100):
+                store.spool(run, [action("more")])
+
+        def read() -> None:
+            for _ in range(100):
+                stranger.count_ancestors(pair.id)
+
+        def work() -> None:
+            for _ in range(1000):
+                lease.assert_held()
+
+        with ThreadPoolExecutor() as pool:
+            going = [pool.submit(each) for each in (spool, read, work)]
+            going += [pool.submit(commit, part) for part in range(4)]
+        for each in going:
+            each.result()
+
+    assert store.count_ancestors(pair.id) == 400
+    assert sum(1 for _ in store.planned(run)) == 100
