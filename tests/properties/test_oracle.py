@@ -26,6 +26,7 @@ KEYS = st.sampled_from(["a", "b", "d/a", "d/b", "a.conflict1"])
 SIDES = st.sampled_from(list(Side))
 METHODS = st.sampled_from(["scan", "stat", "read", "write", "delete"])
 NTH = st.integers(1, 6)
+CALLS = st.tuples(SIDES, st.sampled_from(["read", "write", "delete", "stat", "scan"]))
 
 
 class Crash(BaseException):
@@ -58,7 +59,7 @@ class Pair(RuleBasedStateMachine):
     # What people do.
 
     @rule(side=SIDES, key=KEYS, size=st.integers(1, 2))
-    def write(self, side: Side, key: str, size: int) -> None:
+    def write(self, side: Side, key: str, size: int = 1) -> None:
         token = f"<{next(self.tokens):04}>" * size
         self.release(side, key)
         self.world.put(side, {key: token})
@@ -117,22 +118,28 @@ class Pair(RuleBasedStateMachine):
         finally:
             self.quiet()
 
-    @rule(side=SIDES, method=METHODS, nth=NTH, where=SIDES, key=KEYS, deletes=st.booleans())
-    def run_while_somebody_writes(
-        self, side: Side, method: str, nth: int, where: Side, key: str, deletes: bool
+    @rule(
+        key=KEYS, edited=SIDES, deletes_first=st.booleans(), called=CALLS, where=SIDES, deletes=st.booleans()
+    )
+    def run_while_somebody_writes(  # noqa: PLR0917 -- a race has this many choices
+        self,
+        key: str,
+        edited: Side,
+        deletes_first: bool,
+        called: tuple[Side, str],
+        where: Side,
+        deletes: bool,
     ) -> None:
-        left = [nth]
+        """A key waits to be synced, and right before a call to a store about it somebody writes it again."""
+        (self.delete if deletes_first else self.write)(edited, key)
+        waiting = [True]
 
-        def interfere(called: str, _key: str) -> None:
-            left[0] -= called == method
-            if left[0] == 0:
-                left[0] = -1
-                if deletes:
-                    self.delete(where, key)
-                else:
-                    self.write(where, key, 1)
+        def interfere(method: str, at: str) -> None:
+            if waiting and method == called[1] and at.startswith(key):
+                waiting.clear()
+                (self.delete if deletes else self.write)(where, at)
 
-        self.world.hooked[side].before = interfere
+        self.world.hooked[called[0]].before = interfere
         # One worker: what a user sees at the instant of writing is then what the oracle sees.
         try:
             self.world.run(policy=self.policy, transfers=1)
