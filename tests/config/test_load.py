@@ -219,7 +219,7 @@ def test_a_root_from_outside_is_for_a_single_pair_only(monkeypatch: pytest.Monke
         ),
         (
             "[remotes.m]\nsecret_access_key = 'hush'\n",
-            "bisyncer.toml:2: unknown key 'secret_access_key' in [remotes.m]; did you mean 'secret_access_key_",
+            "bisyncer.toml:2: unknown key 'secret_access_key' in [remotes.m]; did you mean 'secret",
         ),
         (
             "[pairs]\ncms = { path1 = '/a', path2 = '/b', zzz = 1 }\n",

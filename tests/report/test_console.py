@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from typing import Any
+
+from bisyncer.model import Problem, RunOutcome, Side, Verdict
+from bisyncer.report.console import Answer, Several
+from bisyncer.report.events import Acted, Event, RunEnded, WouldAct
+from tests.report.samples import EVIL, EVIL_SHOWN, HALT, action, done, failed, kept, summary
+
+
+def said(*events: Event, **options: Any) -> list[str]:
+    lines: list[str] = []
+    answer = Answer(lines.append, **options)
+    for event in events:
+        answer.tell(event)
+    return lines
+
+
+def test_an_action_is_its_verdict_its_key_and_what_each_side_did() -> None:
+    assert said(Acted(done("reports/q3.pdf"))) == ["copy-to-path2 reports/q3.pdf (changed / unchanged)"]
+    assert said(WouldAct(action("reports/q3.pdf"))) == ["copy-to-path2 reports/q3.pdf (changed / unchanged)"]
+
+
+def test_a_conflict_says_who_keeps_the_name_and_where_the_other_version_is() -> None:
+    assert said(Acted(kept("x", "x.conflict1", Side.PATH2))) == [
+        "conflict x (changed / changed): path2 keeps the name, path1's version is x.conflict1"
+    ]
+    would = action("x", Verdict.CONFLICT, winner=Side.PATH1)
+    assert said(WouldAct(would)) == ["conflict x (changed / unchanged): path1 would keep the name"]
+
+
+def test_what_failed_is_told_once_with_the_problems() -> None:
+    run = summary(
+        outcome=RunOutcome.UNFINISHED, problems=(Problem("a.txt", "Full."),), problem_count=3, exit_code=3
+    )
+    assert said(Acted(failed()), RunEnded(run)) == [
+        "problem a.txt: Full.",
+        "and 2 more problems: bisyncer problems cms",
+        (
+            "cms: unfinished in 3.2 s: copy-to-path1 1 (10 B), copy-to-path2 7 (71.2 kB), "
+            "delete-from-path2 3, conflict 1; 99,987 unchanged; 3 problems"
+        ),
+    ]
+
+
+def test_the_last_line_tells_the_whole() -> None:
+    assert said(RunEnded(summary(actions={}))) == ["cms: success in 3.2 s: nothing to do; 99,987 unchanged"]
+    run = summary(actions={"record": 1}, dry_run=True, resync=True, conflicts=((3, "x"),))
+    [line] = said(RunEnded(run))
+    assert line == (
+        "cms: success (dry run, resync) in 3.2 s: record 1; 99,987 unchanged; "
+        "1 new conflict: bisyncer conflicts list cms"
+    )
+
+
+def test_no_key_and_no_sentence_speaks_to_the_terminal() -> None:
+    run = summary(problems=(Problem(EVIL, f"{EVIL} is bad."),), problem_count=1)
+    lines = said(
+        Acted(done(EVIL)),
+        Acted(kept(EVIL, EVIL, Side.PATH1)),
+        WouldAct(action(EVIL, reason="a\nb")),
+        RunEnded(run),
+    )
+    assert all(line.isprintable() for line in lines)
+    assert sum(EVIL_SHOWN in line for line in lines) == 4
+
+
+def test_quiet_says_only_what_somebody_should_look_at() -> None:
+    assert said(Acted(done()), RunEnded(summary()), quiet=True) == []
+    halted = summary(outcome=RunOutcome.HALTED, halts=(HALT,), exit_code=5, actions={})
+    assert said(RunEnded(halted), quiet=True) == ["cms: halted in 3.2 s: nothing to do; 99,987 unchanged"]
+    assert len(said(RunEnded(summary(conflicts=((1, "x"),))), quiet=True)) == 1
+
+
+def test_several_hear_each_event_in_their_order() -> None:
+    lines: list[str] = []
+    Several(
+        Answer(lambda line: lines.append("1" + line)), Answer(lambda line: lines.append("2" + line))
+    ).tell(Acted(done()))
+    assert [line[0] for line in lines] == ["1", "2"]
