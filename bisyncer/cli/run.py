@@ -13,7 +13,7 @@ import typer
 from bisyncer.cli.failure import most_serious, tell_sentence
 from bisyncer.cli.opened import opened_pair, opened_store
 from bisyncer.cli.options import Asked, Json, command
-from bisyncer.cli.running import run_opened, run_pair
+from bisyncer.cli.running import run_pair
 from bisyncer.cli.stopping import stopping
 from bisyncer.cli.table import entry_row, entry_text, say
 from bisyncer.config import setting
@@ -89,10 +89,11 @@ def init(
                 say(json.dumps(_init_row(found)))
             elif not as_json and not asked.quiet:
                 _tell_init(found, config, new=new, aligned=resync or found.pair.aligned_ns is not None)
-            if not resync:
-                return 0
-            with stopping() as stop:
-                return run_opened(job, endpoints, store, asked, stop, as_json=as_json)
+        if not resync:
+            return 0
+        # Opened anew: from here on the roots are those of a recorded pair, under its own owner.
+        with stopping() as stop:
+            return run_pair(job, store, asked, stop, as_json=as_json)
 
 
 @command(

@@ -54,6 +54,7 @@ pair = Table(
     metadata,
     Column("id", _ID, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
+    Column("owner", Text, nullable=False),
     Column("path1", Text, nullable=False),
     Column("path2", Text, nullable=False),
     Column("mode", Text, nullable=False),

@@ -7,6 +7,7 @@ it says otherwise, and raises `StateUnusable` or `BisyncerError` where the datab
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -107,12 +108,14 @@ class ConflictState(StrEnum):
 class Pair(NamedTuple):
     """Two roots that are kept equal.
 
-    The roots are canonical URLs. `aligned_ns` is when a first alignment was last begun; None means
+    The roots are canonical URLs. `owner` is 8 random hex digits that mark what this pair leaves behind in
+    a store, so that only it sweeps them, from whichever host. `aligned_ns` is when a first alignment was last begun; None means
     never, and that the pair has no usable ancestors.
     """
 
     id: int
     name: str
+    owner: str
     path1: str
     path2: str
     mode: Mode
@@ -242,7 +245,13 @@ class Store:
                 raise UsageError(f"There is a pair called {name} already: choose another name.")
             row = connection.execute(
                 insert(schema.pair)
-                .values(name=name, path1=path1, path2=path2, mode=mode.value)
+                .values(
+                    name=name,
+                    owner=secrets.token_hex(4),
+                    path1=path1,
+                    path2=path2,
+                    mode=mode.value,
+                )
                 .returning(schema.pair)
             ).one()
         return _pair(row)
@@ -710,7 +719,7 @@ def _insert_conflict(connection: Connection, fixed: Mapping[str, object], key: s
 
 
 def _pair(row: Row[Any]) -> Pair:
-    return Pair(row.id, row.name, row.path1, row.path2, Mode(row.mode), row.aligned_ns)
+    return Pair(row.id, row.name, row.owner, row.path1, row.path2, Mode(row.mode), row.aligned_ns)
 
 
 def _runs() -> Select[Any]:

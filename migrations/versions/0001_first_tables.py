@@ -33,6 +33,7 @@ def upgrade() -> None:
         "pair",
         sa.Column("id", _ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=False),
         sa.Column("path1", sa.Text(), nullable=False),
         sa.Column("path2", sa.Text(), nullable=False),
         sa.Column("mode", sa.Text(), nullable=False),

@@ -101,7 +101,9 @@ def test_a_pair_is_found_by_its_name_and_all_are_listed_by_name(store: Store) ->
     second = store.add_pair("b", "file:///b", "s3://b", Mode.BISYNC)
     first = store.add_pair("a", "file:///a", "s3://a", Mode.BISYNC)
 
-    assert store.pair("a") == first == Pair(first.id, "a", "file:///a", "s3://a", Mode.BISYNC, None)
+    assert (
+        store.pair("a") == first == Pair(first.id, "a", first.owner, "file:///a", "s3://a", Mode.BISYNC, None)
+    )
     assert store.pair("c") is None
     assert store.pairs() == [first, second]
 
@@ -218,12 +220,13 @@ def test_many_readers_and_a_writer_go_on_at_once(store: Store, pair: Pair, lease
 def test_reading_many_ancestors_takes_no_more_memory_than_reading_few(
     store: Store, pair: Pair, lease: Lease
 ) -> None:
-    rows = (
-        (pair.id, f"directory/{number:09}", 1, 1, "s1", 1, 1, "s2", None, None) for number in range(200_000)
+    fill = (
+        "INSERT INTO ancestor (pair_id, key, path1_size, path1_stamp, path2_size, path2_stamp) "
+        "WITH RECURSIVE n (i) AS (SELECT 1000000 UNION ALL SELECT i + 1 FROM n WHERE i < 1199999) "
+        "SELECT ?, 'directory/' || i, 1, 's1', 1, 's2' FROM n"
     )
     with store.database.write() as connection:
-        connection.exec_driver_sql(store.database.sql(store_module._UPSERT_ANCESTOR), list(rows))
-    del rows
+        connection.exec_driver_sql(store.database.sql(fill), (pair.id,))
     tracemalloc.start()
     try:
         seen = sum(1 for _ in store.ancestors(pair.id))
