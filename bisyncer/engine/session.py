@@ -219,7 +219,9 @@ class _Run:
         committed_ns = self.now_ns()
         with closing(outcomes):
             for outcome in outcomes:
-                self.reporter.tell(Acted(outcome))
+                # A stamp that moved without its content is noted in the state, and is no news.
+                if outcome.planned.action.verdict is not Verdict.NOTHING:
+                    self.reporter.tell(Acted(outcome))
                 waiting.append(outcome)
                 if len(waiting) >= COMMITTED or self.now_ns() - committed_ns > COMMIT_EVERY_NS:
                     self._commit(waiting)
