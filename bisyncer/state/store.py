@@ -109,8 +109,8 @@ class Pair(NamedTuple):
     """Two roots that are kept equal.
 
     The roots are canonical URLs. `owner` is 8 random hex digits that mark what this pair leaves behind in
-    a store, so that only it sweeps them, from whichever host. `aligned_ns` is when a first alignment was last begun; None means
-    never, and that the pair has no usable ancestors.
+    a store, so that only it sweeps them, from whichever host. `aligned_ns` is when a first alignment was
+    last begun; None means never, and that the pair has no usable ancestors.
     """
 
     id: int
