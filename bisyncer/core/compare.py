@@ -24,13 +24,14 @@ from bisyncer.model import (
 
 STRONG = frozenset({Algorithm.SHA256, Algorithm.MD5})
 
+_SOMETHING_NEW = frozenset({Delta.NEW, Delta.CHANGED})
 _SIZE_ONLY = frozenset({Evidence.SIZE})
 
 
 class Comparison(NamedTuple):
     """What each side did since the key last agreed, and whether the sides agree now.
 
-    `agreement` is None unless both sides hold the key.
+    `agreement` is None unless both sides hold something new: only then does it decide.
     """
 
     delta1: Delta
@@ -41,11 +42,10 @@ class Comparison(NamedTuple):
 def compare(triple: Triple, policy: Policy) -> Comparison:
     """Judge one key."""
     old = triple.ancestor
-    return Comparison(
-        delta(old and old.path1, triple.path1, policy, Side.PATH1),
-        delta(old and old.path2, triple.path2, policy, Side.PATH2),
-        agreement(triple.path1, triple.path2, policy),
-    )
+    delta1 = delta(old and old.path1, triple.path1, policy, Side.PATH1)
+    delta2 = delta(old and old.path2, triple.path2, policy, Side.PATH2)
+    both_new = delta1 in _SOMETHING_NEW and delta2 in _SOMETHING_NEW
+    return Comparison(delta1, delta2, agreement(triple.path1, triple.path2, policy) if both_new else None)
 
 
 def delta(old: Entry | None, new: Item | None, policy: Policy, side: Side) -> Delta:

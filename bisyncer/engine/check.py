@@ -81,7 +81,7 @@ def _settle(
             entries[side] = _known(endpoints[side], entries[side], old)
             same = by_digest(entries[side].digests, old.digests) is Agreement.SAME
             deltas[side] = Delta.UNCHANGED if same else Delta.CHANGED
-    agreed = action.agreement
+    agreed = None
     if len(entries) == len(Side) and Delta.UNCHANGED not in deltas.values():
         agreed = _agreement(entries, endpoints, policy)
     verdict = decide(deltas[Side.PATH1], deltas[Side.PATH2], agreed)

@@ -39,18 +39,24 @@ def keep_both(
     aside: dict[Side, Entry] = {}
     for side in (wins, loses):
         there = held[side]
-        if there is not None:
-            aside[side] = there
-            continue
-        landed = transfer(endpoints[loses], lost, endpoints[side], name, expect=None)
-        aside[side] = landed.target
+        aside[side] = there or transfer(endpoints[loses], lost, endpoints[side], name, expect=None).target
     winner = transfer(endpoints[wins], won, endpoints[loses], action.key, expect=lost)
 
     both = {wins: winner.source, loses: winner.target}
+    # What each side held when they met, with the digests that were learnt while it was copied.
+    met = {
+        wins: won._replace(digests=winner.source.digests),
+        loses: lost._replace(digests=aside[loses].digests),
+    }
     return Done(
         planned,
         agreed(action.key, both[Side.PATH1], both[Side.PATH2]),
-        kept=Kept(wins, action.path1, action.path2, agreed(name, aside[Side.PATH1], aside[Side.PATH2])),
+        kept=Kept(
+            wins,
+            met[Side.PATH1],
+            met[Side.PATH2],
+            agreed(name, aside[Side.PATH1], aside[Side.PATH2]),
+        ),
         size=won.size + lost.size,
     )
 

@@ -46,9 +46,7 @@ def init(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> InitRepo
     if known is not None:
         _refuse_other_roots(known, endpoints)
     probes = {side: endpoint.probe(scratch=True) for side, endpoint in endpoints.items()}
-    pair = known or store.add_pair(
-        job.pair, endpoints[Side.PATH1].root, endpoints[Side.PATH2].root, job.mode
-    )
+    pair = known or store.add_pair(job.pair, endpoints[Side.PATH1].root, endpoints[Side.PATH2].root, job.mode)
     warnings = [
         f"{side} ({endpoints[side].root}) does not honour conditions on every write and delete. bisyncer "
         "looks right before each one instead; what another client writes in that moment can be replaced."

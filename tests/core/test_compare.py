@@ -133,4 +133,14 @@ def test_each_side_is_held_against_its_own_past() -> None:
 
     found = compare(triple, AUTO)
 
-    assert found == (Delta.UNCHANGED, Delta.CHANGED, Agreement.DIFFERENT)
+    assert found == (Delta.UNCHANGED, Delta.CHANGED, None)
+
+
+def test_the_sides_are_held_against_each_other_only_where_both_hold_something_new() -> None:
+    old = ancestor(size=5, stamp="old", sha256="aa")
+
+    new = compare(Triple("k", None, entry(size=5), entry(size=6)), AUTO)
+    changed = compare(Triple("k", old, entry(size=7, stamp="n"), entry(size=7, stamp="m")), AUTO)
+
+    assert new == (Delta.NEW, Delta.NEW, Agreement.DIFFERENT)
+    assert changed == (Delta.CHANGED, Delta.CHANGED, Agreement.UNKNOWN)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from itertools import product
 
 import pytest
 
 from bisyncer.errors import Rejected
-from bisyncer.model import Policy, Resolve, RunOutcome, Side
+from bisyncer.model import Algorithm, Policy, Resolve, RunOutcome, Side
 from tests.world import ONE, TWO, World, carried_out
 
 TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}
@@ -69,6 +70,8 @@ def test_a_conflict_is_recorded_with_what_each_side_held(world: World) -> None:
     assert (conflict.key, conflict.kept_as, conflict.winner) == ("k0", "k0.conflict1", TWO)
     assert (conflict.path1.size, conflict.path2.size) == (14, 11)
     assert (conflict.run, conflict.state) == (summary.run, "open")
+    digests = [dict(met.digests)[Algorithm.SHA256][:8] for met in (conflict.path1, conflict.path2)]
+    assert digests == [sha256(text.encode()).hexdigest()[:8] for text in ("written in one", "then in two")]
 
 
 def test_a_name_that_is_taken_on_either_side_or_was_recorded_is_passed_over(world: World) -> None:
