@@ -10,7 +10,7 @@ import typer
 from typer.main import get_command
 
 from bisyncer import __version__
-from bisyncer.cli import admin, conflicts, inspect, run
+from bisyncer.cli import admin, conflicts, demo, inspect, run
 from bisyncer.cli.failure import LogFormat, tell_error, tell_sentence
 from bisyncer.cli.options import common
 
@@ -49,6 +49,7 @@ app.command("show")(inspect.show)
 app.add_typer(conflicts.app, name="conflicts")
 app.command("problems")(inspect.problems)
 app.add_typer(admin.app, name="state")
+app.command("demo")(demo.demo)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -13,7 +13,7 @@ from bisyncer.cli.table import entry_row, print_json, print_rows, say
 from bisyncer.config import setting
 from bisyncer.config.load import Config
 from bisyncer.errors import UsageError
-from bisyncer.report.words import instant, shown_duration, shown_key, shown_line
+from bisyncer.report.words import instant, shown_duration, shown_key, shown_line, shown_root
 
 if TYPE_CHECKING:
     from bisyncer.state.store import ActionRow, Run, Store
@@ -159,8 +159,8 @@ def _status_row(name: str, config: Config, store: Store) -> dict[str, object]:
     return {
         "pair": name,
         "mode": pair.mode if pair else None,
-        "path1": pair.path1 if pair else values and values[setting.PATH1],
-        "path2": pair.path2 if pair else values and values[setting.PATH2],
+        "path1": shown_root(pair.path1) if pair else values and values[setting.PATH1],
+        "path2": shown_root(pair.path2) if pair else values and values[setting.PATH2],
         "aligned": pair is not None and pair.aligned_ns is not None,
         "last_good": None if ended_ns is None else instant(ended_ns),
         "age_s": None if age_ns is None else round(age_ns / 1e9, 1),

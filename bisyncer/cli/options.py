@@ -84,7 +84,7 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
         ctx.obj = _merged(None, given)
         function(**given)
 
-    return _signed(callback, function, {"ctx": typer.Context}, _COMMON)
+    return _signed(callback, _parameters(function), _COMMON)
 
 
 def command(
@@ -107,10 +107,14 @@ def command(
         run.__doc__ = f"{inspect.getdoc(function)}\n\n\b\nExamples:\n{shown}\n"
         flags = {each.name: _flag(each) for each in settings}
         return _signed(
-            run, function, {"ctx": typer.Context}, flags, {"remote": _REMOTE} if settings else {}, _COMMON
+            run, _parameters(function)[1:], flags, {"remote": _REMOTE} if settings else {}, _COMMON
         )
 
     return decorate
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    return list(inspect.signature(function, eval_str=True).parameters.values())
 
 
 def _flag(each: Setting[object]) -> Any:
@@ -143,22 +147,16 @@ def _merged(before: Asked | None, given: dict[str, Any], settings: Sequence[Sett
 
 def _signed(
     wrapper: Callable[..., Any],
-    function: Callable[..., Any],
-    first: Mapping[str, Any],
-    *more: Mapping[str, Any],
+    own: Sequence[inspect.Parameter],
+    *added: Mapping[str, Any],
 ) -> Callable[..., Any]:
     """Let typer see the function's own parameters and those that the wrapper takes off."""
-    own = inspect.signature(function, eval_str=True).parameters
-    kept = {name: each for name, each in own.items() if name != "asked"}
-    parameters = [
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
-        for name, annotation in first.items()
-    ]
-    parameters += [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in kept.values()]
+    parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
+    parameters += [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
     parameters += [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for added in more
-        for name, annotation in added.items()
+        for options in added
+        for name, annotation in options.items()
     ]
     signature = inspect.Signature(parameters)
     wrapper.__signature__ = signature  # type: ignore[attr-defined] # read by inspect.signature

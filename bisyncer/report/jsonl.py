@@ -22,7 +22,7 @@ from bisyncer.report.events import (
     SkippedPlace,
     WouldAct,
 )
-from bisyncer.report.words import instant
+from bisyncer.report.words import instant, shown_root
 
 ACTIONS: Final = (
     "copy-to-path1",
@@ -51,8 +51,8 @@ def as_json(summary: Summary) -> dict[str, object]:
         "duration_s": round((summary.ended_ns - summary.started_ns) / 1e9, 3),
         "dry_run": summary.dry_run,
         "resync": summary.resync,
-        "path1": summary.path1,
-        "path2": summary.path2,
+        "path1": shown_root(summary.path1),
+        "path2": shown_root(summary.path2),
         "scanned": {side.value: summary.scanned.get(side, 0) for side in Side},
         "actions": {name: summary.actions.get(name, 0) for name in ACTIONS},
         "bytes": {f"to_{side}": summary.size.get(side, 0) for side in Side},
@@ -131,8 +131,8 @@ class JsonLog:
                 return "info", {
                     "event": "run-began",
                     "run": event.run,
-                    "path1": event.path1,
-                    "path2": event.path2,
+                    "path1": shown_root(event.path1),
+                    "path2": shown_root(event.path2),
                     "dry_run": event.dry_run,
                     "resync": event.resync,
                 }

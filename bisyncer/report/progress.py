@@ -24,7 +24,7 @@ from bisyncer.report.events import (
     Scanned,
     SkippedPlace,
 )
-from bisyncer.report.words import shown_duration, shown_key, shown_line, shown_size
+from bisyncer.report.words import shown_duration, shown_key, shown_line, shown_root, shown_size
 
 STEP_S: Final = 10.0
 
@@ -53,7 +53,8 @@ def notice(event: Event, pair: str, *, verbose: bool) -> str | None:
     if isinstance(event, SkippedPlace) and verbose:
         return f"{pair}: skipped {shown_key(event.problem.key)}: {shown_line(event.problem.sentence)}"
     if isinstance(event, RunBegan) and verbose:
-        return f"{pair}: run {event.run}: {event.path1} and {event.path2}"
+        roots = " and ".join(shown_line(shown_root(root)) for root in (event.path1, event.path2))
+        return f"{pair}: run {event.run}: {roots}"
     if isinstance(event, PhaseBegan) and verbose:
         return f"{pair}: {event.phase}" + ("" if event.total is None else f": {event.total:,}")
     return None

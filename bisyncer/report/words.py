@@ -25,6 +25,15 @@ def shown_key(key: str) -> str:
     return shown_line(key.replace("\\", "\\\\") if "\\" in key else key)
 
 
+def shown_root(root: str) -> str:
+    """A root as a user would write it: a local one is a path, and a bucket has no endpoint behind it.
+
+    The state knows them by more, since two services may have buckets of one name.
+    """
+    place, found, _ = root.rpartition("?endpoint=")
+    return place if found and root.startswith("s3://") else root.removeprefix("file://")
+
+
 def shown_size(size: int) -> str:
     """A number of bytes in a unit that keeps it short."""
     if size < 1000:
