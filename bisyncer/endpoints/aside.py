@@ -291,8 +291,8 @@ def _no_links(error: OSError, name: str) -> Exception:
     if error.errno not in _NO_LINKS:
         return error
     return Rejected(
-        f"{name}: this file system has neither renameat2() nor hard links, so nothing can be put in place "
-        "without the risk of overwriting. Use another file system for this tree."
+        f"{name}: renameat2() isn't supported here and a hard link is refused, so nothing can be put in "
+        "place without the risk of overwriting. Let this user own the file, or use another file system."
     )
 
 

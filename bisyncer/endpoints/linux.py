@@ -25,6 +25,8 @@ _syncfs = getattr(_libc, "syncfs", None)
 if _syncfs is not None:
     _syncfs.argtypes = (ctypes.c_int,)
 
+HAS_SYNCFS: Final = _syncfs is not None
+
 
 def exchange(from_fd: int, from_name: str, to_fd: int, to_name: str) -> None:
     """Let two names trade places in one step; both must exist."""

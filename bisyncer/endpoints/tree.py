@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 from bisyncer.errors import Changed, EndpointError, Rejected, Transient
 from bisyncer.model import Entry
 
+SCHEME: Final = "file://"
+
 MAX_SEGMENT_BYTES: Final = 255  # NAME_MAX of Linux
 
 # Linux has no limit for a path that is opened segment by segment. This bound only keeps messages and
@@ -160,25 +162,18 @@ class Tree:
 
     def __init__(self, path: str, touched: Callable[[int], None]) -> None:
         """`touched` is told of each directory in which another one was made."""
-        self.path = path
+        self.root = SCHEME + path
+        self._path = path
         self._touched = touched
         self._lock = threading.Lock()
-        self._root: int | None = None
-
-    def root(self) -> int:
-        """The descriptor of the root; it belongs to the tree."""
-        with self._lock:
-            if self._root is None:
-                # The root itself may be reached through links: it is the user who named it.
-                self._root = os.open(self.path, SEARCH & ~os.O_NOFOLLOW)
-            return self._root
+        self._opened: int | None = None
 
     def close(self) -> None:
         """Let go of the root; the next use opens it again."""
         with self._lock:
-            if self._root is not None:
-                os.close(self._root)
-                self._root = None
+            if self._opened is not None:
+                os.close(self._opened)
+                self._opened = None
 
     @contextmanager
     def directory(self, segments: list[str], *, make: bool = False) -> Iterator[int | None]:
@@ -195,8 +190,22 @@ class Tree:
             if directory is not None:
                 os.close(directory)
 
+    def open_root(self) -> int:
+        """A descriptor of the root, for the caller to close."""
+        with self._lock:
+            if self._opened is None:
+                try:
+                    # The root itself may be reached through links: it is the user who named it.
+                    self._opened = os.open(self._path, SEARCH & ~os.O_NOFOLLOW)
+                except OSError as error:
+                    raise Transient(
+                        f"{self.root}: can't be opened: {os.strerror(error.errno or 0)}. "
+                        "Look whether it is mounted, and run again."
+                    ) from error
+            return os.dup(self._opened)
+
     def _descend(self, segments: list[str], *, make: bool) -> int | None:
-        directory = os.dup(self.root())
+        directory = self.open_root()
         try:
             for depth, segment in enumerate(segments, 1):
                 below = self._enter(directory, segment, "/".join(segments[:depth]), make=make)

@@ -14,7 +14,7 @@ from typing import Final
 
 from bisyncer.endpoints.aside import PREFIX, Asides, is_temporary
 from bisyncer.endpoints.tree import LIST, Tree, kind, make_entry
-from bisyncer.errors import EndpointError, ListingIncomplete
+from bisyncer.errors import EndpointError, ListingIncomplete, Transient
 from bisyncer.model import Item, Unreadable
 
 _AFTER_SLASH: Final = "0"  # the code point after '/': all keys below 'd' are less than 'd0'
@@ -59,10 +59,7 @@ class Walk:
                     if high is not None and key >= high:
                         return
                     if key <= last:
-                        raise ListingIncomplete(
-                            f"file://{self._tree.path}: {key!r} was listed after {last!r}, so the file system "
-                            "listed a directory wrongly. Nothing was changed. Run again."
-                        )
+                        raise self._disorder(key, last)
                     last = key
                     item = self._item(level, name, key)
                     if isinstance(item, _Level):
@@ -75,6 +72,12 @@ class Walk:
                     self._close()
         finally:
             self._close()
+
+    def _disorder(self, key: str, last: str) -> ListingIncomplete:
+        return ListingIncomplete(
+            f"{self._tree.root}: {key!r} was listed after {last!r}, so the file system listed a directory "
+            "wrongly. Nothing was changed. Run again."
+        )
 
     def _item(self, level: _Level, name: str, key: str) -> Item | _Level | None:
         """What `name` is; a level to go down to, or None where there is nothing to tell."""
@@ -100,11 +103,17 @@ class Walk:
 
     def _root(self) -> _Level:
         try:
-            self._directory = os.open(".", LIST, dir_fd=self._tree.root())
+            root = self._tree.open_root()
+            try:
+                self._directory = os.open(".", LIST, dir_fd=root)
+            finally:
+                os.close(root)
             return self._read("")
+        except Transient as error:
+            raise ListingIncomplete(f"{error} Nothing was changed.") from error
         except OSError as error:
             raise ListingIncomplete(
-                f"file://{self._tree.path}: the root can't be listed: {_sentence(error)} Nothing was changed."
+                f"{self._tree.root}: can't be listed: {_sentence(error)} Nothing was changed."
             ) from error
 
     def _descend(self, name: str, key: str) -> _Level | Unreadable | None:

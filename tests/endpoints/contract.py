@@ -480,6 +480,7 @@ class EndpointContract:
 
     def test_a_root_is_a_url_and_overlaps_with_itself(self, endpoint: Endpoint) -> None:
         assert "://" in endpoint.root
+        assert all(count >= 0 for count in endpoint.requests.values())
         assert endpoint.overlaps(endpoint)
 
     @pytest.mark.parametrize("scratch", [False, True])

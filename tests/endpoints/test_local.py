@@ -269,6 +269,13 @@ def test_a_named_pipe_in_the_place_of_a_file_does_not_block(root: Path, local: L
         put(local, "k", b"1", seen)
 
 
+@pytest.mark.parametrize("mtime_ns", [-1, 0, 2**70, -(2**70)])
+def test_any_number_for_an_mtime_can_be_written(local: LocalEndpoint, mtime_ns: int) -> None:
+    entry = local.write("k", BytesSource(b"1", mtime_ns=mtime_ns), expect=None)
+
+    assert whole(local, "k", entry) == b"1"
+
+
 # Reading one version, whole.
 
 
@@ -424,6 +431,10 @@ def test_what_the_file_system_refuses_is_told_and_leaves_nothing(
     code, kind, words = refusal
     old = put(local, "d/old", b"1")
     real: Callable[..., object] = getattr(os, call)
+    acts: list[Callable[[], object]] = [
+        lambda: put(local, "d/new", b"1"),
+        lambda: put(local, "d/old", b"2", old),
+    ]
 
     def fail(*args: Any, **kwargs: Any) -> object:
         if call == "open" and not str(args[0]).startswith(".bisyncer-"):
@@ -432,7 +443,7 @@ def test_what_the_file_system_refuses_is_told_and_leaves_nothing(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, call, fail)
-        for act in (lambda: put(local, "d/new", b"1"), lambda: put(local, "d/old", b"2", old)):
+        for act in acts:
             with pytest.raises(kind, match=words) as raised:
                 act()
             assert "d/" in str(raised.value)
@@ -530,7 +541,7 @@ def test_a_root_that_this_user_may_not_list_or_write_is_denied(shared: Path) -> 
 
     assert ["may not list" in line for line in told] == [True, True, False, False, False]
     assert told[2] == "fine"
-    assert "may not write" in told[3]
+    assert "can't be written" in told[3]
     assert told[4].startswith("incomplete")
 
 
@@ -545,9 +556,9 @@ def test_a_root_that_is_not_there_is_missing_and_never_empty(tmp_path: Path) -> 
             local.probe()
         with pytest.raises(ListingIncomplete):
             list(local.scan())
-        with pytest.raises(EndpointError):
+        with pytest.raises(Transient, match="can't be opened"):
             put(local, "k", b"1")
-        with pytest.raises(EndpointError):
+        with pytest.raises(Transient, match="can't be opened"):
             local.stat("k")
         local.close()
 
@@ -588,7 +599,7 @@ def test_a_probe_of_a_read_only_file_system_is_denied(
 
     monkeypatch.setattr(os, "open", refuse)
 
-    with pytest.raises(AccessDenied, match="read-only"):
+    with pytest.raises(AccessDenied, match="Read-only"):
         local.probe(scratch=True)
 
 
@@ -690,6 +701,20 @@ def test_after_a_flush_that_failed_no_flush_succeeds(
 
     with pytest.raises(Transient, match="durable"):
         local.flush()
+
+
+def test_without_syncfs_every_directory_is_synced_at_once(
+    root: Path, local: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(linux, "HAS_SYNCFS", False)
+    monkeypatch.setattr(os, "fsync", lambda opened: synced.append(os.fstat(opened).st_ino))
+
+    put(local, "a/b/c", b"1")
+    local.flush()
+
+    inodes = [path.stat().st_ino for path in (root, root / "a", root / "a/b/c", root / "a/b")]
+    assert synced == inodes
 
 
 def test_closing_gives_back_every_descriptor(root: Path) -> None:
