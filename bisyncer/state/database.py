@@ -139,8 +139,12 @@ class Database:
         def connected(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
             # Python's module begins transactions at its own moments; with None it leaves that to us.
             connection.isolation_level = None
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA cache_size = -32768")  # KiB
+            try:
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute("PRAGMA cache_size = -32768")  # KiB
+            except BaseException:
+                connection.close()  # the pool doesn't know it yet
+                raise
 
         @event.listens_for(engine, "begin")
         def begun(connection: Connection) -> None:
@@ -175,9 +179,15 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection for a few reads."""
-        with self._translated(), self.engine.begin() as connection:
-            yield connection
+        """Give a connection for a few reads, and for making values of the rows.
+
+        Rows that no value of ours can be made of are the sign of a damaged database.
+        """
+        try:
+            with self._translated(), self.engine.begin() as connection:
+                yield connection
+        except (KeyError, ValueError) as error:
+            raise self.corrupt(f"a row can't be understood: {error}") from error
 
     @contextmanager
     def write(self, *, durable: bool = False) -> Iterator[Connection]:
@@ -245,6 +255,8 @@ class Database:
             raise self._sentence(error.orig or error, error) from error
         except self.engine.dialect.loaded_dbapi.Error as error:  # from a cursor that we read ourselves
             raise self._sentence(error, error) from error
+        except UnicodeDecodeError as error:  # SQLite quotes the damage that it found in its message
+            raise self.corrupt("its schema isn't text") from error
 
     def corrupt(self, detail: str) -> StateUnusable:
         """Say that what the database holds can't be what we wrote."""
@@ -287,6 +299,8 @@ class Database:
                 )
             case _ if detail.startswith("Could not decode"):
                 return self.corrupt("it holds text that isn't UTF-8")
+            case _ if "no such " in detail or "has no column" in detail:
+                return self.corrupt(detail)  # our statements fit the schema that we made
             case _:
                 return error
 
@@ -294,6 +308,8 @@ class Database:
         detail = " ".join(str(reason).split())
         state: str | None = getattr(reason, "sqlstate", None)
         kind = type(reason).__name__
+        if state in {"42P01", "42703"}:  # no such table, no such column: our statements fit what we made
+            return self.corrupt(detail)
         if state in {"42501", "25006"}:  # no privilege; a read-only server
             return StateUnusable(
                 f"The state database {self.place} can't be written ({detail}): give this user the right to "

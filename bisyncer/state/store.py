@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import closing
 from enum import StrEnum
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, or_, select, true, update
 
@@ -83,6 +83,9 @@ _DELETE_PROBLEM = 'DELETE FROM problem WHERE pair_id = ? AND "key" = ?'
 
 
 _NOT_PLANNED = {"run_id", "state", "finished_ns"}  # the columns of an action that a plan doesn't have
+
+
+_Made = TypeVar("_Made", Planned, "ActionRow")
 
 
 class ActionState(StrEnum):
@@ -228,7 +231,7 @@ class Store:
         """The pair called `name`."""
         with self.database.read() as connection:
             row = connection.execute(select(schema.pair).where(schema.pair.c.name == name)).first()
-        return None if row is None else _pair(row)
+            return None if row is None else _pair(row)
 
     def pairs(self) -> list[Pair]:
         """Every pair, by name."""
@@ -370,8 +373,7 @@ class Store:
         statement = select(*columns).where(table.state == ActionState.PLANNED.value)
         if verdicts:
             statement = statement.where(table.verdict.in_([verdict.value for verdict in verdicts]))
-        for page in self._action_pages(run, statement):
-            yield from map(rows.planned, page)
+        return self._actions(run, statement, rows.planned)
 
     def amend(self, run: int, planned: Sequence[Planned]) -> None:
         """Replace what the plan says about these: their content has been looked at meanwhile."""
@@ -483,8 +485,7 @@ class Store:
 
     def run_actions(self, run: int) -> Iterator[ActionRow]:
         """Yield what is kept of a run's actions, in order; a page at a time."""
-        for page in self._action_pages(run, select(schema.action)):
-            yield from map(_action_row, page)
+        return self._actions(run, select(schema.action), _action_row)
 
     # Conflicts and problems
 
@@ -502,7 +503,7 @@ class Store:
         """The conflict with this number."""
         with self.database.read() as connection:
             row = connection.execute(_conflicts().where(schema.conflict.c.id == id)).first()
-        return None if row is None else _conflict(row)
+            return None if row is None else _conflict(row)
 
     def resolve_conflict(
         self,
@@ -612,14 +613,16 @@ class Store:
         if connection.execute(any_problem).first() is not None:
             self._many(connection, _DELETE_PROBLEM, [(pair_id, key) for key in keys])
 
-    def _action_pages(self, run: int, statement: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
-        """Yield the rows of a run that `statement` selects, in order, in short transactions."""
+    def _actions(
+        self, run: int, statement: Select[Any], make: Callable[[Row[Any]], _Made]
+    ) -> Iterator[_Made]:
+        """Yield what `make` makes of the rows of a run that `statement` selects; in short transactions."""
         table = schema.action.c
         for low, high in self._spans(run):
             within = and_(table.run_id == run, table.seq >= low, table.seq < high)
             with self.database.read() as connection:
-                page = connection.execute(statement.where(within).order_by(table.seq)).all()
-            yield page
+                page = [make(row) for row in connection.execute(statement.where(within).order_by(table.seq))]
+            yield from page
 
     def _spans(self, run: int) -> Iterator[tuple[int, int]]:
         """Yield ranges that together cover the actions a run has now.
@@ -635,7 +638,7 @@ class Store:
     def _one_run(self, statement: Select[Any]) -> Run | None:
         with self.database.read() as connection:
             row = connection.execute(statement).first()
-        return None if row is None else _run(row)
+            return None if row is None else _run(row)
 
     def _sweep(self, run: int, *, dry_run: bool) -> None:
         """Delete a run's actions that tell nobody anything; many short transactions."""
