@@ -1,0 +1,194 @@
+"""boto3 clients made from a remote of the config, and the requests that they send, counted.
+
+Two clients speak to one bucket. The one for reads retries as the SDK does; the one for mutations never
+does, since only who sent it knows how to find out what became of a mutation whose answer was lost.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import botocore.exceptions
+import botocore.session
+from botocore.config import Config
+
+from bisyncer.endpoints.s3_scan import pages_parsed
+from bisyncer.errors import UsageError
+from bisyncer.model import Remote
+
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 60
+_CONNECTIONS = 64
+
+_KINDS = {
+    "AbortMultipartUpload": "delete",
+    "CompleteMultipartUpload": "put",
+    "CreateMultipartUpload": "put",
+    "DeleteObject": "delete",
+    "GetObject": "get",
+    "HeadBucket": "head",
+    "HeadObject": "head",
+    "ListObjectsV2": "list",
+    "PutObject": "put",
+    "UploadPart": "put",
+}
+
+
+class Requests:
+    """Counts of requests by kind; any thread may count."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def count(self, kind: str) -> None:
+        """One more request of `kind`."""
+        with self._lock:
+            self._counts[kind] += 1
+
+    def counts(self) -> Mapping[str, int]:
+        """The counts so far."""
+        with self._lock:
+            return dict(self._counts)
+
+    def sending(self, event_name: str, **_: object) -> None:
+        """The SDK is about to send a request, the first time or again."""
+        operation = event_name.rpartition(".")[2]
+        self.count(_KINDS.get(operation, operation))
+
+
+class Clients(NamedTuple):
+    """What it takes to speak to a bucket. boto3 makes its clients at run time, hence Any."""
+
+    core: botocore.session.Session  # for its settings; `session` is boto3's shell around it
+    session: boto3.session.Session
+    reads: Any
+    mutations: Any
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.reads.close()
+        self.mutations.close()
+
+
+def connect(remote: Remote, requests: Requests) -> Clients:
+    """Build the clients of `remote`; nothing is sent to its store yet.
+
+    Raises `UsageError` where the remote names a profile, a variable or a file that isn't there.
+    """
+    try:
+        core = botocore.session.Session()
+        session = boto3.session.Session(
+            botocore_session=core,
+            profile_name=remote.profile,
+            region_name=remote.region,
+            **_credentials(remote),
+        )
+        reads, mutations = (
+            session.client("s3", endpoint_url=remote.endpoint_url, config=_config(remote, session, retries))
+            for retries in (
+                {"mode": "standard", "total_max_attempts": 4},
+                {"mode": "standard", "total_max_attempts": 1},
+            )
+        )
+    except botocore.exceptions.ProfileNotFound:
+        raise UsageError(
+            f"Remote '{remote.name}': there is no profile '{remote.profile}' in ~/.aws/config. "
+            f"Add it with: aws configure --profile {remote.profile}"
+        ) from None
+    except (botocore.exceptions.BotoCoreError, ValueError) as error:
+        raise UsageError(
+            f"Remote '{remote.name}': no client can be made from its settings: {error}. "
+            f"Correct [remotes.{remote.name}] in the config, or the profile and environment of the AWS SDK."
+        ) from None
+    for client in (reads, mutations):
+        client.meta.events.register("before-send.s3.*", requests.sending)
+    pages_parsed(reads)
+    return Clients(core, session, reads, mutations)
+
+
+def create_bucket(name: str, *, endpoint_url: str, access_key: str, secret_key: str) -> None:
+    """Create a bucket on a server of our own: the demo's, or a test's."""
+    session = boto3.session.Session(
+        aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name="us-east-1"
+    )
+    config = Config(retries={"mode": "standard", "total_max_attempts": 8}, s3={"addressing_style": "path"})
+    # A server that has just started answers with errors of status 500 for a moment; these are retried.
+    client: Any = session.client("s3", endpoint_url=endpoint_url, config=config)
+    try:
+        client.create_bucket(Bucket=name)
+        client.get_waiter("bucket_exists").wait(Bucket=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    finally:
+        client.close()
+
+
+def _config(remote: Remote, session: boto3.session.Session, retries: Mapping[str, object]) -> Any:
+    style = remote.addressing_style
+    options: dict[str, Any] = {
+        "retries": dict(retries),
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "read_timeout": READ_TIMEOUT_S,
+        "max_pool_connections": _CONNECTIONS,
+        "tcp_keepalive": True,
+        # Every body goes with its MD5; other stores often don't know the newer checksums.
+        "request_checksum_calculation": "when_required",
+    }
+    if remote.endpoint_url:
+        options["response_checksum_validation"] = "when_required"
+        style = "path" if style == "auto" else style  # other stores often have no host name per bucket
+        if not session.region_name:
+            options["region_name"] = "us-east-1"  # any will do, but a signature needs one
+    options["s3"] = {"addressing_style": style}
+    return Config(**options)
+
+
+def _credentials(remote: Remote) -> dict[str, str]:
+    """The key pair that the remote names; empty where the SDK's own chain is to find one."""
+    secret = None
+    if remote.secret_access_key_env:
+        secret = _variable(remote, remote.secret_access_key_env)
+    elif remote.secret_access_key_file:
+        secret = _file(remote, remote.secret_access_key_file)
+    if not remote.access_key_id_env and secret is None:
+        return {}
+    if not remote.access_key_id_env or secret is None:
+        raise UsageError(
+            f"Remote '{remote.name}': names only one half of a key pair. Give access_key_id_env and one of "
+            f"secret_access_key_env and secret_access_key_file, or none of them to use the AWS SDK's own chain."
+        )
+    return {
+        "aws_access_key_id": _variable(remote, remote.access_key_id_env),
+        "aws_secret_access_key": secret,
+    }
+
+
+def _variable(remote: Remote, name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise UsageError(
+            f"Remote '{remote.name}': its config says that the environment variable {name} holds a secret, "
+            f"and {name} isn't set. Set it, or correct [remotes.{remote.name}]."
+        )
+    return value
+
+
+def _file(remote: Remote, path: str) -> str:
+    try:
+        value = Path(path).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it isn't text"
+        raise UsageError(
+            f"Remote '{remote.name}': its secret_access_key_file {path} can't be read ({reason}). "
+            f"Create the file, or correct [remotes.{remote.name}]."
+        ) from None
+    if not value:
+        raise UsageError(
+            f"Remote '{remote.name}': its secret_access_key_file {path} is empty. Put the secret key into it."
+        )
+    return value

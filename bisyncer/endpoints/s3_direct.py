@@ -1,0 +1,82 @@
+"""Bodies moved by obstore, which takes a tenth of the CPU time that boto3 takes for a small one.
+
+It normalises names and hides why a request failed. So it moves only what it can name exactly, and its
+user asks boto3 whenever an answer is anything but clear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import obstore
+import obstore.exceptions
+from obstore.auth.boto3 import Boto3CredentialProvider
+from obstore.store import S3Store
+
+from bisyncer.endpoints.s3_client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Clients
+from bisyncer.model import Remote
+
+if TYPE_CHECKING:
+    from obstore import GetResult, PutMode
+
+# A clear answer: the condition did not hold, or the key is gone. Any other `Unclear` may mean anything.
+Stale = (
+    obstore.exceptions.AlreadyExistsError,
+    obstore.exceptions.NotFoundError,
+    obstore.exceptions.PreconditionError,
+)
+Unclear = obstore.exceptions.BaseError
+
+_CREDENTIALS_LIVE = timedelta(minutes=5)  # boto3 renews its own at least that long before they end
+
+
+def can_name(name: str) -> bool:
+    """Whether obstore sends exactly this name.
+
+    It drops or refuses empty, '.' and '..' segments and control characters. Python calls more than those
+    unprintable; the rest is rare.
+    """
+    return name.isprintable() and has_plain_segments(name)
+
+
+def has_plain_segments(name: str) -> bool:
+    """Whether no segment of `name` is empty, '.' or '..'."""
+    return not any(part in {"", ".", ".."} for part in name.split("/"))
+
+
+def store(bucket: str, remote: Remote, clients: Clients) -> S3Store | None:
+    """A way to the same bucket through obstore; None where its settings would not be the same."""
+    if remote.sse or remote.sse_kms_key_id or remote.storage_class or remote.addressing_style == "virtual":
+        return None
+    meta = clients.reads.meta
+    if clients.core.get_config_variable("ca_bundle"):
+        return None
+    return S3Store(
+        bucket,
+        config={
+            "endpoint": meta.endpoint_url,
+            "region": meta.region_name,
+            "virtual_hosted_style_request": False,
+        },
+        client_options={
+            "allow_http": True,
+            "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
+            "read_timeout": timedelta(seconds=READ_TIMEOUT_S),
+            "timeout": timedelta(days=7),  # for a whole body, however long it is; reads have their own
+        },
+        retry_config={"max_retries": 0},
+        credential_provider=Boto3CredentialProvider(clients.session, ttl=_CREDENTIALS_LIVE),
+    )
+
+
+def put(to: S3Store, name: str, body: bytes, attributes: Mapping[str, str], mode: PutMode) -> str:
+    """Send a body in one request; return its ETag without quotes."""
+    result = obstore.put(to, name, body, attributes=dict(attributes), mode=mode, use_multipart=False)
+    return (result["e_tag"] or "").strip('"')
+
+
+def get(of: S3Store, name: str, etag: str) -> GetResult:
+    """Open one version of an object."""
+    return obstore.get(of, name, options={"if_match": f'"{etag}"'})

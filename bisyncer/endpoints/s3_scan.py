@@ -1,0 +1,189 @@
+"""The listing of a bucket: every key below a prefix once, in order, or `ListingIncomplete`.
+
+boto3 signs, sends and retries; each page goes around its parser to `listing.py`, see `pages_parsed`.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterator, Mapping
+from operator import lt
+from typing import Any, NamedTuple
+
+from bisyncer.endpoints import listing
+from bisyncer.endpoints.s3_error import SDK_ERRORS, judge
+from bisyncer.endpoints.s3_object import listed_digests, listed_time_ns
+from bisyncer.endpoints.spool import in_order
+from bisyncer.errors import ListingIncomplete
+from bisyncer.model import Entry, Item, Unreadable
+
+SCRATCH = ".bisyncer-"  # the start of the last segment of what is ours, and never listed
+
+_HIGHEST = "\U0010ffff"
+_LONGEST = 1024  # bytes of a name
+
+
+def pages_parsed(client: Any) -> None:
+    """Let `client` parse the pages of ListObjectsV2 by `listing.py`, into the answer's field `Page`."""
+    client.meta.events.register("before-parse.s3.ListObjectsV2", _parse)
+
+
+def _parse(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    if response_dict["status_code"] == 200:
+        customized_response_dict["Page"] = listing.parse(response_dict["body"])
+        response_dict["body"] = b"<ListBucketResult/>"
+
+
+class Where(NamedTuple):
+    """What is listed: the keys below `prefix` of `bucket`; `place` names it in errors."""
+
+    bucket: str
+    prefix: str
+    place: str
+
+
+def scan(client: Any, where: Where, low: str, high: str | None) -> Iterator[Item]:
+    """Yield the items with low <= key < high."""
+    cut = len(where.prefix)
+    odd: list[Unreadable] = []
+    for name, size, etag, last_modified in _rows(client, where, low, high):
+        key = name[cut:]
+        if key < low or not key or (SCRATCH in key and key.rpartition("/")[2].startswith(SCRATCH)):
+            continue
+        if high is not None and key >= high:
+            break
+        if "\0" in key or not (key.isascii() or _is_text(key)):
+            # Readable text may stand later in the order than the bytes that it stands for.
+            insort(odd, _unreadable(key))
+            continue
+        while odd and odd[0].prefix < key:
+            yield odd.pop(0)
+        try:
+            mtime_ns = listed_time_ns(last_modified)
+        except ValueError:
+            raise ListingIncomplete(
+                f"{where.place}: the store listed {key!r} with the time {last_modified!r}, which is none. "
+                "Its listing can't be trusted."
+            ) from None
+        yield Entry(key, size, mtime_ns, etag, listed_digests(etag))
+    yield from odd
+
+
+def _rows(client: Any, where: Where, low: str, high: str | None) -> Iterator[listing.Row]:
+    """The rows from `low` or a little before it, in order; `high` only says which can be left out."""
+    start_after = _just_before(where.prefix + low) if low else ""
+    last = ""
+    for page, headers in _pages(client, where, start_after):
+        if not last and keeps_a_tree(headers):
+            yield from _sorted(client, where, low, high)
+            return
+        if page.rows:
+            names = [last, *(row.key for row in page.rows)]
+            if not _is_increasing(names):
+                if not last:  # nothing was given yet, so it isn't too late to sort
+                    yield from _sorted(client, where, low, high)
+                    return
+                raise ListingIncomplete(
+                    f"{where.place}: the store doesn't list keys in order (between {names[1]!r} and "
+                    f"{names[-1]!r}). bisyncer syncs such stores only where it knows them. Nothing was concluded "
+                    "from this listing."
+                )
+            last = names[-1]
+        yield from page.rows
+
+
+def _sorted(client: Any, where: Where, low: str, high: str | None) -> Iterator[listing.Row]:
+    """The rows of the range from a store with an order of its own, where no range can be asked for."""
+    cut = len(where.prefix)
+    last = ""
+    for row in in_order(
+        row
+        for page, _ in _pages(client, where, "")
+        for row in page.rows
+        if low <= row.key[cut:] and (high is None or row.key[cut:] < high)
+    ):
+        if row.key == last:
+            raise ListingIncomplete(
+                f"{where.place}: the store listed {last!r} twice. Nothing is concluded from it; run again."
+            )
+        last = row.key
+        yield row
+
+
+def _pages(client: Any, where: Where, start_after: str) -> Iterator[tuple[listing.Page, Mapping[str, str]]]:
+    """All pages, each with its HTTP headers; a listing that isn't whole raises `ListingIncomplete`."""
+    arguments = {"Bucket": where.bucket, "Prefix": where.prefix, "EncodingType": "url"}
+    if start_after:
+        arguments["StartAfter"] = start_after
+    while True:
+        try:
+            answer = client.list_objects_v2(**arguments)
+        except SDK_ERRORS as error:
+            trouble = judge(error, client.meta.endpoint_url)
+            raise ListingIncomplete(
+                f"{where.place}: can't be listed to its end: {trouble.sentence}"
+            ) from None
+        except listing.Malformed as error:
+            raise ListingIncomplete(
+                f"{where.place}: can't be listed to its end: {error}. Nothing is concluded from it; run again."
+            ) from None
+        page: listing.Page = answer["Page"]
+        for row in page.rows:
+            if not row.key.startswith(where.prefix):
+                raise ListingIncomplete(
+                    f"{where.place}: the store listed {row.key!r}, which isn't below the prefix. Its listing "
+                    "can't be trusted."
+                )
+        yield page, answer["ResponseMetadata"]["HTTPHeaders"]
+        if not page.truncated:
+            return
+        if page.token is None or page.token == arguments.get("ContinuationToken"):
+            gives = "no token" if page.token is None else "the same token again"
+            raise ListingIncomplete(
+                f"{where.place}: the listing breaks off: the store says that more keys follow, and gives {gives} "
+                "to ask for them. Nothing is concluded from it; run again."
+            )
+        arguments["ContinuationToken"] = page.token
+
+
+def keeps_a_tree(headers: Mapping[str, str]) -> bool:
+    """Whether an answer comes from a store that keeps keys as paths of directories.
+
+    SeaweedFS does. It lists directory by directory, so 'a/b' comes before 'a.b'; and it takes 'a//b' and
+    'a\\b' for 'a/b'.
+    """
+    return headers.get("server", "").startswith("SeaweedFS")
+
+
+def _is_increasing(names: list[str]) -> bool:
+    if all(map(lt, names, names[1:])):
+        return True
+    # Bytes that aren't text stand in a name as surrogates, which sort elsewhere than the bytes.
+    raw = [name.encode(errors="surrogateescape") for name in names]
+    return all(map(lt, raw, raw[1:]))
+
+
+def _just_before(name: str) -> str:
+    """A text to start a listing after, so that it starts with `name`, or a little earlier."""
+    start, end = name[:-1], ord(name[-1])
+    if end == 0:
+        return start
+    before = 0xD7FF if end == 0xE000 else end - 1  # there are no characters between these two
+    near = f"{start}{chr(before)}{_HIGHEST}"
+    return near if len(near.encode()) <= _LONGEST else start
+
+
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unreadable(key: str) -> Unreadable:
+    raw = key.encode(errors="surrogateescape")
+    return Unreadable(
+        raw.decode(errors="replace"),
+        f"the object's name {raw!r} has a NUL or isn't UTF-8, so it is left alone. Rename it in the bucket.",
+    )

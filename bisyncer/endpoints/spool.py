@@ -1,0 +1,37 @@
+"""Sorting of listings that a store doesn't give in the order of their keys, in a bounded amount of memory."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from typing import IO
+
+from bisyncer.endpoints.listing import Row
+
+HELD_ROWS = 200_000  # in memory at a time, about 60 MB
+
+
+def in_order(rows: Iterable[Row], held_rows: int = HELD_ROWS) -> Iterator[Row]:
+    """Yield `rows` sorted by key; what memory doesn't hold waits in temporary files."""
+    unread = iter(rows)
+    held = sorted(islice(unread, held_rows))
+    if len(held) < held_rows:
+        yield from held
+        return
+    with ExitStack() as files:
+        runs = []
+        while held:
+            run = files.enter_context(tempfile.TemporaryFile("w+", encoding="ascii", newline="\n"))
+            run.writelines(json.dumps(row) + "\n" for row in held)
+            run.seek(0)
+            runs.append(_rows(run))
+            held = sorted(islice(unread, held_rows))
+        yield from heapq.merge(*runs)
+
+
+def _rows(run: IO[str]) -> Iterator[Row]:
+    return (Row(*json.loads(line)) for line in run)
