@@ -1,0 +1,130 @@
+"""A pair as an operator has it: a config file, real trees, a real S3 server, and the command in a process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import BUCKET, KEY_ENV, SECRET_ENV, S3Server
+
+PAIR = "p"
+
+
+@dataclass
+class Operator:
+    """Somebody with a pair, a terminal and a state of their own."""
+
+    folder: Path
+    tree: Path
+    config: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tree.mkdir(exist_ok=True)
+        path = self.folder / "bisyncer.toml"
+        path.write_text(self.config)
+        self.environment = {
+            **os.environ,
+            "BISYNCER_CONFIG": str(path),
+            "BISYNCER_STATE": f"sqlite:///{self.folder / 'state.db'}",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "NO_COLOR": "1",
+        }
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "bisyncer", *words],
+            env=self.environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def call(self, *words: str, code: int = 0) -> str:
+        """Run a command to its end; it must end with `code`, and never with a traceback."""
+        with self.start(*words) as process:
+            out, err = process.communicate(timeout=240)
+        assert process.returncode == code, f"{words} ended with {process.returncode}:\n{out}\n{err}"
+        assert "Traceback" not in err
+        return out
+
+    def report(self, *words: str, code: int = 0) -> dict[str, Any]:
+        """The JSON report of a run."""
+        found: dict[str, Any] = json.loads(self.call(*words, "--json", code=code))
+        return found
+
+    def kill(self, *words: str, after_lines: int) -> None:
+        """Start a command and end it with SIGKILL once it has said so many lines."""
+        with self.start(*words) as process:
+            assert process.stdout is not None
+            for _ in range(after_lines):
+                assert process.stdout.readline(), "the command ended before it could be killed"
+            process.send_signal(signal.SIGKILL)
+            process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL
+
+
+def actions(report: dict[str, Any]) -> dict[str, int]:
+    """The actions of a report that are not zero."""
+    return {name: number for name, number in report["actions"].items() if number}
+
+
+def contents(tree: Path) -> dict[str, str]:
+    """Each regular file below a tree, by name, with the hash of its bytes; what is left over shows too."""
+    return {
+        str(path.relative_to(tree)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(tree.rglob("*"))
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+def bucket_contents(server: S3Server, prefix: str) -> dict[str, str]:
+    """Each object below a prefix, by key, with the hash of its bytes."""
+    with server.client() as client:
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
+        keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
+        return {
+            key.removeprefix(f"{prefix}/"): hashlib.sha256(
+                client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+            ).hexdigest()
+            for key in keys
+        }
+
+
+@pytest.fixture
+def prefix(request: pytest.FixtureRequest) -> str:
+    """A place in the bucket for this test alone."""
+    return hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
+
+
+@pytest.fixture
+def operator(tmp_path: Path, seaweed: S3Server, prefix: str) -> Operator:
+    """An operator whose pair is a tree and a bucket on SeaweedFS."""
+    return operator_of(tmp_path, seaweed, prefix, "tree")
+
+
+def operator_of(folder: Path, seaweed: S3Server, prefix: str, tree: str) -> Operator:
+    folder.mkdir(exist_ok=True)
+    config = f"""
+[remotes.store]
+type = "s3"
+endpoint_url = "{seaweed.endpoint_url}"
+region = "us-east-1"
+access_key_id_env = "{KEY_ENV}"
+secret_access_key_env = "{SECRET_ENV}"
+
+[pairs.{PAIR}]
+path1 = "{folder / tree}"
+path2 = "store:{BUCKET}/{prefix}"
+"""
+    return Operator(folder, folder / tree, config)
