@@ -104,18 +104,22 @@ def test_a_name_that_the_bucket_cannot_hold_is_a_problem_and_everything_else_goe
 
     assert [problem["key"] for problem in report["problems"]] == ["back\\slash"]
     assert list(bucket_contents(seaweed, prefix)) == ["plain"]
-    assert "back\\slash" in operator.call("problems", PAIR)
+    assert "is kept as directories" in operator.call("problems", PAIR)
 
 
-def test_names_that_a_tree_cannot_hold_are_problems_and_everything_else_goes_on(
+def test_a_file_and_a_directory_of_one_name_are_a_problem_and_everything_else_goes_on(
     operator: Operator, seaweed: S3Server, prefix: str
 ) -> None:
+    (operator.tree / "both").write_text("a file here")
+    (operator.tree / "plain").write_text("fine")
     with seaweed.client() as client:
-        for key in ("plain", "a/b", "x" * 300, "folder/"):
+        for key in ("both/below", "folder/", "other"):
             client.put_object(Bucket=BUCKET, Key=f"{prefix}/{key}", Body=b"" if key == "folder/" else b"text")
 
-    report = operator.report("init", PAIR, "--resync", code=3)
+    for words in (("init", PAIR, "--resync"), ("run", PAIR)):
+        report = operator.report(*words, code=3)
 
-    assert [problem["key"] for problem in report["problems"]] == ["x" * 300]
-    assert set(contents(operator.tree)) == {"plain", "a/b"}
-    assert actions(operator.report("run", PAIR, code=3)) == {"hold": 1}
+        assert "both/below" in {problem["key"] for problem in report["problems"]}
+        assert set(contents(operator.tree)) == {"both", "plain", "other"}
+        assert (operator.tree / "both").read_text() == "a file here"
+        assert bucket_contents(seaweed, prefix)["both/below"]
