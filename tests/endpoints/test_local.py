@@ -310,6 +310,37 @@ def test_a_read_of_a_file_that_is_edited_meanwhile_has_no_end(root: Path, local:
             read_while(local, "k", [act])
 
 
+def edit_keeping_mtime(path: Path, data: bytes) -> None:
+    before = path.stat()
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_read_of_a_file_whose_mtime_is_set_back_after_an_edit_has_no_end(
+    root: Path, local: LocalEndpoint
+) -> None:
+    put(local, "k", b"0123456789")
+
+    with pytest.raises(Changed):
+        read_while(local, "k", [lambda: edit_keeping_mtime(root / "k", b"9876543210")])
+
+
+def test_an_edit_during_the_transfer_whose_mtime_is_set_back_is_not_overwritten(
+    root: Path, local: LocalEndpoint
+) -> None:
+    seen = put(local, "k", b"12345")
+
+    class Editing(BytesSource):
+        def read(self, size: int = -1, /) -> bytes:
+            edit_keeping_mtime(root / "k", b"54321")
+            return super().read(size)
+
+    with pytest.raises(Changed):
+        local.write("k", Editing(b"ours"), expect=seen)
+
+    assert [path.read_bytes() for path in root.iterdir()] == [b"54321"]
+
+
 def test_a_read_of_all_at_once_is_checked_too(root: Path, local: LocalEndpoint) -> None:
     path = root / "k"
     path.write_bytes(b"0123456789")
