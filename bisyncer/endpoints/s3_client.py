@@ -160,7 +160,7 @@ def _credentials(remote: Remote) -> dict[str, str]:
     if not remote.access_key_id_env or secret is None:
         raise UsageError(
             f"Remote '{remote.name}': names only one half of a key pair. Give access_key_id_env and one of "
-            f"secret_access_key_env and secret_access_key_file, or none of them to use the AWS SDK's own chain."
+            "secret_access_key_env and secret_access_key_file; or none of them, for the AWS SDK's own chain."
         )
     return {
         "aws_access_key_id": _variable(remote, remote.access_key_id_env),

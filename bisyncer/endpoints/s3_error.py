@@ -16,9 +16,11 @@ class Kind(StrEnum):
     PASSING = "passing"  # the same request may succeed; a mutation may have happened
     STALE = "stale"  # 412: the condition did not hold
     RACE = "race"  # 409: another request on the same key came between
-    MISSING = "missing"  # 404, of a key or of an upload
+    MISSING = "missing"  # 404: of a key, of an upload, or of a bucket where there is no body to say so
     NO_BUCKET = "no-bucket"
     DENIED = "denied"
+    KEYS = "keys"  # the access keys are wrong or too old, or there are none
+    CLOCK = "clock"
     ARCHIVED = "archived"
     UNSUPPORTED = "unsupported"  # 501: the server doesn't know this kind of request
     REFUSED = "refused"  # whatever else won't change by itself
@@ -38,22 +40,52 @@ class Trouble(NamedTuple):
 
 SDK_ERRORS = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
 
-_PASSING_CODES = frozenset(
-    {
-        "InternalError",
-        "RequestLimitExceeded",
-        "RequestTimeout",
-        "ServiceUnavailable",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequests",
-    }
-)
-_CLOCK_CODES = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
-_KEY_CODES = frozenset(
-    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
-)
+_BY_CODE = {
+    "ExpiredToken": Kind.KEYS,
+    "InternalError": Kind.PASSING,
+    "InvalidAccessKeyId": Kind.KEYS,
+    "InvalidObjectState": Kind.ARCHIVED,
+    "InvalidToken": Kind.KEYS,
+    "NoSuchBucket": Kind.NO_BUCKET,
+    "RequestExpired": Kind.CLOCK,
+    "RequestLimitExceeded": Kind.PASSING,
+    "RequestTimeTooSkewed": Kind.CLOCK,
+    "RequestTimeout": Kind.PASSING,
+    "ServiceUnavailable": Kind.PASSING,
+    "SignatureDoesNotMatch": Kind.KEYS,
+    "SlowDown": Kind.PASSING,
+    "Throttling": Kind.PASSING,
+    "ThrottlingException": Kind.PASSING,
+    "TokenRefreshRequired": Kind.KEYS,
+    "TooManyRequests": Kind.PASSING,
+}
+_BY_STATUS = {
+    401: Kind.DENIED,
+    403: Kind.DENIED,
+    404: Kind.MISSING,
+    409: Kind.RACE,
+    412: Kind.STALE,
+    429: Kind.PASSING,
+    501: Kind.UNSUPPORTED,
+}
+_SENTENCES = {
+    Kind.PASSING: "the store is busy or broken for now ({}). Run again later.",
+    Kind.STALE: "changed since it was looked at ({}). Run again.",
+    Kind.RACE: "another request came between ({}). Run again.",
+    Kind.MISSING: "isn't there ({}). Check that the bucket exists, then run again.",
+    Kind.NO_BUCKET: "the bucket isn't there ({}). Create it, or correct the root.",
+    Kind.DENIED: (
+        "access denied ({}). Grant s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and "
+        "s3:DeleteObject on its objects."
+    ),
+    Kind.KEYS: "the access keys are not accepted ({}). Correct or renew them.",
+    Kind.CLOCK: "the clocks of this host and of the store differ too much ({}). Set the clock.",
+    Kind.ARCHIVED: "is archived and can't be read ({}). Restore it in the store, then run again.",
+    Kind.UNSUPPORTED: (
+        "the store doesn't know this kind of request ({}). Run 'bisyncer doctor' to learn what it can do."
+    ),
+    Kind.REFUSED: "the store refused it ({}). Correct what it says.",
+}
 _NO_ANSWER = (
     botocore.exceptions.HTTPClientError,  # refused, cut, timed out, TLS
     botocore.exceptions.IncompleteReadError,
@@ -72,68 +104,37 @@ def judge(error: Exception, endpoint_url: str) -> Trouble:
     """What `error` of the SDK means, talking to the store at `endpoint_url`."""
     if isinstance(error, botocore.exceptions.ClientError):
         return _answered(error)
+    said = _one_line(str(error))
     if isinstance(error, _NO_CREDENTIALS):
         return Trouble(
-            Kind.DENIED,
-            f"there are no usable credentials for {endpoint_url} ({_one_line(error)}). Set AWS_PROFILE, or name "
-            "a profile or the variables with the keys in the remote's config.",
+            Kind.KEYS,
+            f"there are no usable credentials for {endpoint_url} ({said}). Set AWS_PROFILE, or name a "
+            "profile or the variables with the keys in the remote's config.",
         )
     if isinstance(error, _NO_ANSWER):
         return Trouble(
             Kind.PASSING,
-            f"no answer from {endpoint_url} ({_one_line(error)}). Check the address, that the server runs, "
-            "and the network; then run again.",
+            f"no answer from {endpoint_url} ({said}). Check the address, the server and the network; then "
+            "run again.",
         )
     return Trouble(
-        Kind.REFUSED, f"the request can't be sent: {_one_line(error)}. Correct the key or the config."
+        Kind.REFUSED, f"no request can be made or its answer not understood ({said}). Correct the config."
     )
 
 
 def _answered(error: botocore.exceptions.ClientError) -> Trouble:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = error.response.get("Error", {}).get("Code", "")
-    words = error.response.get("Error", {}).get("Message", "")
-    said = f"status {status}" + (f", {code}" if code and code != str(status) else "")
-    if words and words != code:
-        said += f": {' '.join(words.split()).rstrip('.')}"
-    if code in _CLOCK_CODES:
-        return Trouble(
-            Kind.DENIED, f"the clocks of this host and the store differ too much ({said}). Set the clock."
-        )
-    if code in _PASSING_CODES or status >= 500 or status == 429:
-        if status == 501:
-            return Trouble(
-                Kind.UNSUPPORTED,
-                f"the store doesn't know this kind of request ({said}). "
-                "Run 'bisyncer doctor' to learn what it can do.",
-            )
-        return Trouble(Kind.PASSING, f"the store is busy or broken for now ({said}). Run again later.")
-    if code == "NoSuchBucket":
-        return Trouble(Kind.NO_BUCKET, f"the bucket isn't there ({said}). Create it, or correct the root.")
-    if code == "InvalidObjectState":
-        return Trouble(
-            Kind.ARCHIVED, f"is archived and can't be read ({said}). Restore the object, then run again."
-        )
-    match status:
-        case 404:
-            return Trouble(Kind.MISSING, f"isn't there ({said}). Run again.")
-        case 412:
-            return Trouble(Kind.STALE, f"changed since it was looked at ({said}). Run again.")
-        case 409:
-            return Trouble(Kind.RACE, f"another request came between ({said}). Run again.")
-        case 401 | 403:
-            cure = (
-                "Correct or renew the keys."
-                if code in _KEY_CODES
-                else "Grant s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and s3:DeleteObject on "
-                "its objects."
-            )
-            return Trouble(Kind.DENIED, f"access denied ({said}). {cure}")
-        case 400 if code in _KEY_CODES:
-            return Trouble(Kind.DENIED, f"the keys are not accepted ({said}). Correct or renew the keys.")
-        case _:
-            return Trouble(Kind.REFUSED, f"the store refused it ({said}). Correct what it says.")
+    words = _one_line(error.response.get("Error", {}).get("Message", ""))
+    said = f"status {status}"
+    if code and code != str(status):
+        said += f", {code}"
+        if words:
+            said += f": {words}"
+    otherwise = Kind.PASSING if status >= 500 else Kind.REFUSED
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status, otherwise)
+    return Trouble(kind, _SENTENCES[kind].format(said))
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")

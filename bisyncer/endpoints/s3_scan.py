@@ -85,8 +85,8 @@ def _rows(client: Any, where: Where, low: str, high: str | None) -> Iterator[lis
                     return
                 raise ListingIncomplete(
                     f"{where.place}: the store doesn't list keys in order (between {names[1]!r} and "
-                    f"{names[-1]!r}). bisyncer syncs such stores only where it knows them. Nothing was concluded "
-                    "from this listing."
+                    f"{names[-1]!r}). bisyncer syncs such stores only where it knows them. Nothing was "
+                    "concluded from this listing."
                 )
             last = names[-1]
         yield from page.rows
@@ -125,7 +125,8 @@ def _pages(client: Any, where: Where, start_after: str) -> Iterator[tuple[listin
             ) from None
         except listing.Malformed as error:
             raise ListingIncomplete(
-                f"{where.place}: can't be listed to its end: {error}. Nothing is concluded from it; run again."
+                f"{where.place}: can't be listed to its end: {error}. Nothing is concluded from it; run "
+                "again."
             ) from None
         page: listing.Page = answer["Page"]
         for row in page.rows:
@@ -140,8 +141,8 @@ def _pages(client: Any, where: Where, start_after: str) -> Iterator[tuple[listin
         if page.token is None or page.token == arguments.get("ContinuationToken"):
             gives = "no token" if page.token is None else "the same token again"
             raise ListingIncomplete(
-                f"{where.place}: the listing breaks off: the store says that more keys follow, and gives {gives} "
-                "to ask for them. Nothing is concluded from it; run again."
+                f"{where.place}: the listing breaks off: the store says that more keys follow, and gives "
+                f"{gives} to ask for them. Nothing is concluded from it; run again."
             )
         arguments["ContinuationToken"] = page.token
 
@@ -150,7 +151,7 @@ def keeps_a_tree(headers: Mapping[str, str]) -> bool:
     """Whether an answer comes from a store that keeps keys as paths of directories.
 
     SeaweedFS does. It lists directory by directory, so 'a/b' comes before 'a.b'; and it takes 'a//b' and
-    'a\\b' for 'a/b'.
+    'a', backslash, 'b' for 'a/b'.
     """
     return headers.get("server", "").startswith("SeaweedFS")
 

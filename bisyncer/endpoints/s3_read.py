@@ -1,0 +1,95 @@
+"""Bodies received: by obstore where it can name the key, else by boto3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bisyncer.endpoints import s3_direct
+from bisyncer.endpoints.s3_bucket import Bucket
+from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
+from bisyncer.endpoints.s3_object import MTIME, entry, listed_digests, parse_mtime, time_ns
+from bisyncer.endpoints.s3_write import quoted
+from bisyncer.errors import Transient
+from bisyncer.model import Entry
+
+_PIECE = 1 << 20
+
+
+class Reading:
+    """A body being read."""
+
+    def __init__(self, place: str, found: Entry, pieces: Iterator[Any], body: Any = None) -> None:
+        self.entry = found
+        self._place = place
+        self._pieces = pieces
+        self._body = body
+        self._piece = memoryview(b"")
+        self._unread = found.size
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; raises `Transient` instead of an end that comes too early."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_PIECE), b""))
+        while not self._piece:
+            try:
+                following = next(self._pieces, None)
+            except (*SDK_ERRORS, s3_direct.Unclear) as error:
+                raise self._cut(" ".join(str(error).split())) from None
+            if following is None:
+                if self._unread:
+                    raise self._cut(f"{self._unread} bytes are missing")
+                return b""
+            self._piece = memoryview(following)
+        given, self._piece = self._piece[:size], self._piece[size:]
+        self._unread -= len(given)
+        return bytes(given)
+
+    def close(self) -> None:
+        """Give back the connection; one with unread bytes is closed."""
+        self._pieces = iter(())
+        if self._body is not None:
+            self._body.close()
+
+    def _cut(self, reason: str) -> Transient:
+        return Transient(
+            f"{self._place}: the store stopped in the middle of the object ({reason}). Run again."
+        )
+
+
+def open_reading(bucket: Bucket, key: str, expect: Entry) -> Reading:
+    """Open the version of `key` that `expect` says; raises `Changed`, `Transient` or `Rejected`."""
+    name = bucket.name(key)
+    return _direct(bucket, key, name, expect) or _through_sdk(bucket, key, name, expect)
+
+
+def _direct(bucket: Bucket, key: str, name: str, expect: Entry) -> Reading | None:
+    store = bucket.direct(name)
+    if store is None:
+        return None
+    bucket.requests.count("get")
+    try:
+        got = s3_direct.get(store, name, expect.stamp)
+    except s3_direct.Stale:
+        raise bucket.changed(key, expect) from None
+    except s3_direct.Unclear:
+        return None  # boto3 asks again, and its answer says what is wrong
+    meta = got.meta
+    etag = (meta["e_tag"] or "").strip('"')
+    mtime_ns = parse_mtime(got.attributes.get(MTIME))
+    if mtime_ns is None:
+        mtime_ns = time_ns(meta["last_modified"])
+    found = Entry(key, meta["size"], mtime_ns, etag, listed_digests(etag))
+    return Reading(bucket.place(key), found, iter(got.stream(_PIECE)))
+
+
+def _through_sdk(bucket: Bucket, key: str, name: str, expect: Entry) -> Reading:
+    try:
+        got = bucket.clients.reads.get_object(Bucket=bucket.bucket, Key=name, IfMatch=quoted(expect.stamp))
+    except SDK_ERRORS as error:
+        trouble = bucket.judge(error)
+        if trouble.kind in {Kind.STALE, Kind.MISSING}:
+            raise bucket.changed(key, expect) from None
+        raise trouble.error(bucket.place(key)) from None
+    body = got["Body"]
+    return Reading(bucket.place(key), entry(key, got), body.iter_chunks(_PIECE), body)
