@@ -75,9 +75,6 @@ def _run(arguments: list[str]) -> int:
     except typer.TyperException as error:
         tell_sentence(_one_line(error))
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        tell_sentence("interrupted; nothing more is done.")
-        return 130
     except Exception as error:  # noqa: BLE001 -- a traceback is a bug
         verbose = "--verbose" in arguments or "-v" in arguments
         return tell_error(error, verbose=verbose, log_format=LogFormat.TEXT)
@@ -88,4 +85,6 @@ def _one_line(error: typer.TyperException) -> str:
     """What was wrong about the command line, and where to read how it is written."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "bisyncer"
-    return f"{error.format_message()} See `{path} --help`."
+    # The words before the comma are pydantic's, which typer judges values with.
+    sentence = error.format_message().replace(": Value error, ", ": ").rstrip(".")
+    return f"{sentence}. See `{path} --help`."

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bisyncer.cli.failure import LogFormat, tell_error
+from bisyncer.cli.failure import LogFormat, tell_error, tell_sentence
 from bisyncer.config.load import Config, load
 from bisyncer.config.setting import Setting, Shape
 
@@ -53,7 +53,7 @@ _COMMON: Mapping[str, Any] = {
         Path | None, typer.Option("--config", metavar="FILE", help="The config file, a TOML file.")
     ],
     "state": Annotated[
-        str | None, typer.Option("--state", metavar="URL", help="The state database: sqlite:///FILE, ...")
+        str | None, typer.Option("--state", metavar="URL", help="The state database, sqlite:///FILE.")
     ],
     "quiet": Annotated[
         bool | None, typer.Option("--quiet", "-q", help="Say only what somebody should look at.")
@@ -99,6 +99,9 @@ def command(
             _quieten_libraries(verbose=asked.verbose)
             try:
                 return function(asked, **given)
+            except KeyboardInterrupt:
+                tell_sentence("interrupted; nothing more is done.", log_format=asked.log_format)
+                return 130
             except Exception as error:  # noqa: BLE001 -- whatever it is, it is told in one line
                 return tell_error(error, verbose=asked.verbose, log_format=asked.log_format)
 

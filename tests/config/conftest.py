@@ -1,20 +1,16 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
+
+from tests.desk import clear_environment
 
 
 @pytest.fixture(autouse=True)
 def _nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home of its own, an empty folder, and no setting in the environment."""
-    for name in list(os.environ):
-        if name.startswith("BISYNCER_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home/.config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home/.local/state"))
+    clear_environment(tmp_path / "home", monkeypatch)
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)

@@ -1,0 +1,196 @@
+"""The command itself: help, version, errors, options before and after."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from bisyncer import __version__
+from bisyncer.cli import inspect
+from bisyncer.cli.app import app
+from tests.desk import ROOT, Desk, put
+
+HEAVY = ("boto3", "botocore", "sqlalchemy", "alembic", "obstore", "rich", "tomlkit", "urllib.request")
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    def below(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        yield path
+        for name, each in getattr(command, "commands", {}).items():
+            yield from below(each, (*path, name))
+
+    yield from below(get_command(app), ())
+
+
+ALL = list(commands())
+LEAVES = [path for path in ALL if path and path not in {("conflicts",), ("state",)}]
+
+
+def test_there_are_these_commands_and_no_others() -> None:
+    assert [" ".join(path) for path in LEAVES] == [
+        "init",
+        "run",
+        "plan",
+        "status",
+        "history",
+        "show",
+        "problems",
+        "demo",
+        "conflicts list",
+        "conflicts show",
+        "conflicts resolve",
+        "state upgrade",
+    ]
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_command_has_help(path: tuple[str, ...], desk: Desk) -> None:
+    for option in ("--help", "-h"):
+        answer = desk(*path, option)
+        assert (answer.code, answer.err) == (0, "")
+        assert answer.out.startswith("Usage: bisyncer")
+    assert all(not line.endswith("...") for line in answer.lines if line.startswith("  ")), "a summary is cut"
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_every_command_has_an_example_and_the_common_options(path: tuple[str, ...], desk: Desk) -> None:
+    out = desk(*path, "--help").out
+    assert f"Examples:\n    bisyncer {' '.join(path)}" in out
+    for option in ("--config", "--state", "--quiet", "--verbose", "--log-format"):
+        assert option in out
+    if path not in {("demo",), ("state", "upgrade"), ("conflicts", "resolve")}:
+        assert "--json" in out
+
+
+def test_the_first_run_without_anything_shows_the_help(desk: Desk) -> None:
+    answer = desk()
+    assert answer.code in {0, 2}
+    assert "Commands:" in answer.out + answer.err
+
+
+def test_the_version_is_told(desk: Desk) -> None:
+    assert desk("--version") == (0, f"bisyncer {__version__}\n", "")
+
+
+def test_help_comes_without_what_only_a_run_needs() -> None:
+    code = (
+        "import sys, resource\n"
+        "from bisyncer.cli.app import main\n"
+        "try:\n    main(['--help'])\n"
+        "except SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_utime)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
+    )
+    *_, imported, cpu_s = done.stdout.splitlines()
+    assert imported == "[]"
+    assert float(cpu_s) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["rnu"], "No such command 'rnu'"),
+        (["watch", "cms"], "No such command 'watch'"),
+        (["run", "--exlude", "x"], "No such option: --exlude"),
+        (["run", "--config"], "Option '--config' requires an argument"),
+        (["plan"], "Missing argument 'PAIR'. See `bisyncer plan --help`."),
+        (["show", "last"], "Invalid value for 'RUN': "),
+        (["conflicts", "resolve", "1"], "Missing option '--keep'"),
+        (["conflicts", "resolve", "1", "--keep", "mine"], "Invalid value for '--keep': 'mine' is not one of"),
+        (["status", "--log-format", "xml"], "Invalid value for '--log-format': 'xml' is not one of"),
+        (
+            ["history", "--limit", "0"],
+            "Invalid value for '--limit': Input should be greater than or equal to 1. See",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(arguments: list[str], sentence: str, desk: Desk) -> None:
+    answer = desk(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.count("\n") == 1
+    assert answer.err.startswith(f"bisyncer: {sentence}")
+
+
+def test_common_options_stand_before_or_after_the_command(desk: Desk) -> None:
+    desk.align()
+    elsewhere = desk.config.rename(desk.folder / "elsewhere.toml")
+    other = f"sqlite:///{desk.folder / 'other.db'}"
+
+    assert desk("--config", elsewhere, "status").lines[1].startswith("cms   ok")
+    assert desk("status", "--config", elsewhere).lines[1].startswith("cms   ok")
+    assert desk("--config", "nowhere", "status", "--config", elsewhere).code == 0
+    assert "not aligned" in desk("--state", other, "status", "--config", elsewhere).out
+    assert "not aligned" in desk("--config", elsewhere, "status", "--state", other).out
+    assert desk("--quiet", "run", "--config", elsewhere).out == ""
+
+
+def test_a_bug_is_one_line_and_its_traceback_is_for_verbose_only(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by\nzero")
+
+    monkeypatch.setattr(inspect, "known_pair", broken)
+    line = (
+        "bisyncer: internal error: ZeroDivisionError: by\\nzero "
+        "(this is a bug; run with --verbose for the traceback)\n"
+    )
+
+    assert desk("history") == (1, "", line)
+    with pytest.raises(SystemExit):
+        inspect_verbosely()
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback") and told.endswith(line)
+
+
+def inspect_verbosely() -> None:
+    from bisyncer.cli.app import main
+
+    main(["history", "--verbose"])
+
+
+def test_ctrl_c_outside_of_a_run_is_130(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inspect, "known_pair", interrupted)
+    assert desk("history") == (130, "", "bisyncer: interrupted; nothing more is done.\n")
+
+
+def test_errors_are_json_where_the_log_is(desk: Desk) -> None:
+    desk.configure()
+    answer = desk("--log-format", "json", "show", "99")
+    assert (answer.code, answer.out) == (2, "")
+    assert re.fullmatch(
+        r'\{"time": "[-0-9T:]+Z", "level": "error", "event": "error", '
+        r'"sentence": "There is no run 99. See `bisyncer history`."\}\n',
+        answer.err,
+    )
+
+
+def test_a_reader_who_leaves_early_costs_nothing(desk: Desk) -> None:
+    desk.align()
+    process = desk.process("history", "--json", bufsize=0)
+    assert process.stdout and process.stderr
+    process.stdout.close()
+    with process:
+        assert process.wait(60) == 0
+        assert process.stderr.read() == ""
+
+
+def test_a_key_that_the_terminal_has_no_letters_for_is_escaped(desk: Desk) -> None:
+    desk.align()
+    put(desk.one, {"blåbær": "x"})
+    with desk.process("run", env={"PYTHONIOENCODING": "ascii"}) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert out.startswith("copy-to-path2 bl\\xe5b\\xe6r (new / absent)\n")

@@ -1,0 +1,125 @@
+"""Whatever is wrong with what was asked for, it is one line with the place, and exit 2."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.desk import Desk
+
+PAIR = 'path1 = "one"\npath2 = "two"\n'
+
+FILES = [
+    (
+        "[pairs.cms]\n" + PAIR + 'exlude = ["x"]\n',
+        ":4: unknown key 'exlude' in [pairs.cms]; did you mean 'exclude'?",
+    ),
+    ("[pairs.cms]\n" + PAIR + "trash = true\n", ":4: unknown key 'trash' in [pairs.cms]. Known here: path1,"),
+    (
+        "[pairs.cms]\n" + PAIR + 'mode = "mirror"\n',
+        ":4: mode in [pairs.cms]: 'mirror' can't be done by this version",
+    ),
+    (
+        "[pairs.cms]\n" + PAIR + 'transfers = "many"\n',
+        ":4: transfers in [pairs.cms]: 'many' is no number from 1",
+    ),
+    ('[pairs.cms]\npath1 = "one"\n', ":1: [pairs.cms] has no path2; a pair has two roots."),
+    ("[pairs.cms]\n[pairs.cms]\n", ":2: this isn't TOML: Cannot declare ('pairs', 'cms') twice."),
+    ("pears = 1\n", ":1: unknown key 'pears'; did you mean 'pairs'?"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), FILES)
+@pytest.mark.parametrize(
+    "command", [["run"], ["status"], ["conflicts", "list"], ["init", "cms"]], ids=" ".join
+)
+def test_a_wrong_config(command: list[str], text: str, sentence: str, desk: Desk) -> None:
+    desk.config.write_text(text)
+    answer = desk(*command)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"bisyncer: bisyncer.toml{sentence}")
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["run", "cns"],
+            "bisyncer.toml has no pair 'cns' (there: cms). Name one of these, or add [pairs.cns].",
+        ),
+        (["run", "cms", "--all"], "run takes the names of pairs or --all, not both."),
+        (["run", "--force", "everything"], "--force: 'everything' is no gate. The gates are: max-delete,"),
+        (["run", "--force", "listing-incomplete"], "--force: an incomplete listing can't be forced"),
+        (["run", "--transfers", "0"], "--transfers: '0' is no number from 1 to 1024."),
+        (
+            ["run", "--mode", "copy"],
+            "--mode: 'copy' can't be done by this version yet; the one mode is bisync.",
+        ),
+        (["run", "--remote", "x"], "--remote: write NAME.KEY=VALUE"),
+        (["run", "--config", "nowhere.toml"], "nowhere.toml, named by --config, isn't there."),
+        (["run", "--state", "mysql://u:hush@h/d"], "--state: it is no database URL;"),
+        (["plan", "cns"], "bisyncer.toml has no pair 'cns'"),
+        (["status", "cns"], "There is no pair 'cns' (there: cms). Name one of these."),
+        (["history", "cns"], "There is no pair 'cns' (there: cms). Name one of these."),
+        (["problems", "cns"], "There is no pair 'cns' (there: cms). Name one of these."),
+        (["conflicts", "list", "cns"], "There is no pair 'cns' (there: cms). Name one of these."),
+        (["show", "7"], "There is no run 7. See `bisyncer history`."),
+        (["conflicts", "show", "7"], "There is no conflict 7. See `bisyncer conflicts list`."),
+        (
+            ["conflicts", "resolve", "7", "--keep", "path1"],
+            "There is no conflict 7. See `bisyncer conflicts list`.",
+        ),
+        (["conflicts", "resolve", "--keep", "path1"], "Name the conflicts to settle, or say --all."),
+        (
+            ["conflicts", "resolve", "1", "--all", "--keep", "path1"],
+            "Name the conflicts to settle, or say --all.",
+        ),
+        (["conflicts", "resolve", "1", "--pair", "cms", "--keep", "path1"], "--pair goes with --all;"),
+        (["init", "cns"], "bisyncer.toml has no pair 'cns'"),
+        (
+            ["init", "a", "b", "c"],
+            "init takes the name of a pair of the config, or two roots and maybe --name.",
+        ),
+        (["init", "cms", "--name", "x"], "init takes the name of a pair of the config, or two roots"),
+        (["init", "one", "two", "--name", "a b"], "'a b' can't be the name of a pair."),
+        (["init", "one", "two", "--name", "cms"], "bisyncer.toml has a pair 'cms' already."),
+        (["init", "one", "ftp://host/x"], "ftp://host/x: unknown scheme 'ftp'."),
+        (["init", "one", "minio:bucket"], "minio:bucket: no remote named 'minio' in the config"),
+        (["init", "one", "one/inside"], "path1 (file://"),
+        (["init", "one", "nowhere"], "file://"),
+    ],
+)
+def test_a_wrong_wish(arguments: list[str], sentence: str, desk: Desk) -> None:
+    desk.configure()
+    desk.tree("one/inside")
+    before = desk.config.read_text()
+    answer = desk(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"bisyncer: {sentence}"), answer.err
+    assert answer.err.count("\n") == 1
+    assert "hush" not in answer.err
+    assert desk.config.read_text() == before
+
+
+def test_no_config_at_all(desk: Desk) -> None:
+    answer = desk("run")
+    assert answer.code == 2
+    assert answer.err.startswith("bisyncer: There is no pair to run: ")
+    assert "isn't there. Write it, or make a pair with `bisyncer init PATH1 PATH2`." in answer.err
+    assert desk("status") == (0, "There is no pair yet: bisyncer init PATH1 PATH2.\n", "")
+
+
+def test_a_misspelt_variable(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.configure()
+    monkeypatch.setenv("BISYNCER_MAX_DELTE", "5")
+    answer = desk("run")
+    assert answer.code == 2
+    assert "did you mean 'BISYNCER_MAX_DELETE'?" in answer.err
+
+
+def test_a_state_that_can_not_be_opened(desk: Desk) -> None:
+    desk.configure()
+    desk.state.write_text("this is no database, but a letter to a friend" * 100)
+    answer = desk("run")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("bisyncer: ") and answer.err.count("\n") == 1
