@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -206,6 +209,43 @@ def test_killed_while_it_settles_what_a_kill_left_nothing_is_lost(tmp_path: Path
                 break
         else:
             pytest.fail("the sweep never ended")
+
+
+ENDLESS = """
+import sys
+from bisyncer.endpoints.local import LocalEndpoint
+from tests.endpoints.contract import put
+local = LocalEndpoint(sys.argv[1], owner=sys.argv[2])
+entry = local.stat("d/file") or put(local, "d/file", b"0" * 1000)
+print("ready", flush=True)
+number = 0
+while True:
+    number += 1
+    entry = put(local, "d/file", str(number % 10).encode() * (1000 + number % 7), entry)
+    local.delete("d/passing", expect=put(local, "d/passing", b"passing"))
+"""
+
+
+def test_a_process_that_is_really_killed_leaves_one_whole_version_and_nothing_else(root: Path) -> None:
+    for delay_ms in (0, 3, 7, 13, 29, 53):
+        program = [sys.executable, "-c", ENDLESS, str(root), OWNER]
+        with subprocess.Popen(program, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as running:
+            assert running.stdout is not None
+            assert running.stdout.readline() == b"ready\n"
+            time.sleep(delay_ms / 1000)
+            running.kill()
+        local = LocalEndpoint(str(root), owner=OWNER)
+
+        found = set(keys(local))
+
+        assert {"d/file"} <= found <= {"d/file", "d/passing"}
+        assert not [path for path in root.rglob("*") if is_temporary(path.name)]
+        content = (root / "d" / "file").read_bytes()
+        assert content == content[:1] * len(content)
+        assert 1000 <= len(content) <= 1006
+        if "d/passing" in found:
+            local.delete("d/passing", expect=now(local, "d/passing"))
+        local.close()
 
 
 def test_a_version_that_came_between_is_put_back_under_its_name(root: Path) -> None:
