@@ -37,21 +37,21 @@ class Answer(NamedTuple):
 class Desk:
     """Commands run in this process, in a folder with the trees `one` and `two`."""
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
         self.one, self.two = folder / "one", folder / "two"
         self.config = folder / "bisyncer.toml"
         self.state = folder / "state.db"
-        self._capsys = capsys
+        self._capfd = capfd
         for tree in (self.one, self.two):
             tree.mkdir()
 
     def __call__(self, *arguments: object) -> Answer:
         """Run `bisyncer` with these arguments."""
-        self._capsys.readouterr()
+        self._capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
             main([str(argument) for argument in arguments])
-        said = self._capsys.readouterr()
+        said = self._capfd.readouterr()
         assert isinstance(ended.value.code, int)
         assert "Traceback" not in said.err
         return Answer(ended.value.code, said.out, said.err)

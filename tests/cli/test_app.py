@@ -134,7 +134,7 @@ def test_common_options_stand_before_or_after_the_command(desk: Desk) -> None:
 
 
 def test_a_bug_is_one_line_and_its_traceback_is_for_verbose_only(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by\nzero")
@@ -148,7 +148,7 @@ def test_a_bug_is_one_line_and_its_traceback_is_for_verbose_only(
     assert desk("history") == (1, "", line)
     with pytest.raises(SystemExit):
         inspect_verbosely()
-    told = capsys.readouterr().err
+    told = capfd.readouterr().err
     assert told.startswith("Traceback") and told.endswith(line)
 
 

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.desk import Desk, held, put
+
+
+def test_no_conflict_is_told_in_a_sentence(desk: Desk) -> None:
+    desk.configure()
+    assert desk("conflicts", "list") == (0, "There are no conflicts.\n", "")
+    assert desk("conflicts", "list", "--json").json == []
+
+
+def test_a_conflict_is_listed_with_both_versions(desk: Desk) -> None:
+    desk.align()
+    desk.clash("re\nport.txt")
+
+    lines = desk("conflicts", "list").lines
+    assert len(lines) == 2
+    assert "1   cms   re\\nport.txt" in lines[1]
+    assert "re\\nport.txt.conflict1" in lines[1]
+
+    [row] = desk("conflicts", "list", "cms", "--json").json
+    assert list(row) == [
+        "id",
+        "pair",
+        "key",
+        "run",
+        "detected",
+        "path1",
+        "path2",
+        "winner",
+        "kept_as",
+        "state",
+    ]
+    assert list(row["path1"]) == list(row["path2"]) == ["size", "mtime", "digest"]
+    assert (row["path1"]["size"], row["path2"]["size"]) == (6, 10)
+    assert row["path1"]["mtime"] == "2001-09-09T01:46:40Z"
+    assert (row["winner"], row["kept_as"], row["state"]) == ("path2", "re\nport.txt.conflict1", "open")
+    assert desk("conflicts", "show", "1", "--json").json == [row]
+
+
+def test_a_conflict_is_shown_with_where_its_versions_are(desk: Desk) -> None:
+    desk.align()
+    desk.clash()
+    lines = desk("conflicts", "show", "1").lines
+    assert lines[0] == "conflict  1 of cms, open, found by run 2"
+    assert lines[3].endswith("now at x.txt.conflict1")
+    assert lines[4].endswith("now at x.txt")
+    assert lines[5] == "settle    bisyncer conflicts resolve 1 --keep path1|path2|both"
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [
+        ("path1", "of one"),
+        ("path2", "of the two"),
+        ("newer", "of the two"),
+        ("older", "of one"),
+        ("larger", "of the two"),
+        ("smaller", "of one"),
+    ],
+)
+def test_one_version_is_kept_on_both_sides(keep: str, kept: str, desk: Desk) -> None:
+    desk.align()
+    desk.clash()
+
+    answer = desk("conflicts", "resolve", "1", "--keep", keep)
+
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("conflict 1: x.txt is the version of path")
+    assert held(desk.one) == held(desk.two) == {"x.txt": kept}
+    assert desk("conflicts", "list").out == "There are no conflicts.\n"
+    assert "resolved" in desk("conflicts", "list", "--settled").out
+    assert f"settled   {keep}" in desk("conflicts", "show", "1").out
+    assert "nothing to do" in desk("run").out
+
+
+def test_both_versions_may_stay(desk: Desk) -> None:
+    desk.align()
+    desk.clash()
+    assert desk("conflicts", "resolve", "1", "--keep", "both", "--quiet") == (0, "", "")
+    assert held(desk.one) == held(desk.two) == {"x.txt": "of the two", "x.txt.conflict1": "of one"}
+    assert "nothing to do" in desk("run").out
+
+
+def test_all_conflicts_of_a_pair_or_of_every_pair_are_settled_at_once(desk: Desk) -> None:
+    desk.align({"cms": "", "media": ""})
+    put(desk.one, {"a": "1", "b": "1"})
+    put(desk.two, {"a": "22", "b": "22"})
+    put(desk.folder / "media1", {"c": "1"})
+    put(desk.folder / "media2", {"c": "22"})
+    assert desk("run", "--all").code == 0
+
+    answer = desk("conflicts", "resolve", "--all", "--pair", "cms", "--keep", "larger")
+    assert [line.partition(":")[0] for line in answer.lines] == ["conflict 1", "conflict 2"]
+    assert len(desk("conflicts", "list").lines) == 2
+    assert desk("conflicts", "resolve", "--all", "--keep", "smaller").code == 0
+    assert held(desk.folder / "media1") == {"c": "1"}
+    assert held(desk.two) == {"a": "22", "b": "22"}
+
+
+def test_what_moved_since_it_was_shown_is_left_alone_and_the_others_are_settled(desk: Desk) -> None:
+    desk.align()
+    put(desk.one, {"a": "1", "b": "1"})
+    put(desk.two, {"a": "22", "b": "22"})
+    desk("run")
+    put(desk.two, {"a": "somebody went on"})
+    os.utime(desk.two / "a", (1_100_000_000, 1_100_000_000))
+
+    answer = desk("conflicts", "resolve", "1", "2", "--keep", "path1")
+
+    assert answer.code == 3
+    assert answer.err.startswith("bisyncer: Conflict 1 (a) is not as it was shown: ")
+    assert answer.err.count("\n") == 1
+    assert answer.lines == ["conflict 2: b is the version of path1; b.conflict1 is removed"]
+    assert held(desk.two)["a"] == "somebody went on"
+
+
+def test_what_is_settled_is_not_settled_again(desk: Desk) -> None:
+    desk.align()
+    desk.clash()
+    desk("conflicts", "resolve", "1", "--keep", "path1")
+    answer = desk("conflicts", "resolve", "1", "--keep", "path2")
+    assert answer.code == 2
+    assert answer.err == "bisyncer: Conflict 1 (x.txt) is resolved already.\n"

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from tests.desk import Desk, held, put
+
+
+def test_a_plan_is_told_and_nothing_is_done(desk: Desk) -> None:
+    desk.align(files=2)
+    put(desk.one, {"a": "x", "f000": "one's"})
+    put(desk.two, {"f000": "the other's"})
+
+    answer = desk("plan", "cms")
+
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.lines[0] == "copy-to-path2 a (new / absent)"
+    assert answer.lines[1].startswith("conflict f000 (changed / changed): path")
+    assert answer.lines[1].endswith(" would keep the name")
+    assert answer.lines[2].startswith("cms: success (dry run) in ")
+    assert held(desk.two) == {"f000": "the other's", "f001": "text 1"}
+
+
+def test_a_plan_as_json_is_the_report_with_the_actions_behind_it(desk: Desk) -> None:
+    desk.align()
+    assert desk("plan", "cms", "--json").json["plan"] == []
+    put(desk.one, {"a": "x"})
+    report = desk("plan", "cms", "--json").json
+    assert report["dry_run"] is True
+    assert report["plan"] == [{"action": "copy-to-path2", "key": "a", "path1": "new", "path2": "absent"}]
+
+
+def test_one_key_is_explained_from_its_facts_to_the_verdict(desk: Desk) -> None:
+    desk.align(files=1)
+    put(desk.one, {"f000": "changed"})
+
+    lines = dict(line.split(maxsplit=1) for line in desk("plan", "cms", "--explain", "f000").lines)
+
+    assert lines["key"] == "f000"
+    assert lines["path1"].startswith("changed: 7 B, 20")
+    assert lines["path2"].startswith("unchanged: 6 B, 20")
+    assert lines["verdict"] == "copy-to-path2"
+    assert lines["why"]
+
+
+def test_an_explanation_of_a_key_that_is_nowhere(desk: Desk) -> None:
+    desk.align()
+    answer = desk("plan", "cms", "--explain", "no\nwhere")
+    assert answer.code == 0
+    assert answer.lines[0] == "key        no\\nwhere"
+    assert "verdict    none" in answer.lines
+
+
+def test_an_explanation_as_json(desk: Desk) -> None:
+    desk.align(files=1)
+    (desk.two / "f000").unlink()
+    found = desk("plan", "cms", "--explain", "f000", "--json").json
+    assert list(found) == [
+        "key",
+        "ancestor",
+        "path1",
+        "path2",
+        "delta1",
+        "delta2",
+        "agreement",
+        "verdict",
+        "winner",
+        "sentence",
+    ]
+    assert found["path2"] is None
+    assert found["path1"]["size"] == 6
+    assert (found["delta1"], found["delta2"], found["verdict"]) == (
+        "unchanged",
+        "deleted",
+        "delete-from-path1",
+    )
+    assert set(found["ancestor"]) == {"path1", "path2"}
+
+
+def test_a_plan_can_be_of_a_resync(desk: Desk) -> None:
+    desk.align(files=1)
+    (desk.two / "f000").unlink()
+    assert desk("plan", "cms").lines[0] == "delete-from-path1 f000 (unchanged / deleted)"
+    assert desk("plan", "cms", "--resync").lines[0] == "copy-to-path2 f000 (new / absent)"
