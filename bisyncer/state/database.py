@@ -119,7 +119,9 @@ class Database:
         arguments: dict[str, Any] = {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
         given = {name: value for name, value in arguments.items() if name not in url.query}
         try:
-            engine = create_engine(url, connect_args=given, pool_pre_ping=True, max_overflow=-1)
+            engine = create_engine(
+                url, connect_args=given, pool_pre_ping=True, max_overflow=-1, isolation_level="READ COMMITTED"
+            )
         except ModuleNotFoundError as error:
             raise StateUnusable(
                 "A state in PostgreSQL needs a driver that isn't installed: "
@@ -142,6 +144,7 @@ class Database:
             try:
                 connection.execute("PRAGMA foreign_keys = ON")
                 connection.execute("PRAGMA cache_size = -32768")  # KiB
+                connection.execute("PRAGMA journal_size_limit = 67108864")  # what a first alignment leaves
             except BaseException:
                 connection.close()  # the pool doesn't know it yet
                 raise
@@ -202,19 +205,20 @@ class Database:
     @contextmanager
     def alter(self) -> Iterator[Connection]:
         """Give a connection in a transaction that may change the schema; nobody else alters meanwhile."""
-        with self._writing(_SCHEMA) as connection:
-            if self.postgresql:
+        if self.postgresql:
+            with self.write() as connection:
                 # The number has no meaning but to be ours.
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7204183551)")
-            yield connection
-            if not self.postgresql:
+                yield connection
+            return
+        try:
+            with self._writing(_SCHEMA) as connection:
+                yield connection
                 broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
                 if broken is not None:
-                    raise BisyncerError(
-                        f"The upgrade of {self.place} left rows without their parent: {broken}."
-                    )
-        if not self.postgresql:
-            self.engine.dispose()  # the pooled connection has its foreign keys off
+                    raise self.corrupt(f"after an upgrade a row of {broken[0]} would have lost its parent")
+        finally:
+            self.engine.dispose()  # the connection in the pool has its foreign keys off
 
     @contextmanager
     def _writing(self, begin: tuple[str, ...]) -> Iterator[Connection]:
@@ -270,8 +274,8 @@ class Database:
 
     def _of_sqlite(self, reason: BaseException, error: Exception) -> Exception:
         detail = str(reason)
-        # Text that is no UTF-8 is found by Python, which gives no code.
-        code = 0xFF & getattr(reason, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        # What Python itself finds has no code: text that isn't UTF-8, or a wrong use of its module.
+        code = 0xFF & getattr(reason, "sqlite_errorcode", 0)
         match code:
             case sqlite3.SQLITE_NOTADB:
                 return StateUnusable(f"{self.place} is not a state database ({detail}). {_CURE}")
@@ -299,7 +303,7 @@ class Database:
                 )
             case _ if detail.startswith("Could not decode"):
                 return self.corrupt("it holds text that isn't UTF-8")
-            case _ if "no such " in detail or "has no column" in detail:
+            case sqlite3.SQLITE_ERROR if "syntax error" not in detail:
                 return self.corrupt(detail)  # our statements fit the schema that we made
             case _:
                 return error
@@ -310,6 +314,11 @@ class Database:
         kind = type(reason).__name__
         if state in {"42P01", "42703"}:  # no such table, no such column: our statements fit what we made
             return self.corrupt(detail)
+        if state == "54000":  # a limit of the server: of an index, as everything else is of bounded size
+            return StateUnusable(
+                f"The state database {self.place} can't hold a key as long as this ({detail}): use SQLite "
+                "for trees with such names."
+            )
         if state in {"42501", "25006"}:  # no privilege; a read-only server
             return StateUnusable(
                 f"The state database {self.place} can't be written ({detail}): give this user the right to "

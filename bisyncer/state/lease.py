@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import Connection, Row, Update, or_, select, update
+from sqlalchemy import Connection, Row, Update, select, update
 
 from bisyncer.errors import BisyncerError, Leased, LeaseLost
 from bisyncer.state import schema
@@ -215,27 +215,28 @@ class Lease:
 def _take(connection: Connection, store: Store, pair: Pair, ttl_s: float) -> int:
     """Become the holder if the lease is free, and return the new token."""
     now = _now_ns(connection, store)
-    taking = (
+    mine = _TABLE.pair_id == pair.id
+    held = connection.execute(select(schema.lease).where(mine).with_for_update()).one()
+    if held.holder is not None and held.expires_ns > now:
+        try:
+            holder = Holder(**json.loads(held.holder))
+        except (TypeError, ValueError) as error:
+            raise store.database.corrupt(f"the lease of pair {pair.name} names no process") from error
+        if not holder.gone():
+            raise Leased(_sentence(pair, holder, held))
+    token: int = connection.execute(
         update(schema.lease)
-        .where(_TABLE.pair_id == pair.id)
+        .where(mine)
         .values(
-            token=_TABLE.token + 1,
+            token=held.token + 1,
             holder=json.dumps(Holder.current()._asdict()),
             taken_ns=now,
             heartbeat_ns=now,
             expires_ns=now + _ns(ttl_s),
         )
         .returning(_TABLE.token)
-    )
-    free = or_(_TABLE.holder.is_(None), _TABLE.expires_ns <= now)
-    taken = connection.execute(taking.where(free)).first()
-    if taken is not None:
-        return int(taken.token)
-    held = connection.execute(select(schema.lease).where(_TABLE.pair_id == pair.id).with_for_update()).one()
-    holder = Holder(**json.loads(held.holder))
-    if not holder.gone():
-        raise Leased(_sentence(pair, holder, held))
-    return int(connection.execute(taking.where(_TABLE.token == held.token)).scalar_one())
+    ).scalar_one()
+    return token
 
 
 def _sentence(pair: Pair, holder: Holder, held: Row[Any]) -> str:

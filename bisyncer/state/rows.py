@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ Facts = tuple[int | None, int | None, str | None, str | None]  # size, mtime_ns,
 
 _NOTHING: Facts = (None, None, None, None)
 _LARGEST = 2**63 - 1
+_LONGEST = 2000  # bytes of a problem's key; PostgreSQL puts at most 2704 in an index
 
 # A plan may have a million rows; looking a word up here is several times faster than asking its enum.
 _ALGORITHMS: Mapping[str, Algorithm] = {member.value: member for member in Algorithm}
@@ -161,3 +163,16 @@ def tellable(text: str) -> str:
     NUL becomes \x00, and a byte that isn't UTF-8 (which Python reads as a lone surrogate) \udc80.
     """
     return text.replace("\0", r"\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def problem_key(key: str) -> str:
+    """Return the key that a problem is recorded under: `key`, cut where it is longer than an index takes.
+
+    A name may be a problem for its very length. What follows the cut keeps two such names apart.
+    """
+    told = tellable(key)
+    whole = told.encode()
+    if len(whole) <= _LONGEST:
+        return told
+    digest = hashlib.sha256(whole).hexdigest()[:16]
+    return f"{whole[: _LONGEST - 100].decode(errors='ignore')}... ({len(whole)} bytes, sha256 {digest})"

@@ -46,7 +46,7 @@ _PAGE = 2000  # actions read or swept at a time
 _CHUNK = 500  # keys in one IN (...)
 
 # These change no store, so that afterwards they tell nobody anything.
-_QUIET = (Verdict.NOTHING, Verdict.RECORD, Verdict.FORGET, Verdict.HOLD, Verdict.CHECK)
+_QUIET = frozenset({Verdict.NOTHING, Verdict.RECORD, Verdict.FORGET, Verdict.HOLD, Verdict.CHECK})
 
 _ANCESTOR_COLUMNS = (
     '"key", path1_size, path1_mtime_ns, path1_stamp, path2_size, path2_mtime_ns, path2_stamp, sha256, md5'
@@ -71,6 +71,7 @@ _AMEND_ACTION = (
     "path1_mtime_ns = ?, path1_stamp = ?, path1_digests = ?, path2_size = ?, path2_mtime_ns = ?, "
     "path2_stamp = ?, path2_digests = ?, winner = ?, sentence = ? WHERE run_id = ? AND seq = ?"
 )
+_DELETE_ACTION = "DELETE FROM action WHERE run_id = ? AND seq = ?"
 _FINISH_ACTION = "UPDATE action SET state = ?, sentence = ?, finished_ns = ? WHERE run_id = ? AND seq = ?"
 
 _UPSERT_PROBLEM = (
@@ -377,7 +378,12 @@ class Store:
 
     def amend(self, run: int, planned: Sequence[Planned]) -> None:
         """Replace what the plan says about these: their content has been looked at meanwhile."""
-        self._write_many(_AMEND_ACTION, ((*rows.action(action), run, seq) for seq, action in planned))
+        if not planned:
+            return
+        with self.database.write() as connection:
+            self._many(
+                connection, _AMEND_ACTION, [(*rows.action(each.action), run, each.seq) for each in planned]
+            )
 
     def commit(self, run: int, outcomes: Sequence[Outcome], lease: Fence) -> list[tuple[int, str]]:
         """Write what came of some actions, all in one transaction; return the new conflicts (id, key).
@@ -391,10 +397,16 @@ class Store:
         kept = [(outcome.planned.action.key, outcome.kept) for outcome in done if outcome.kept is not None]
         now = self.now_ns()
         finished: list[tuple[object, ...]] = []
+        dropped: list[tuple[object, ...]] = []
         troubled: list[Problem] = []
         for outcome in outcomes:
             state, sentence = ActionState.DONE, None
-            if not isinstance(outcome, Done):
+            if isinstance(outcome, Done):
+                # At once, not at the end of the run: the space of a million records is for the ancestors.
+                if outcome.planned.action.verdict in _QUIET:
+                    dropped.append((run, outcome.planned.seq))
+                    continue
+            else:
                 state = ActionState.RACED if isinstance(outcome, Raced) else ActionState.FAILED
                 sentence = rows.tellable(outcome.problem.sentence)
                 troubled.append(outcome.problem)
@@ -412,6 +424,7 @@ class Store:
             self._end_problems(connection, lease.pair_id, [outcome.planned.action.key for outcome in done])
             self._write_problems(connection, lease.pair_id, run, troubled, now)
             self._many(connection, _FINISH_ACTION, finished)
+            self._many(connection, _DELETE_ACTION, dropped)
         return conflicts
 
     def hold(self, run: int, problems: Sequence[Problem]) -> None:
@@ -429,9 +442,10 @@ class Store:
         """
         table = schema.run.c
         with self.database.read() as connection:
-            pair_id, dry_run = connection.execute(
-                select(table.pair_id, table.dry_run).where(table.id == run)
-            ).one()
+            begun = connection.execute(select(table.pair_id, table.dry_run).where(table.id == run)).first()
+        if begun is None:
+            return  # it failed before it was recorded, so there is nothing to end
+        pair_id, dry_run = begun
         self._sweep(run, dry_run=dry_run)
         with self.database.write() as connection:
             ended = connection.execute(
@@ -567,11 +581,6 @@ class Store:
         if batch:
             connection.exec_driver_sql(self.database.sql(statement), list(batch))
 
-    def _write_many(self, statement: str, batch: Iterable[tuple[object, ...]]) -> None:
-        """Execute `statement` once for each row of `batch`, in a transaction of its own."""
-        with self.database.write() as connection:
-            self._many(connection, statement, list(batch))
-
     def _write_ancestors(
         self, connection: Connection, pair_id: int, ancestors: Mapping[str, Ancestor | None], now: int
     ) -> None:
@@ -602,7 +611,7 @@ class Store:
             connection,
             _UPSERT_PROBLEM,
             [
-                (pair_id, rows.tellable(problem.key), rows.tellable(problem.sentence), now, now, run)
+                (pair_id, rows.problem_key(problem.key), rows.tellable(problem.sentence), now, now, run)
                 for problem in problems
             ],
         )
@@ -611,7 +620,7 @@ class Store:
         # Most pairs have none, and a million deletes of nothing take their time.
         any_problem = select(true()).where(schema.problem.c.pair_id == pair_id).limit(1)
         if connection.execute(any_problem).first() is not None:
-            self._many(connection, _DELETE_PROBLEM, [(pair_id, key) for key in keys])
+            self._many(connection, _DELETE_PROBLEM, [(pair_id, rows.problem_key(key)) for key in keys])
 
     def _actions(
         self, run: int, statement: Select[Any], make: Callable[[Row[Any]], _Made]

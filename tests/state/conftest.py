@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlencode
 
 import psycopg
 import pytest
@@ -29,19 +30,21 @@ class Server:
 
         self._server = get_server(folder, cleanup_mode="delete")
         self._folder = folder
+        self.run("ALTER SYSTEM SET fsync = off")  # nothing here outlasts the tests
+        self.run("SELECT pg_reload_conf()")
+
+    def url(self, database: str, **parameters: str) -> str:
+        return f"postgresql://postgres@/{database}?{urlencode({'host': self._folder, **parameters})}"
+
+    def run(self, statement: str) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here outlasts the tests
-            connection.execute("SELECT pg_reload_conf()")
+            connection.execute(statement.encode())
 
-    def url(self, database: str) -> str:
-        return f"postgresql://postgres@/{database}?host={self._folder}"
-
-    def create(self, options: str = "") -> str:
-        """Make a new database; return its URL."""
+    def create(self) -> str:
+        """Make a new schema, which is an empty database of its own; return its URL."""
         name = f"state{next(_numbers)}"
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} {options}".encode())
-        return self.url(name)
+        self.run(f"CREATE SCHEMA {name}")
+        return self.url("postgres", options=f"-csearch_path={name}")
 
     def stop(self) -> None:
         self._server.cleanup()

@@ -140,22 +140,17 @@ def test_a_missing_database_of_a_server_is_told(server: Server) -> None:
 
 
 def test_a_postgresql_that_cannot_hold_every_key_is_refused(server: Server) -> None:
-    url = server.create("ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    server.run("CREATE DATABASE western ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
 
     with pytest.raises(StateUnusable, match="encoded as LATIN1"):
-        Database.open(url)
+        Database.open(server.url("western"))
 
 
 def test_a_postgresql_user_without_rights_is_told(server: Server) -> None:
-    url = server.create()
-    database = Database.open(url)
-    with database.write() as connection:
-        connection.exec_driver_sql("DROP ROLE IF EXISTS reader")
-        connection.exec_driver_sql("CREATE ROLE reader LOGIN")
-    database.close()
+    server.run("CREATE ROLE reader LOGIN")
 
     with pytest.raises(StateUnusable, match="the right to create and change tables"):
-        Store.open(url.replace("postgres@", "reader@"))
+        Store.open(server.url("postgres").replace("postgres@", "reader@"))
 
 
 # Files
@@ -230,7 +225,7 @@ def test_flipped_bytes_are_read_as_something_or_refused(file: Path) -> None:
     whole = file.read_bytes()
     dice = random.Random(13)
     refused = 0
-    for _ in range(300):
+    for _ in range(100):
         flipped = bytearray(whole)
         for _ in range(dice.choice([1, 5, 200])):
             flipped[dice.randrange(len(whole))] ^= 1 << dice.randrange(8)
@@ -240,7 +235,7 @@ def test_flipped_bytes_are_read_as_something_or_refused(file: Path) -> None:
         except StateUnusable:
             refused += 1
 
-    assert 0 < refused < 300
+    assert 0 < refused < 100
 
 
 def test_keys_out_of_order_are_refused(file: Path) -> None:

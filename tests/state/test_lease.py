@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import select, update
 
 import bisyncer
-from bisyncer.errors import BisyncerError, Leased, LeaseLost
+from bisyncer.errors import BisyncerError, Leased, LeaseLost, StateUnusable
 from bisyncer.model import Mode
 from bisyncer.state import lease as lease_module
 from bisyncer.state import schema
@@ -311,6 +311,15 @@ def test_without_proc_a_holder_is_still_named(
 
     with Lease.take(store, pair), pytest.raises(Leased, match=f"process {os.getpid()} on"):
         Lease.take(store, pair)
+
+
+def test_a_lease_that_names_no_process_is_told_as_damage(store: Store, pair: Pair) -> None:
+    with Lease.take(store, pair):
+        with store.database.write() as connection:
+            connection.execute(update(schema.lease).values(holder="somebody"))
+
+        with pytest.raises(StateUnusable, match="the lease of pair cms names no process"):
+            Lease.take(store, pair)
 
 
 # The heart

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, update
 
-from bisyncer.errors import BisyncerError, LeaseLost, UsageError
+from bisyncer.errors import BisyncerError, LeaseLost, StateUnusable, UsageError
 from bisyncer.model import (
     Action,
     Agreement,
@@ -631,6 +631,39 @@ def test_a_name_that_no_database_can_hold_is_spelled_out_in_its_problem(store: S
     ]
 
 
+def test_a_name_that_is_a_problem_for_its_length_is_cut_in_its_problem(
+    store: Store, pair: Pair, lease: Lease
+) -> None:
+    dice = random.Random(3)
+    long = "".join(chr(dice.randrange(0x4E00, 0x9FFF)) for _ in range(1400))  # no compression helps
+    store.hold(begin(store, pair), [Problem(long, "too long"), Problem(long + "x", "too long")])
+    first, second = (told.key for told in store.problems())
+    run = begin(store, pair)
+    (planned,) = plan(store, run, action(long))
+    store.commit(run, [Done(planned, None)], lease)
+
+    assert first[:600] == second[:600] == long[:600]
+    assert "... (4200 bytes, sha256 " in first
+    assert [told.key for told in store.problems()] == [second]
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_key_too_long_for_an_index_of_postgresql_is_told(store: Store, pair: Pair, lease: Lease) -> None:
+    dice = random.Random(3)
+    long = "".join(chr(dice.randrange(0x4E00, 0x9FFF)) for _ in range(1400))
+
+    with pytest.raises(StateUnusable, match="can't hold a key as long as this"):
+        record(store, pair, lease, ancestor(long))
+
+
+def test_the_longest_key_of_a_bucket_is_held(store: Store, pair: Pair, lease: Lease) -> None:
+    dice = random.Random(3)
+    long = "".join(chr(dice.randrange(0x4E00, 0x9FFF)) for _ in range(341))  # 1,023 bytes
+    record(store, pair, lease, ancestor(long))
+
+    assert list(store.ancestors(pair.id)) == [ancestor(long)]
+
+
 # Runs
 
 
@@ -705,6 +738,21 @@ def test_a_paused_run_that_was_called_interrupted_cannot_call_itself_a_success(
     told = store.run(paused)
     assert told is not None and told.outcome is RunOutcome.INTERRUPTED
     assert store.count_problems(pair.id) == 1
+
+
+def test_a_run_that_was_never_recorded_has_no_end(store: Store, pair: Pair) -> None:
+    store.end_run(0, RunOutcome.FAILED, {})
+
+    assert store.runs() == []
+
+
+def test_records_make_room_for_their_ancestors_at_once(store: Store, pair: Pair, lease: Lease) -> None:
+    run = begin(store, pair)
+    recorded, failed = plan(store, run, action("a", Verdict.RECORD), action("b", Verdict.RECORD))
+
+    store.commit(run, [Done(recorded, ancestor("a")), Failed(failed, Problem("b", "why"))], lease)
+
+    assert [row.key for row in store.run_actions(run)] == ["b"]
 
 
 def test_only_actions_that_changed_a_store_or_tried_to_stay_after_a_run(

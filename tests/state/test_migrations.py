@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
+
+import bisyncer
+from bisyncer.errors import SchemaAhead, StateUnusable
+from bisyncer.model import Mode
+from bisyncer.state import migrate, schema
+from bisyncer.state.database import Database
+from bisyncer.state.migrate import Upgraded
+from bisyncer.state.store import Store
+
+ROOT = Path(bisyncer.__file__).parents[1]
+
+NEXT = '''
+"""One more column, and a table rebuilt."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    sqlite = op.get_bind().dialect.name == "sqlite"
+    with op.batch_alter_table("pair", recreate="always" if sqlite else "never") as batch:
+        batch.add_column(sa.Column("more", sa.Text()))
+
+
+def downgrade() -> None:
+    op.drop_column("pair", "more")
+'''
+
+
+UPGRADE = """
+import sys
+from bisyncer.state import migrate
+print(migrate.folder())
+migrate.upgrade(sys.argv[1])
+"""
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    made = Database.open(url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes this bisyncer one that has a migration more."""
+
+    def install() -> None:
+        folder = tmp_path / "migrations"
+        shutil.copytree(ROOT / "migrations", folder, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "versions" / "0002_one_more.py").write_text(NEXT)
+        monkeypatch.setattr(migrate, "folder", lambda: folder)
+        monkeypatch.setattr(schema, "REVISION", "0002")
+
+    return install
+
+
+def alembic(database: Database, to: Callable[[Config, str], None], revision: str) -> None:
+    """Run a command of Alembic on the database."""
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "migrations"))
+    with database.alter() as connection:
+        config.attributes["connection"] = connection
+        to(config, revision)
+
+
+def described(database: Database) -> object:
+    """Every table with its columns, keys and indexes, as the database tells them."""
+    with database.read() as connection:
+        told = inspect(connection)
+        return {
+            table: (
+                [{**column, "type": str(column["type"])} for column in told.get_columns(table)],
+                told.get_pk_constraint(table),
+                told.get_foreign_keys(table),
+                told.get_unique_constraints(table),
+                sorted(told.get_indexes(table), key=repr),
+            )
+            for table in sorted(told.get_table_names())
+        }
+
+
+def test_an_empty_database_upgraded_equals_the_tables(database: Database) -> None:
+    done = migrate.bring_to_head(database)
+
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        differences = compare_metadata(context, schema.metadata)
+    assert done == Upgraded(None, schema.REVISION, None)
+    assert differences == []
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_an_upgraded_sqlite_is_what_the_tables_would_create(database: Database, tmp_path: Path) -> None:
+    """Also in what Alembic doesn't compare: WITHOUT ROWID, AUTOINCREMENT, the names of constraints."""
+    created = Database.open(f"sqlite:///{tmp_path}/created.db")
+    with created.alter() as connection:
+        schema.metadata.create_all(connection)
+    migrate.bring_to_head(database)
+    statements = []
+    for each in (created, database):
+        with each.read() as connection:
+            rows = connection.exec_driver_sql(
+                "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE '%alembic%' ORDER BY name"
+            )
+            statements.append({row.name: sorted((row.sql or "").split("\n")) for row in rows})
+    created.close()
+
+    def words(told: dict[str, list[str]]) -> dict[str, list[str]]:
+        return {name: sorted(line.strip(" ,\t") for line in lines) for name, lines in told.items()}
+
+    assert words(statements[0]) == words(statements[1])
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_on_postgresql_every_key_sorts_by_bytes(database: Database) -> None:
+    migrate.bring_to_head(database)
+
+    with database.read() as connection:
+        collations = connection.exec_driver_sql(
+            "SELECT table_name, column_name, collation_name FROM information_schema.columns "
+            "WHERE table_schema = current_schema() AND column_name IN ('key', 'kept_as') ORDER BY 1, 2"
+        ).all()
+
+    assert [tuple(row) for row in collations] == [
+        ("action", "key", "C"),
+        ("ancestor", "key", "C"),
+        ("conflict", "kept_as", "C"),
+        ("conflict", "key", "C"),
+        ("problem", "key", "C"),
+    ]
+
+
+def test_every_downgrade_then_upgrade_is_the_identity(database: Database) -> None:
+    migrate.bring_to_head(database)
+    scripts = ScriptDirectory(str(ROOT / "migrations"))
+    for revision in scripts.walk_revisions():  # from head down to the first
+        alembic(database, command.upgrade, revision.revision)
+        before = described(database)
+        alembic(database, command.downgrade, "-1")
+        below = described(database)
+        alembic(database, command.upgrade, "+1")
+
+        assert described(database) == before != below
+        alembic(database, command.downgrade, "-1")
+
+
+def test_the_revision_that_the_tables_name_is_the_last_migration() -> None:
+    assert ScriptDirectory(str(ROOT / "migrations")).get_heads() == [schema.REVISION]
+
+
+def test_an_upgrade_at_head_does_nothing(url: str) -> None:
+    first = migrate.upgrade(url)
+    second = migrate.upgrade(url)
+
+    assert first == Upgraded(None, schema.REVISION, None)
+    assert second == Upgraded(schema.REVISION, schema.REVISION, None)
+
+
+def test_opening_at_head_does_not_import_alembic(url: str) -> None:
+    migrate.upgrade(url)
+    program = (
+        "import sys; from bisyncer.state.store import Store; Store.open(sys.argv[1]).close(); "
+        "sys.exit('alembic' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program, url], cwd=ROOT, check=False).returncode == 0
+
+
+def test_an_upgrade_prints_nothing(url: str) -> None:
+    program = "import sys; from bisyncer.state.migrate import upgrade; upgrade(sys.argv[1])"
+
+    told = subprocess.run(
+        [sys.executable, "-c", program, url], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+
+    assert (told.stdout, told.stderr) == ("", "")
+
+
+def test_many_processes_may_upgrade_at_once(url: str) -> None:
+    together = Barrier(6)
+
+    def upgrade(_: int) -> Upgraded:
+        together.wait()
+        return migrate.upgrade(url)
+
+    with ThreadPoolExecutor(6) as pool:
+        done = list(pool.map(upgrade, range(6)))
+
+    assert sorted(each.before or "" for each in done) == ["", *[schema.REVISION] * 5]
+
+
+def test_a_state_that_is_behind_is_brought_up_with_its_rows(
+    url: str, opened: Callable[..., Store], newer: Callable[[], None]
+) -> None:
+    before = opened(url)
+    pair = before.add_pair("cms", "file:///content", "s3://bucket/live", Mode.BISYNC)
+    run = before.begin_run(pair, dry_run=False, resync=False)
+    newer()
+
+    done = migrate.upgrade(url)  # while another process has it open
+
+    after = opened(url)
+    assert (done.before, done.after) == ("0001", "0002")
+    assert after.pair("cms") == pair
+    assert [each.id for each in after.runs()] == [run]  # rebuilding `pair` deleted nothing of it
+    with after.database.read() as connection:
+        assert "more" in {column["name"] for column in inspect(connection).get_columns("pair")}
+
+
+def test_a_sqlite_file_is_copied_before_it_is_upgraded(
+    tmp_path: Path, opened: Callable[..., Store], newer: Callable[[], None]
+) -> None:
+    path = tmp_path / "state.db"
+    opened(f"sqlite:///{path}").add_pair("cms", "file:///content", "s3://bucket/live", Mode.BISYNC)
+    newer()
+
+    done = migrate.upgrade(f"sqlite:///{path}")
+
+    backup = tmp_path / "state.db.backup-0001"
+    assert done.backup == backup
+    with closing(sqlite3.connect(backup)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert connection.execute("SELECT name FROM pair").fetchall() == [("cms",)]
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+def test_an_upgrade_that_fails_leaves_all_as_it_was(database: Database, newer: Callable[[], None]) -> None:
+    migrate.bring_to_head(database)
+    before = described(database)
+    newer()
+    with (migrate.folder() / "versions" / "0002_one_more.py").open("a") as script:
+        script.write(
+            "\n\nwork = upgrade\n\n\ndef upgrade() -> None:\n    work()\n    raise ZeroDivisionError\n"
+        )
+
+    with pytest.raises(ZeroDivisionError):
+        migrate.bring_to_head(database)
+
+    assert described(database) == before
+
+
+def test_a_schema_of_a_newer_bisyncer_is_refused_and_left_alone(
+    database: Database, url: str, tmp_path: Path
+) -> None:
+    migrate.bring_to_head(database)
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
+    before = described(database)
+
+    with pytest.raises(SchemaAhead, match=r"newer bisyncer \(schema 0999, this one knows 0001\): upgrade"):
+        Store.open(url)
+
+    assert described(database) == before
+    assert not list(tmp_path.glob("*.backup-*"))
+
+
+def test_tables_of_another_program_are_left_alone(database: Database, url: str) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE run (speed INTEGER)")
+
+    with pytest.raises(StateUnusable, match=r"tables of another program \(run\)"):
+        Store.open(url)
+
+    with database.read() as connection:
+        assert inspect(connection).get_table_names() == ["run"]
+
+
+def test_the_wheel_contains_the_migrations_and_finds_them(tmp_path: Path) -> None:
+    """Built from a copy, used from where it is unpacked: nothing of the checkout is in reach."""
+    source = tmp_path / "source"
+    skipped = shutil.ignore_patterns("__pycache__")
+    for name in ("bisyncer", "migrations"):
+        shutil.copytree(ROOT / name, source / name, ignore=skipped)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=source,
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    scripts = sorted(path.name for path in (ROOT / "migrations" / "versions").glob("*.py"))
+
+    told = subprocess.run(
+        [sys.executable, "-c", UPGRADE, f"sqlite:///{tmp_path}/state.db"],
+        cwd=tmp_path / "installed",
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    folder = tmp_path / "installed" / "bisyncer" / "_migrations"
+    assert told.stdout.strip() == str(folder)
+    assert sorted(path.name for path in (folder / "versions").glob("*.py")) == scripts
+    assert (folder / "script.py.mako").is_file()
