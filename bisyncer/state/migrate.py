@@ -70,7 +70,7 @@ def _revision(connection: Connection) -> str | None:
 
 def _upgrade(database: Database, connection: Connection, before: str | None) -> Path | None:
     """Run the migrations on `connection`, inside its transaction; return where the backup is."""
-    from alembic import command, config, script, util  # noqa: PLC0415 - see above
+    from alembic import command, config, script, util  # noqa: PLC0415 -- see above
 
     setup = config.Config()
     setup.set_main_option("script_location", str(folder()).replace("%", "%%"))

@@ -51,9 +51,9 @@ _QUIET = frozenset({Verdict.NOTHING, Verdict.RECORD, Verdict.FORGET, Verdict.HOL
 _ANCESTOR_COLUMNS = (
     '"key", path1_size, path1_mtime_ns, path1_stamp, path2_size, path2_mtime_ns, path2_stamp, sha256, md5'
 )
-_READ_ANCESTORS = f'SELECT {_ANCESTOR_COLUMNS} FROM ancestor WHERE pair_id = ? AND "key" >= ? '  # noqa: S608 - our own text
+_READ_ANCESTORS = f'SELECT {_ANCESTOR_COLUMNS} FROM ancestor WHERE pair_id = ? AND "key" >= ? '  # noqa: S608 -- our own text
 _UPSERT_ANCESTOR = (
-    f"INSERT INTO ancestor (pair_id, {_ANCESTOR_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 - our own text
+    f"INSERT INTO ancestor (pair_id, {_ANCESTOR_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 -- our own text
     'ON CONFLICT (pair_id, "key") DO UPDATE SET path1_size = excluded.path1_size, '
     "path1_mtime_ns = excluded.path1_mtime_ns, path1_stamp = excluded.path1_stamp, "
     "path2_size = excluded.path2_size, path2_mtime_ns = excluded.path2_mtime_ns, "
@@ -82,9 +82,7 @@ _UPSERT_PROBLEM = (
 )
 _DELETE_PROBLEM = 'DELETE FROM problem WHERE pair_id = ? AND "key" = ?'
 
-
 _NOT_PLANNED = {"run_id", "state", "finished_ns"}  # the columns of an action that a plan doesn't have
-
 
 _Made = TypeVar("_Made", Planned, "ActionRow")
 
@@ -268,7 +266,7 @@ class Store:
         # Durable: a power cut that brought the old ancestors back would let the next run take what is
         # missing on one side for deleted, which is what an alignment is asked for to prevent.
         with self.database.write(durable=True) as connection:
-            _verify(connection, lease)
+            _verify(connection, lease, pair.id)
             connection.execute(delete(schema.ancestor).where(schema.ancestor.c.pair_id == pair.id))
             row = connection.execute(
                 update(schema.pair)
@@ -413,11 +411,7 @@ class Store:
             finished.append((state.value, sentence, now, run, outcome.planned.seq))
         # Durable where there are conflicts: no later run could find out that a person should look.
         with self.database.write(durable=bool(kept)) as connection:
-            _verify(connection, lease)
-            if _pair_of(connection, run) != lease.pair_id:
-                raise BisyncerError(
-                    f"Run {run} was about to commit under another pair's lease: this is a bug."
-                )
+            _verify(connection, lease, _pair_of(connection, run))
             self._write_ancestors(connection, lease.pair_id, ancestors, now)
             met = {"pair_id": lease.pair_id, "run_id": run, "detected_ns": now}
             conflicts = [(_insert_conflict(connection, met, key, settled), key) for key, settled in kept]
@@ -479,7 +473,7 @@ class Store:
         with self.database.read() as connection:
             return [_run(row) for row in connection.execute(statement)]
 
-    def run(self, id: int) -> Run | None:  # noqa: A002 - it's what the column is called
+    def run(self, id: int) -> Run | None:  # noqa: A002 -- it's what the column is called
         """The run with this number."""
         return self._one_run(_runs().where(schema.run.c.id == id))
 
@@ -513,7 +507,7 @@ class Store:
         with self.database.read() as connection:
             return [_conflict(row) for row in connection.execute(statement)]
 
-    def conflict(self, id: int) -> Conflict | None:  # noqa: A002 - it's what the column is called
+    def conflict(self, id: int) -> Conflict | None:  # noqa: A002 -- it's what the column is called
         """The conflict with this number."""
         with self.database.read() as connection:
             row = connection.execute(_conflicts().where(schema.conflict.c.id == id)).first()
@@ -521,7 +515,7 @@ class Store:
 
     def resolve_conflict(
         self,
-        id: int,  # noqa: A002 - it's what the column is called
+        id: int,  # noqa: A002 -- it's what the column is called
         resolution: str,
         ancestors: Mapping[str, Ancestor | None],
         lease: Fence,
@@ -536,16 +530,15 @@ class Store:
         now = self.now_ns()
         table = schema.conflict.c
         with self.database.write(durable=True) as connection:
-            _verify(connection, lease)
-            resolved = connection.execute(
+            row = connection.execute(select(table.pair_id, table.state).where(table.id == id)).first()
+            if row is None or row.state != ConflictState.OPEN.value:
+                raise UsageError(f"Conflict {id} is not open: see `bisyncer conflicts list`.")
+            _verify(connection, lease, row.pair_id)
+            connection.execute(
                 update(schema.conflict)
-                .where(
-                    table.id == id, table.pair_id == lease.pair_id, table.state == ConflictState.OPEN.value
-                )
+                .where(table.id == id)
                 .values(state=ConflictState.RESOLVED.value, resolved_ns=now, resolution=resolution)
             )
-            if resolved.rowcount == 0:
-                raise UsageError(f"Conflict {id} is not open: see `bisyncer conflicts list`.")
             self._write_ancestors(connection, lease.pair_id, ancestors, now)
 
     def problems(self, pair: str | None = None) -> list[Trouble]:
@@ -673,11 +666,13 @@ def _pair_of(connection: Connection, run: int) -> int:
     return pair_id
 
 
-def _verify(connection: Connection, lease: Fence) -> None:
+def _verify(connection: Connection, lease: Fence, pair_id: int) -> None:
     """Raise `LeaseLost` unless `lease` is still the one that holds its pair, and keep it so until commit."""
+    if lease.pair_id != pair_id:
+        raise BisyncerError("A pair was about to be written under another pair's lease: this is a bug.")
     table = schema.lease.c
     held = connection.execute(
-        select(table.token, table.holder).where(table.pair_id == lease.pair_id).with_for_update()
+        select(table.token, table.holder).where(table.pair_id == pair_id).with_for_update()
     ).first()
     if held is None or held.token != lease.token or held.holder is None:
         raise LeaseLost(

@@ -483,8 +483,11 @@ def test_a_lease_of_another_pair_writes_nothing_here(store: Store, pair: Pair, l
     other = store.add_pair("other", "file:///o", "s3://o", Mode.BISYNC)
     run = begin(store, other)
     (planned,) = plan(store, run, action("a"))
-    with Lease.take(store, other), pytest.raises(BisyncerError, match="bug"):
-        store.commit(run, [Done(planned, ancestor("a"))], lease)
+    with Lease.take(store, other):
+        with pytest.raises(BisyncerError, match="bug"):
+            store.commit(run, [Done(planned, ancestor("a"))], lease)
+        with pytest.raises(BisyncerError, match="bug"):
+            store.begin_alignment(other, lease)
 
     assert store.count_ancestors(pair.id) == store.count_ancestors(other.id) == 0
 
