@@ -178,10 +178,14 @@ class Action(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """An action as the plan keeps it: `seq` is its place in the run's plan."""
+    """An action as the plan keeps it: `seq` is its place in the run's plan.
+
+    `again` says that the key moved under the first action, and that this is what a second look found.
+    """
 
     seq: int
     action: Action
+    again: bool = False
 
 
 class Problem(NamedTuple):
@@ -221,7 +225,7 @@ class Failed(NamedTuple):
 
 
 class Raced(NamedTuple):
-    """An action whose store held something else than the plan saw; the next run decides afresh."""
+    """An action whose store held something else than was seen, twice; the next run decides afresh."""
 
     planned: Planned
     problem: Problem

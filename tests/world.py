@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -30,6 +34,16 @@ class Heard:
 
     def tell(self, event: Event) -> None:
         self.events.append(event)
+
+
+@cache
+def _empty_state() -> Path:
+    """A state at the newest schema, made once: a copy of it opens in a tenth of the time."""
+    folder = Path(tempfile.mkdtemp(prefix="bisyncer-state-"))
+    atexit.register(shutil.rmtree, folder)
+    path = folder / "state.db"
+    Store.open(f"sqlite:///{path}").close()
+    return path
 
 
 Hook = Callable[[str, str], None]
@@ -109,7 +123,8 @@ class World:
         self.stores = dict(zip(Side, (memory.store(name) for name in names), strict=True))
         self.hooked = dict(zip(Side, (Hooked(MemoryEndpoint(name)) for name in names), strict=True))
         self.endpoints: Mapping[Side, Endpoint] = self.hooked
-        self.job = Job("p", *(f"memory://{name}" for name in names), transfers=4)
+        self.job = Job("p", f"memory://{names[0]}", f"memory://{names[1]}", transfers=4)
+        shutil.copy(_empty_state(), self.folder / "state.db")
         self.state = Store.open(f"sqlite:///{self.folder / 'state.db'}")
 
     def close(self) -> None:

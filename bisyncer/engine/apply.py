@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
@@ -17,82 +17,68 @@ from typing import TypeVar
 
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.keep import keep_both
+from bisyncer.engine.look import judge, look
 from bisyncer.engine.transfer import agreed, transfer
 from bisyncer.errors import Changed, EndpointError, Transient
 from bisyncer.model import (
+    Action,
     Ancestor,
     Done,
     Failed,
-    Job,
     Outcome,
     Planned,
+    Policy,
     Problem,
     Raced,
     Side,
     Verdict,
 )
 from bisyncer.state.lease import Lease
-from bisyncer.state.store import Pair, Store
 
 ATTEMPTS = 4
 BACKOFF_S = 0.25  # before the second attempt; doubled for each further one, with full jitter
 
 _T = TypeVar("_T")
 
+_DELETES = (Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2)
 _ON_STORES = (
-    (Verdict.CONFLICT,),
+    (Verdict.CONFLICT, Verdict.CHECK),  # what is still to be checked moved while it was
     (Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2),
-    (Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2),
+    _DELETES,
 )
 _IN_STATE = (Verdict.NOTHING, Verdict.RECORD, Verdict.FORGET)
 
 
-def apply(  # noqa: PLR0917 -- the parts of a run, in the order in which every phase takes them
-    run: int,
-    pair: Pair,
-    job: Job,
-    endpoints: Mapping[Side, Endpoint],
-    store: Store,
-    lease: Lease,
-    stop: threading.Event,
-) -> Generator[Outcome]:
-    """Carry out the plan and yield each outcome as it comes; stops taking up work once `stop` is set.
+def apply(plan: Callable[..., Iterator[Planned]], worker: Worker) -> Generator[Outcome]:
+    """Carry out a plan and yield each outcome as it comes; takes up no more work once told to stop.
 
+    `plan` gives the rows that still wait, of the verdicts that it is called with, in order.
     Raises `LeaseLost`, after what was in flight has ended.
     """
-    for planned in store.planned(run, *_IN_STATE):
-        if stop.is_set():
+    for planned in plan(*_IN_STATE):
+        if worker.stop.is_set():
             return
-        yield Done(planned, _settled(planned))
-    worker = _Worker(pair, job, endpoints, store, lease, stop)
-    with ThreadPoolExecutor(job.transfers, thread_name_prefix="apply") as pool:
+        yield Done(planned, _settled(planned.action))
+    with ThreadPoolExecutor(worker.width, thread_name_prefix="apply") as pool:
         for verdicts in _ON_STORES:
-            yield from _pooled(pool, job.transfers, worker.perform, store.planned(run, *verdicts), stop)
+            yield from _pooled(pool, worker, plan(*verdicts))
 
 
-def _settled(planned: Planned) -> Ancestor | None:
+def _settled(action: Action) -> Ancestor | None:
     """The ancestor of a key whose stores are left as they are: both hold it, or neither does."""
-    action = planned.action
     if action.path1 is None or action.path2 is None:
         return None
     return agreed(action.key, action.path1, action.path2)
 
 
-def _pooled(
-    pool: ThreadPoolExecutor,
-    width: int,
-    perform: Callable[[Planned], Outcome],
-    plan: Iterator[Planned],
-    stop: threading.Event,
-) -> Iterator[Outcome]:
-    """Run `perform` on all of `plan`, never more than twice `width` handed out; in order of completion."""
+def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -> Iterator[Outcome]:
+    """Perform all of `plan`, never more than twice the width handed out; in order of completion."""
     running: set[Future[Outcome]] = set()
     try:
         while True:
-            if not stop.is_set():
-                running.update(
-                    pool.submit(perform, planned) for planned in islice(plan, 2 * width - len(running))
-                )
+            if not worker.stop.is_set():
+                room = 2 * worker.width - len(running)
+                running.update(pool.submit(worker.perform, planned) for planned in islice(plan, room))
             if not running:
                 return
             ended, running = wait(running, return_when=FIRST_COMPLETED)
@@ -104,47 +90,71 @@ def _pooled(
 
 
 @dataclass(frozen=True, slots=True)
-class _Worker:
-    """Performs one action at a time on each thread of the pool."""
+class Worker:
+    """Performs one action at a time on each thread of the pool; `width` is the number of threads.
 
-    _pair: Pair
-    _job: Job
-    _endpoints: Mapping[Side, Endpoint]
-    _store: Store
-    _lease: Lease
-    _stop: threading.Event
+    `recorded` gives the ancestors of keys that have one. The lease is asked before every deed.
+    """
+
+    endpoints: Mapping[Side, Endpoint]
+    policy: Policy
+    width: int
+    recorded: Callable[[Collection[str]], Mapping[str, Ancestor]]
+    lease: Lease
+    stop: threading.Event
 
     def perform(self, planned: Planned) -> Outcome:
-        """Do what the action says; what the stores won't do becomes an outcome, not an error."""
-        key = planned.action.key
+        """Do what the action says; what the stores won't do becomes an outcome, not an error.
+
+        A key that moved is looked at once more, since nothing that was seen of it holds any longer.
+        """
         try:
             return self._persist(lambda: self._once(planned))
         except Changed as error:
-            sentence = f"changed while the run was under way, and is looked at again next run: {error}"
-            return Raced(planned, Problem(key, sentence))
+            if not planned.again:
+                return self._look_again(planned, error)
+            sentence = f"keeps changing while it is synced, and is looked at again next run: {error}"
+            return Raced(planned, Problem(planned.action.key, sentence))
         except EndpointError as error:
-            return Failed(planned, Problem(key, str(error)))
+            return Failed(planned, Problem(planned.action.key, str(error)))
+
+    def _look_again(self, planned: Planned, moved: Changed) -> Outcome:
+        key = planned.action.key
+        found = judge(look(key, self.recorded([key]).get(key), self.endpoints), self.endpoints, self.policy)
+        if found is None:
+            return Done(planned, None)  # it came and went: neither side holds it
+        again = Planned(planned.seq, found, again=True)
+        if found.verdict in _IN_STATE:
+            return Done(again, _settled(found))
+        if found.verdict is Verdict.HOLD:
+            return Failed(again, Problem(key, found.reason or str(moved)))
+        if found.verdict in _DELETES:
+            # The gates counted no deletion of this key, so it waits for a plan that does.
+            return Raced(planned, Problem(key, f"was deleted meanwhile, which the next run follows: {moved}"))
+        return self.perform(again)
 
     def _persist(self, deed: Callable[[], _T]) -> _T:
         for attempt in range(1, ATTEMPTS + 1):
-            self._lease.assert_held()
+            self.lease.assert_held()
             try:
                 return deed()
             except Transient:
-                if attempt == ATTEMPTS or self._stop.is_set():
+                if attempt == ATTEMPTS or self.stop.is_set():
                     raise
                 spread = random.uniform(0, 1)  # noqa: S311 -- jitter, not a secret
-                self._stop.wait(BACKOFF_S * 2 ** (attempt - 1) * spread)
+                self.stop.wait(BACKOFF_S * 2 ** (attempt - 1) * spread)
         raise AssertionError("the last attempt either returned or raised")
 
     def _once(self, planned: Planned) -> Outcome:
         verdict = planned.action.verdict
+        if verdict is Verdict.CHECK:
+            raise Changed(f"{planned.action.key!r} changed while it was compared.")
         if verdict is Verdict.CONFLICT:
             return keep_both(
                 planned,
-                self._endpoints,
-                suffix=self._job.policy.conflict_suffix,
-                recorded=lambda name: name in self._store.ancestors_of(self._pair.id, [name]),
+                self.endpoints,
+                suffix=self.policy.conflict_suffix,
+                recorded=lambda name: name in self.recorded([name]),
             )
         if verdict in {Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2}:
             return self._copy(planned)
@@ -156,9 +166,9 @@ class _Worker:
         entry = action.entry(to_side.other)
         assert entry is not None, f"{action.verdict} of {action.key!r} has nothing to copy"
         landed = transfer(
-            self._endpoints[to_side.other],
+            self.endpoints[to_side.other],
             entry,
-            self._endpoints[to_side],
+            self.endpoints[to_side],
             action.key,
             expect=action.entry(to_side),
         )
@@ -171,9 +181,9 @@ class _Worker:
         entry = action.entry(from_side)
         assert entry is not None, f"{action.verdict} of {action.key!r} has nothing to delete"
         # A listing may have missed a key; one look confirms that it is gone before the other side follows.
-        if self._endpoints[from_side.other].stat(action.key) is not None:
-            raise Changed(f"{self._endpoints[from_side.other].root}: {action.key!r} is there again.")
-        self._endpoints[from_side].delete(action.key, expect=entry)
+        if self.endpoints[from_side.other].stat(action.key) is not None:
+            raise Changed(f"{self.endpoints[from_side.other].root}: {action.key!r} is there again.")
+        self.endpoints[from_side].delete(action.key, expect=entry)
         return Done(planned, None)
 
 

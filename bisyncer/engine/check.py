@@ -42,7 +42,7 @@ def check(
 ) -> Generator[list[tuple[Planned, Planned]]]:
     """Settle every row, `width` at a time, and yield batches of each row before and after.
 
-    A row that moves or fails while it is looked at comes back as `hold` with its reason.
+    What becomes of a row that moves or fails while it is looked at, `settle` says.
     """
     with ThreadPoolExecutor(width, thread_name_prefix="check") as pool:
         while batch := list(islice(rows, BATCH)):
@@ -59,15 +59,14 @@ def settle(
 ) -> Action:
     """Look at the content of one key as far as needed and decide again.
 
-    A key that moves or fails while it is looked at is held for the next run.
+    A key that moves meanwhile stays a `check`, which is to be looked at again; one that fails is held.
     """
     try:
         return _settle(action, ancestor, endpoints, policy)
-    except Changed as error:
-        reason = f"changed while it was compared, and is looked at again next run: {error}"
+    except Changed:
+        return action._replace(verdict=Verdict.CHECK)
     except EndpointError as error:
-        reason = str(error)
-    return action._replace(verdict=Verdict.HOLD, reason=reason)
+        return action._replace(verdict=Verdict.HOLD, reason=str(error))
 
 
 def _settle(

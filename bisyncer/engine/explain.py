@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from bisyncer.core.compare import compare
-from bisyncer.core.decide import MEANING, decide
+from bisyncer.core.decide import MEANING
 from bisyncer.core.filters import Filters
-from bisyncer.endpoints.base import Endpoint, NameRules
-from bisyncer.engine.check import settle
-from bisyncer.engine.pairing import bound_pair
-from bisyncer.errors import EndpointError
-from bisyncer.model import Action, Agreement, Delta, Entry, Job, Side, Triple, Unreadable, Verdict
+from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine.look import judge, look
+from bisyncer.engine.pairing import bound_pair, policy_for
+from bisyncer.model import Agreement, Delta, Job, Side, Triple, Verdict
 from bisyncer.state.store import Store
 
 
@@ -33,27 +31,16 @@ def explain(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, key: str
     """Look at one key on both sides and judge it as a run would, content and all; change nothing."""
     pair = bound_pair(job, endpoints, store)
     ancestor = None if job.resync else store.ancestors_of(pair.id, [key]).get(key)
-    triple = Triple(key, ancestor, _look(endpoints[Side.PATH1], key), _look(endpoints[Side.PATH2], key))
-    trees = (side for side, end in endpoints.items() if end.capabilities.names is NameRules.TREE)
-    policy = replace(job.policy, restless=frozenset(trees))
-    delta1, delta2, agreement = compare(triple, policy)
+    triple = look(key, ancestor, endpoints)
+    policy = policy_for(job, endpoints)
     if Filters(job.exclude).excluded(key):
-        return Explanation(
-            triple, delta1, delta2, agreement, None, None, "an exclude pattern leaves it out on both sides"
-        )
-    if delta1 is Delta.ABSENT and delta2 is Delta.ABSENT:
-        return Explanation(triple, delta1, delta2, None, None, None, "neither side holds it, now or before")
-    action = Action(
-        key,
-        decide(delta1, delta2, agreement),
-        delta1,
-        delta2,
-        agreement,
-        triple.path1 if isinstance(triple.path1, Entry) else None,
-        triple.path2 if isinstance(triple.path2, Entry) else None,
-    )
-    if action.verdict in {Verdict.CHECK, Verdict.CONFLICT}:
-        action = settle(action, ancestor, endpoints, policy)
+        delta1, delta2, agreement = compare(triple, policy)
+        sentence = "an exclude pattern leaves it out on both sides"
+        return Explanation(triple, delta1, delta2, agreement, None, None, sentence)
+    action = judge(triple, endpoints, policy)
+    if action is None:
+        sentence = "neither side holds it, now or before"
+        return Explanation(triple, Delta.ABSENT, Delta.ABSENT, None, None, None, sentence)
     return Explanation(
         triple,
         action.delta1,
@@ -63,10 +50,3 @@ def explain(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, key: str
         action.winner,
         action.reason or MEANING[action.verdict],
     )
-
-
-def _look(endpoint: Endpoint, key: str) -> Entry | Unreadable | None:
-    try:
-        return endpoint.stat(key)
-    except EndpointError as error:
-        return Unreadable(key, str(error))

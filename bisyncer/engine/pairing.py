@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
-from bisyncer.endpoints.base import Endpoint, Probe
+from bisyncer.endpoints.base import Endpoint, NameRules, Probe
 from bisyncer.endpoints.open import open_endpoint
 from bisyncer.errors import NeedsResync, UsageError
-from bisyncer.model import Job, Side
+from bisyncer.model import Job, Policy, Side
 from bisyncer.state.store import Pair, Store
 
 
@@ -70,6 +71,12 @@ def bound_pair(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Pa
         )
     _refuse_other_roots(pair, endpoints)
     return pair
+
+
+def policy_for(job: Job, endpoints: Mapping[Side, Endpoint]) -> Policy:
+    """The job's policy, told which sides are trees: their stamps move without the content."""
+    trees = (side for side, end in endpoints.items() if end.capabilities.names is NameRules.TREE)
+    return replace(job.policy, restless=frozenset(trees))
 
 
 def _refuse_other_roots(pair: Pair, endpoints: Mapping[Side, Endpoint]) -> None:

@@ -6,16 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 from bisyncer.core.filters import Filters
 from bisyncer.core.gates import judge
-from bisyncer.endpoints.base import Endpoint, NameRules
+from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine import preflight
-from bisyncer.engine.apply import apply
+from bisyncer.engine.apply import Worker, apply
 from bisyncer.engine.check import check, recount
-from bisyncer.engine.pairing import bound_pair
+from bisyncer.engine.pairing import bound_pair, policy_for
 from bisyncer.engine.plan import make_plan
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import WHOLE, Shard
@@ -140,9 +140,7 @@ class _Run:
                 expected,
             )
         )
-        # A tree's stamps move without the content; see `Policy.restless`.
-        trees = (side for side, end in self.endpoints.items() if end.capabilities.names is NameRules.TREE)
-        self.policy = replace(self.job.policy, restless=frozenset(trees))
+        self.policy = policy_for(self.job, self.endpoints)
         if halts := preflight.halts(self.job, self.endpoints):
             raise Halted(halts)
 
@@ -214,7 +212,10 @@ class _Run:
             self.pair = self.store.begin_alignment(self.pair, self.lease)
         total = sum(self.tally.verdicts[verdict] for verdict in REPORTED if verdict is not Verdict.HOLD)
         self.reporter.tell(PhaseBegan(Phase.APPLY, total, sum(self.tally.size.values())))
-        outcomes = apply(self.number, self.pair, self.job, self.endpoints, self.store, self.lease, self.stop)
+        worker = Worker(
+            self.endpoints, self.policy, self.job.transfers, self._recorded, self.lease, self.stop
+        )
+        outcomes = apply(lambda *verdicts: self.store.planned(self.number, *verdicts), worker)
         waiting: list[Outcome] = []
         committed_ns = self.now_ns()
         with closing(outcomes):
@@ -233,6 +234,7 @@ class _Run:
         # The state may never claim more than the stores would still have after a power cut.
         for endpoint in self.endpoints.values():
             endpoint.flush()
+        self.store.amend(self.number, [o.planned for o in outcomes if o.planned.again])
         self.conflicts += self.store.commit(self.number, outcomes, self.lease)
         for outcome in outcomes:
             if not isinstance(outcome, Done):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from bisyncer.errors import (
@@ -290,53 +292,96 @@ def test_a_failure_that_passes_is_tried_again_within_the_run(world: World) -> No
     assert world.held(TWO)["k2"] == "edited"
 
 
-EDITS = {
-    "copy": ("write", {"k0": "edited in one"}, []),
-    "delete": ("delete", {}, ["k0"]),
-}
+def once(world: World, side: Side, method: str, text: str) -> None:
+    """Somebody writes k0 on `side`, right before the first call of `method` there."""
+    waiting = [text]
+
+    def interfere(called: str, key: str) -> None:
+        if (called, key) == (method, "k0") and waiting:
+            world.put(side, {"k0": waiting.pop()})
+
+    world.hooked[side].before = interfere
 
 
-@pytest.mark.parametrize("planned", EDITS)
-def test_a_writer_between_scan_and_apply_keeps_its_edit_on_the_side_that_is_written(
-    world: World, planned: str
-) -> None:
-    method, edits, removed = EDITS[planned]
-    world.align(TEN)
-    world.put(ONE, edits)
-    world.remove(ONE, *removed)
-    world.hooked[TWO].before = lambda name, key: (
-        world.put(TWO, {"k0": "written meanwhile"}) if (name, key) == (method, "k0") else None
-    )
-
-    summary = world.run()
-
-    assert summary.outcome is RunOutcome.UNFINISHED
-    assert world.held(TWO)["k0"] == "written meanwhile"
-
-    world.hooked[TWO].before = lambda _method, _key: None
-    world.run()
-    world.run()
-    assert world.held(ONE) == world.held(TWO)
-    assert "written meanwhile" in world.held(ONE).values()
-    for text in edits.values():
-        assert text in world.held(ONE).values()
-
-
-def test_a_writer_between_scan_and_apply_keeps_its_edit_on_the_side_that_is_read(world: World) -> None:
+def test_a_writer_between_scan_and_apply_keeps_its_edit_beside_the_one_that_was_coming(world: World) -> None:
     world.align(TEN)
     world.put(ONE, {"k0": "edited in one"})
-    world.hooked[ONE].before = lambda name, key: (
-        world.put(ONE, {"k0": "edited again"}) if (name, key) == ("read", "k0") else None
-    )
+    once(world, TWO, "write", "written meanwhile")
 
     summary = world.run()
 
-    assert summary.outcome is RunOutcome.UNFINISHED
+    assert summary.outcome is RunOutcome.SUCCESS
+    assert carried_out(summary) == {"conflict": 1}
+    assert world.held(ONE) == world.held(TWO)
+    assert {world.held(ONE)["k0"], world.held(ONE)["k0.conflict1"]} == {"edited in one", "written meanwhile"}
+    assert [row.verdict for row in world.state.run_actions(summary.run)] == ["conflict"]
+    assert world.plan() == []
+
+
+def test_a_writer_right_before_a_deletion_keeps_its_edit_and_it_comes_back(world: World) -> None:
+    world.align(TEN)
+    world.remove(ONE, "k0")
+    once(world, TWO, "delete", "written meanwhile")
+
+    summary = world.run()
+
+    assert carried_out(summary) == {"copy-to-path1": 1}
+    assert world.held(ONE)["k0"] == world.held(TWO)["k0"] == "written meanwhile"
+
+
+def test_a_writer_of_what_is_about_to_be_read_has_its_newest_version_sent(world: World) -> None:
+    world.align(TEN)
+    world.put(ONE, {"k0": "edited in one"})
+    once(world, ONE, "read", "edited again")
+
+    summary = world.run()
+
+    assert summary.outcome is RunOutcome.SUCCESS
+    assert world.held(ONE)["k0"] == world.held(TWO)["k0"] == "edited again"
+
+
+def test_a_key_that_keeps_changing_is_left_for_the_next_run_and_nothing_of_it_is_lost(world: World) -> None:
+    world.align(TEN)
+    world.put(ONE, {"k0": "edited in one"})
+    number = iter(range(100))
+
+    def rewrite(side: Side, method: str, key: str) -> None:
+        if (method, key) == ("write", "k0"):
+            world.put(side, {"k0": f"version {next(number)}"})
+
+    for side in Side:
+        world.hooked[side].before = partial(rewrite, side)
+    summary = world.run()
+
+    assert (summary.outcome, summary.exit_code) == (RunOutcome.UNFINISHED, 3)
+    assert "keeps changing" in summary.problems[0].sentence
+    assert "edited in one" in world.held(ONE).values()
+
+
+def test_a_file_that_comes_and_goes_during_a_run_is_no_problem(world: World) -> None:
+    world.align(TEN)
+    world.put(ONE, {"passing": "by"})
+    world.hooked[ONE].before = lambda method, key: (
+        world.remove(ONE, "passing") if (method, key) == ("read", "passing") else None
+    )
+
+    assert world.run().outcome is RunOutcome.SUCCESS
+    assert "passing" not in world.held(TWO)
+    assert world.state.problems("p") == []
+
+
+def test_a_deletion_that_no_gate_has_counted_waits_for_the_next_run(world: World) -> None:
+    world.align(TEN)
+    world.put(ONE, {"k0": "edited in one"})
+    world.hooked[ONE].before = lambda method, key: (
+        world.remove(ONE, "k0") if (method, key) == ("read", "k0") else None
+    )
+
+    assert world.run().outcome is RunOutcome.UNFINISHED
     assert world.held(TWO)["k0"] == TEN["k0"]
 
     world.hooked[ONE].before = lambda _method, _key: None
-    world.run()
-    assert world.held(ONE)["k0"] == world.held(TWO)["k0"] == "edited again"
+    assert carried_out(world.run()) == {"delete-from-path2": 1}
 
 
 def test_a_key_that_a_listing_missed_is_not_deleted_on_the_other_side(
@@ -352,8 +397,9 @@ def test_a_key_that_a_listing_missed_is_not_deleted_on_the_other_side(
 
     summary = world.run()
 
-    assert summary.outcome is RunOutcome.UNFINISHED
+    assert summary.outcome is RunOutcome.SUCCESS
     assert world.held(TWO) == TEN
+    assert len(world.held(ONE)) == 10
 
 
 def test_the_first_signal_finishes_what_is_in_flight_and_commits_it(world: World) -> None:
@@ -481,3 +527,4 @@ def test_changed_is_never_shown_as_a_failure_of_the_store(world: World) -> None:
     summary = world.run()
 
     assert "looked at again next run" in summary.problems[0].sentence
+    assert world.held(TWO)["k0"] == TEN["k0"]

@@ -87,10 +87,7 @@ def test_an_edit_between_scan_and_apply_is_kept_on_the_side_that_is_written_to(
     real.put(written.other, "k0", "edited across")
     real.hooked[written].before = once(lambda: real.put(written, "k0", "edited meanwhile"), "write")
 
-    assert real.run() is RunOutcome.UNFINISHED
-    assert real.get(written, "k0") == "edited meanwhile"
-
-    real.run()
+    assert real.run() is RunOutcome.SUCCESS
     assert real.held(ONE) == real.held(TWO) >= {"edited across", "edited meanwhile"}
     real.close()
 
@@ -100,11 +97,8 @@ def test_an_edit_between_scan_and_apply_is_kept_on_the_side_that_is_read_from(re
     real.put(read, "k0", "edited once")
     real.hooked[read].before = once(lambda: real.put(read, "k0", "edited twice, longer"), "read")
 
-    assert real.run() is RunOutcome.UNFINISHED
-    assert real.get(read, "k0") == "edited twice, longer"
-    assert real.get(read.other, "k0") == "as it was 0"
-
     assert real.run() is RunOutcome.SUCCESS
+    assert real.get(read, "k0") == "edited twice, longer"
     assert real.get(read.other, "k0") == "edited twice, longer"
     real.close()
 
@@ -119,9 +113,6 @@ def test_an_edit_of_what_is_about_to_be_deleted_survives(real: Real, deleted: Si
             client.delete_object(Bucket=BUCKET, Key=f"{real.prefix}/k0")
     real.hooked[deleted].before = once(lambda: real.put(deleted, "k0", "edited meanwhile"), "delete")
 
-    assert real.run() is RunOutcome.UNFINISHED
-    assert real.get(deleted, "k0") == "edited meanwhile"
-
     assert real.run() is RunOutcome.SUCCESS
     assert real.get(ONE, "k0") == real.get(TWO, "k0") == "edited meanwhile"
     real.close()
@@ -134,9 +125,6 @@ def test_a_key_that_appears_where_one_is_about_to_be_created_is_not_overwritten(
     real.put(side.other, "new", "made across")
     real.hooked[side].before = once(lambda: real.put(side, "new", "made here meanwhile"), "write")
 
-    assert real.run() is RunOutcome.UNFINISHED
-    assert real.get(side, "new") == "made here meanwhile"
-
-    real.run()
+    assert real.run() is RunOutcome.SUCCESS
     assert real.held(ONE) == real.held(TWO) >= {"made across", "made here meanwhile"}
     real.close()

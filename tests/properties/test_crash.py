@@ -1,0 +1,234 @@
+"""Every crash point of a set of scenarios.
+
+Each scenario is run once to count the calls that it makes to the stores and to the state. Then it is run
+again for every one of them, and dies right before it, or right after it took effect. Whatever the point:
+the next run needs no help, both sides end as they would have without the crash, and nothing is planned
+after that. A second crash at the same point of the recovering run changes none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bisyncer.model import Side
+from bisyncer.state.store import Store
+from tests.world import ONE, TWO, World
+
+BASE = {f"k{number}": "x" * (number + 1) for number in range(10)}
+
+
+def nothing(_: World) -> None:
+    """Both sides as they were."""
+
+
+def new_files(world: World) -> None:
+    world.put(ONE, {"n1": "new in one", "d/n2": "also"})
+    world.put(TWO, {"n3": "new in two", "e/f/n4": "also there"})
+
+
+def edits(world: World) -> None:
+    world.put(ONE, {"k0": "edited in one"})
+    world.put(TWO, {"k1": "edited in two"})
+
+
+def deletions(world: World) -> None:
+    world.remove(ONE, "k0", "k1")
+    world.remove(TWO, "k2")
+
+
+def both_deleted(world: World) -> None:
+    world.remove(ONE, "k0")
+    world.remove(TWO, "k0")
+
+
+def same_edit(world: World) -> None:
+    world.put(ONE, {"k0": "the same"})
+    world.put(TWO, {"k0": "the same"})
+
+
+def conflict(world: World) -> None:
+    world.put(ONE, {"k0": "written in one"})
+    world.put(TWO, {"k0": "then in two"})
+
+
+def two_conflicts(world: World) -> None:
+    conflict(world)
+    world.put(TWO, {"k1": "written in two, first"})
+    world.put(ONE, {"k1": "then in one"})
+
+
+def new_against_new(world: World) -> None:
+    world.put(ONE, {"n": "made in one"})
+    world.put(TWO, {"n": "then made in two"})
+
+
+def edit_against_delete(world: World) -> None:
+    world.put(ONE, {"k0": "edited"})
+    world.remove(TWO, "k0")
+    world.remove(ONE, "k1")
+    world.put(TWO, {"k1": "edited"})
+
+
+def renames(world: World) -> None:
+    for side, old, new in ((ONE, "k0", "r0"), (TWO, "k1", "d/r1")):
+        world.put(side, {new: BASE[old]})
+        world.remove(side, old)
+
+
+def touched(world: World) -> None:
+    world.hooked[ONE].tree = True
+    world.touch(ONE, "k0")
+    world.put(ONE, {"k1": "yy"})
+    world.touch(ONE, "k2")
+    world.remove(TWO, "k2")
+
+
+def everything(world: World) -> None:
+    new_files(world)
+    edits(world)
+    world.remove(ONE, "k2")
+    world.remove(TWO, "k3")
+    world.put(ONE, {"k4": "written in one"})
+    world.put(TWO, {"k4": "then in two"})
+
+
+SCENARIOS: tuple[Callable[[World], None], ...] = (
+    new_files,
+    edits,
+    deletions,
+    both_deleted,
+    same_edit,
+    conflict,
+    two_conflicts,
+    new_against_new,
+    edit_against_delete,
+    renames,
+    touched,
+    everything,
+)
+STATE_CALLS = ("spool", "amend", "begin_alignment", "commit", "end_run")
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class Points:
+    """Counts the calls of a run, and crashes at the one that is asked for."""
+
+    def __init__(self, crash_at: int | None = None) -> None:
+        self.crash_at = crash_at
+        self.passed = 0
+
+    def step(self, *_: object) -> None:
+        if self.crash_at is not None and self.passed >= self.crash_at:
+            raise Crash  # also for all calls that other threads make later: the process is gone
+        self.passed += 1
+
+
+def run(world: World, points: Points, monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
+    """Run with every call to the stores and the state counted; a crash opens the state anew."""
+
+    def counted(name: str) -> Callable[..., Any]:
+        original = getattr(Store, name)
+
+        def call(self: Store, *words: object, **named: object) -> Any:
+            points.step()
+            result = original(self, *words, **named)
+            points.step()
+            return result
+
+        return call
+
+    with monkeypatch.context() as patched:
+        for name in STATE_CALLS:
+            patched.setattr(Store, name, counted(name))
+        for side in Side:
+            world.hooked[side].before = points.step
+            world.hooked[side].after = points.step
+        try:
+            world.run(transfers=1, **changes)
+        except Crash:
+            world.reopen_state()
+    for side in Side:
+        world.hooked[side].before = world.hooked[side].after = lambda _method, _key: None
+
+
+@pytest.fixture
+def worlds(tmp_path: Path) -> Iterator[Callable[[], World]]:
+    made: list[World] = []
+
+    def make() -> World:
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(World(folder))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.close()
+
+
+def without_crash(make: Callable[[], World], change: Callable[[World], None]) -> tuple[dict[str, str], int]:
+    """The end of a scenario, and how many points it has."""
+    world = make()
+    world.align(BASE)
+    change(world)
+    points = Points()
+    with pytest.MonkeyPatch.context() as patched:
+        run(world, points, patched)
+    assert world.held(ONE) == world.held(TWO)
+    return world.held(ONE), points.passed
+
+
+@pytest.mark.parametrize("change", SCENARIOS, ids=lambda change: change.__name__)
+def test_a_crash_at_any_point_costs_nothing_but_the_next_run(
+    change: Callable[[World], None], worlds: Callable[[], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, number = without_crash(worlds, change)
+    assert number > 20
+
+    for point in range(number):
+        world = worlds()
+        world.align(BASE)
+        change(world)
+        run(world, Points(point), monkeypatch)
+        run(world, Points(point), monkeypatch)
+        world.run()
+
+        assert world.held(ONE) == world.held(TWO) == expected, f"crash at {point} of {number}"
+        assert world.plan() == [], f"crash at {point} of {number}"
+        assert world.state.problems("p") == []
+
+
+@pytest.mark.parametrize("resync_again", [False, True])
+def test_a_crash_at_any_point_of_a_first_alignment_leaves_what_any_run_can_finish(
+    worlds: Callable[[], World], monkeypatch: pytest.MonkeyPatch, resync_again: bool
+) -> None:
+    one = {"a": "only in one", "both": "the same", "d/c": "collides"}
+    two = {"b": "only in two", "both": "the same", "d/c": "collides otherwise"}
+    whole = worlds()
+    whole.align(one, two)
+    points = Points()
+    counting = worlds()
+    counting.put(ONE, one)
+    counting.put(TWO, two)
+    counting.init()
+    run(counting, points, monkeypatch, resync=True)
+
+    for point in range(points.passed):
+        world = worlds()
+        world.put(ONE, one)
+        world.put(TWO, two)
+        world.init()
+        run(world, Points(point), monkeypatch, resync=True)
+        pair = world.state.pair("p")
+        assert pair is not None
+        world.run(resync=resync_again or pair.aligned_ns is None)
+
+        assert world.held(ONE) == world.held(TWO) == whole.held(ONE), f"crash at {point}"
+        assert world.plan() == [], f"crash at {point}"
