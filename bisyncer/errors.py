@@ -24,10 +24,7 @@ An error is a sentence: what happened, to which key or endpoint, and what to do 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from bisyncer.model import Halt
+from typing import ClassVar, NamedTuple
 
 
 class BisyncerError(Exception):
@@ -68,6 +65,13 @@ class ConflictsRemain(BisyncerError):
     """The run is done, and conflicts wait for a person."""
 
     exit_code = 4
+
+
+class Halt(NamedTuple):
+    """A closed gate: its name, and a sentence with what was seen, the limit and what to do."""
+
+    gate: str
+    sentence: str
 
 
 class Halted(BisyncerError):

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from bisyncer.errors import Halt
+
 
 class Side(StrEnum):
     """One of the two roots of a pair."""
@@ -340,13 +342,6 @@ class Tally:
     changed: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     verdicts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     size: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
-
-
-class Halt(NamedTuple):
-    """A closed gate: its name, and a sentence with what was seen, the limit and what to do."""
-
-    gate: str
-    sentence: str
 
 
 class RunOutcome(StrEnum):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bisyncer.model import Halt, Limits, Side, Tally, Verdict
+from bisyncer.errors import Halt
+from bisyncer.model import Limits, Side, Tally, Verdict
 
 Gate = Callable[[Tally, Limits], Halt | None]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bisyncer.endpoints.base import Endpoint, Probe
-from bisyncer.model import Halt, Job, Side
+from bisyncer.errors import Halt
+from bisyncer.model import Job, Side
 
 _Look = Callable[[Job, Mapping[Side, Endpoint], Mapping[Side, Probe]], list[Halt]]
 

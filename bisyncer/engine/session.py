@@ -19,13 +19,12 @@ from bisyncer.engine.pairing import bound_pair, policy_for
 from bisyncer.engine.plan import make_plan
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import WHOLE, Shard
-from bisyncer.errors import Halted, Interrupted, ListingIncomplete
+from bisyncer.errors import Halt, Halted, Interrupted, ListingIncomplete
 from bisyncer.model import (
     PROBLEMS_SHOWN,
     Action,
     Ancestor,
     Done,
-    Halt,
     Job,
     Outcome,
     Policy,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from bisyncer.model import Action, Halt, Outcome, Problem, Side, Summary, Tally
+from bisyncer.errors import Halt
+from bisyncer.model import Action, Outcome, Problem, Side, Summary, Tally
 
 
 class Phase(StrEnum):

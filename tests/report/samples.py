@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from bisyncer.errors import Halt
 from bisyncer.model import (
     Action,
     Ancestor,
@@ -12,7 +13,6 @@ from bisyncer.model import (
     Done,
     Entry,
     Failed,
-    Halt,
     Kept,
     Mode,
     Planned,

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import BUCKET, KEY_ENV, SECRET_ENV, S3Server
+from tests.servers import BUCKET, S3Server
 
 PAIR = "p"
 
@@ -115,13 +115,14 @@ def operator(tmp_path: Path, seaweed: S3Server, prefix: str) -> Operator:
 
 def operator_of(folder: Path, seaweed: S3Server, prefix: str, tree: str) -> Operator:
     folder.mkdir(exist_ok=True)
+    key_env, secret_env = seaweed.variables
     config = f"""
 [remotes.store]
 type = "s3"
 endpoint_url = "{seaweed.endpoint_url}"
 region = "us-east-1"
-access_key_id_env = "{KEY_ENV}"
-secret_access_key_env = "{SECRET_ENV}"
+access_key_id_env = "{key_env}"
+secret_access_key_env = "{secret_env}"
 
 [pairs.{PAIR}]
 path1 = "{folder / tree}"

@@ -27,7 +27,7 @@ class Real:
         self.seaweed = seaweed
         self.prefix = prefix
         self.state = Store.open(f"sqlite:///{folder / 'state.db'}")
-        self.job = Job("p", str(self.tree), f"test:{BUCKET}/{prefix}", remotes=(seaweed.remote(),))
+        self.job = Job("p", str(self.tree), f"{seaweed.name}:{BUCKET}/{prefix}", remotes=(seaweed.remote(),))
         self.hooked = {side: Hooked(end) for side, end in pairing.open_pair(self.job, self.state).items()}
         self.endpoints: Mapping[Side, Endpoint] = self.hooked
 
