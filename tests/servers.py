@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,32 +16,46 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 from botocore.config import Config
+from moto.server import ThreadedMotoServer
 
 from bisyncer.cli.seaweed import SeaweedServer
 from bisyncer.model import Remote
 
 BUCKET = "bucket"
-KEY_ENV = "BISYNCER_TEST_ACCESS_KEY_ID"
-SECRET_ENV = "BISYNCER_TEST_SECRET_ACCESS_KEY"
 
 
 class S3Server(NamedTuple):
     """A running S3 server with a bucket, `BUCKET`, in which each test keeps to a prefix of its own."""
 
+    name: str
     endpoint_url: str
     access_key: str
     secret_key: str
 
     def remote(self, **changes: Any) -> Remote:
         """The remote of a config that leads here; its keys are in the environment."""
+        key_env, secret_env = self.variables
         remote = Remote(
-            name="test",
+            name=self.name,
             endpoint_url=self.endpoint_url,
             region="us-east-1",
-            access_key_id_env=KEY_ENV,
-            secret_access_key_env=SECRET_ENV,
+            access_key_id_env=key_env,
+            secret_access_key_env=secret_env,
         )
         return replace(remote, **changes)
+
+    @property
+    def variables(self) -> tuple[str, str]:
+        """The environment variables that hold the two keys."""
+        return f"BISYNCER_TEST_{self.name}_KEY_ID", f"BISYNCER_TEST_{self.name}_SECRET"
+
+    @contextmanager
+    def in_environment(self) -> Iterator[S3Server]:
+        """Keep the keys in the environment."""
+        with pytest.MonkeyPatch.context() as environment:
+            for variable, value in zip(self.variables, (self.access_key, self.secret_key), strict=True):
+                environment.setenv(variable, value)
+            yield self
 
     @contextmanager
     def client(self) -> Iterator[Any]:
@@ -59,13 +74,28 @@ class S3Server(NamedTuple):
 
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[S3Server]:
-    """A SeaweedFS server, one for all workers of a run; its keys are in the environment."""
+    """A SeaweedFS server: one for all workers of a run."""
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
-    with _shared(shared / "seaweed") as server, pytest.MonkeyPatch.context() as environment:
-        environment.setenv(KEY_ENV, server.access_key)
-        environment.setenv(SECRET_ENV, server.secret_key)
+    with _shared(shared / "seaweed") as server, server.in_environment():
         yield server
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[S3Server]:
+    """An emulator of S3 in this process. It holds any key, and ignores some conditions."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    emulator = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    emulator.start()
+    try:
+        host, port = emulator.get_host_and_port()
+        server = S3Server("moto", f"http://{host}:{port}", "moto", "moto-secret")
+        with server.client() as client:
+            client.create_bucket(Bucket=BUCKET)
+        with server.in_environment():
+            yield server
+    finally:
+        emulator.stop()
 
 
 @contextmanager
@@ -84,7 +114,7 @@ def _shared(directory: Path) -> Iterator[S3Server]:
                 started = stack.enter_context(SeaweedServer(directory))
                 started.create_bucket(BUCKET)
                 stack.callback(_leave_last, directory / "gate", users, address)
-                server = S3Server(started.endpoint_url, started.access_key, started.secret_key)
+                server = S3Server("seaweed", started.endpoint_url, started.access_key, started.secret_key)
                 address.write_text(json.dumps(server))
             fcntl.flock(users, fcntl.LOCK_SH)
         yield S3Server(*json.loads(address.read_text()))

@@ -45,9 +45,12 @@ def try_conditions(client: Any, bucket: str, prefix: str) -> Honoured:
         delete = _fails(client.delete_object, IfMatch=_WRONG, **scratch) and _holds(
             client.delete_object, IfMatch=_etag(client, scratch), **scratch
         )
-    finally:
+    except BaseException:
         with contextlib.suppress(*SDK_ERRORS):
             client.delete_object(**scratch)
+        raise
+    if not delete:
+        client.delete_object(**scratch)
     return Honoured(put, complete, delete)
 
 

@@ -1,42 +1,88 @@
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
+import threading
+import time
+import tracemalloc
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bisyncer.endpoints.base import Endpoint
+from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.s3 import S3Endpoint
-from tests.endpoints.contract import TREE_KEYS, Behind, EndpointContract
+from bisyncer.endpoints.s3_parts import PART_SIZE, part_size
+from bisyncer.errors import (
+    AccessDenied,
+    Changed,
+    EndpointError,
+    ListingIncomplete,
+    Rejected,
+    RootMissing,
+    Transient,
+    UsageError,
+)
+from bisyncer.model import Algorithm, Digest, Entry, Remote, Unreadable
+from tests.endpoints.contract import (
+    MTIME_NS,
+    TREE_KEYS,
+    Behind,
+    BytesSource,
+    EndpointContract,
+    entries,
+    keys,
+    now,
+    put,
+    race,
+    whole,
+)
+from tests.endpoints.test_listing import amazon, rows_of
+from tests.faults import Answer, Fault, canned, proxy
 from tests.servers import BUCKET, S3Server
+
+LARGE = PART_SIZE + 1  # bytes; sent in parts
+BY_OBSTORE = "plain"
+BY_BOTO3 = "tab\t"  # obstore can't name it
 
 
 class _Behind:
     """The bucket as another client reaches it, below one prefix."""
 
     def __init__(self, client: Any, prefix: str) -> None:
-        self._client = client
-        self._prefix = f"{prefix}/"
+        self.client = client
+        self.prefix = f"{prefix}/"
 
     def plant(self, key: str, data: bytes) -> None:
-        self._client.put_object(Bucket=BUCKET, Key=self._prefix + key, Body=data)
+        self.client.put_object(Bucket=BUCKET, Key=self.prefix + key, Body=data)
 
     def remove(self, key: str) -> None:
-        self._client.delete_object(Bucket=BUCKET, Key=self._prefix + key)
+        self.client.delete_object(Bucket=BUCKET, Key=self.prefix + key)
 
     def content(self, key: str) -> bytes | None:
         try:
-            got = self._client.get_object(Bucket=BUCKET, Key=self._prefix + key)
-        except self._client.exceptions.NoSuchKey:
+            got = self.client.get_object(Bucket=BUCKET, Key=self.prefix + key)
+        except self.client.exceptions.NoSuchKey:
             return None
         with got["Body"] as body:
             data: bytes = body.read()
         return data
 
     def names(self) -> list[str]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=self._prefix)
-        return [row["Key"].removeprefix(self._prefix) for page in pages for row in page.get("Contents", ())]
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=self.prefix)
+        found = [row["Key"].removeprefix(self.prefix) for page in pages for row in page.get("Contents", ())]
+        return sorted(found)
+
+    def uploads(self) -> list[str]:
+        """Names of which there are parts that nobody has made an object of."""
+        answer = self.client.list_multipart_uploads(Bucket=BUCKET, Prefix=self.prefix)
+        return [upload["Key"] for upload in answer.get("Uploads", ())]
 
 
 @pytest.fixture
@@ -45,18 +91,693 @@ def prefix() -> str:
     return uuid.uuid4().hex
 
 
-class TestSeaweed(EndpointContract):
+@contextlib.contextmanager
+def opened(server: S3Server, prefix: str, **changes: Any) -> Iterator[S3Endpoint]:
+    with contextlib.closing(
+        S3Endpoint(BUCKET, prefix, remote=server.remote(**changes), owner="test")
+    ) as endpoint:
+        yield endpoint
+
+
+class S3Contract(EndpointContract):
+    """The rules, and those that only a bucket has; `server` is the store."""
+
+    @pytest.fixture
+    def server(self) -> S3Server:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def endpoint(self, server: S3Server, prefix: str) -> Iterator[Endpoint]:
+        with opened(server, prefix) as endpoint:
+            endpoint.probe(scratch=True)
+            yield endpoint
+
+    @pytest.fixture
+    def behind(self, server: S3Server, prefix: str) -> Iterator[_Behind]:
+        with server.client() as client:
+            yield _Behind(client, prefix)
+
+    def test_a_scan_costs_one_request_a_page_and_no_look(self, server: S3Server, prefix: str) -> None:
+        with opened(server, prefix) as endpoint:
+            for number in range(5):
+                put(endpoint, f"d/{number}", b"1")
+            before = endpoint.requests
+            assert len(entries(endpoint)) == 5
+            after = endpoint.requests
+
+        assert after["list"] - before.get("list", 0) == 1
+        assert {kind: after[kind] for kind in before} == dict(before)
+
+    def test_pages_and_ranges_of_many_keys_are_exact(
+        self, endpoint: Endpoint, behind: Behind, prefix: str
+    ) -> None:
+        names = sorted(
+            [f"{n:04}" for n in range(1100)] + [f"0999/{n:03}" for n in range(60)] + ["0999-", "0999 x"]
+        )
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda key: behind.plant(key, b"1"), names))
+
+        assert keys(endpoint) == names
+        for at in (1, 500, 998, 999, 1000, 1001, 1002, 1003, 1060, 1099, len(names) - 1):
+            assert keys(endpoint, names[at]) == names[at:]
+            assert keys(endpoint, "", names[at]) == names[:at]
+        cuts = ["", *names[100::250], "0999/", "05", None]
+        cuts[1:-1] = sorted(cut for cut in cuts[1:-1] if cut)
+        assert [k for low, high in pairwise(cuts) for k in keys(endpoint, low or "", high)] == names
+
+    def test_the_digest_of_a_plain_object_is_its_md5(self, endpoint: Endpoint, behind: Behind) -> None:
+        behind.plant("k", b"123")
+        md5 = hashlib.md5(b"123").hexdigest()
+
+        (listed,) = entries(endpoint)
+
+        assert listed.digests == (Digest(Algorithm.ETAG_MD5, md5),)
+        assert now(endpoint, "k").digests == (Digest(Algorithm.MD5, md5),)
+        assert put(endpoint, "l", b"123").digests == (Digest(Algorithm.MD5, md5),)
+
+    def test_the_time_of_the_content_is_what_rclone_reads(self, endpoint: Endpoint, behind: _Behind) -> None:
+        for key in (BY_OBSTORE, BY_BOTO3):
+            put(endpoint, key, b"1")
+            head = behind.client.head_object(Bucket=BUCKET, Key=behind.prefix + key)
+            assert head["Metadata"] == {"mtime": "1600000000.123456789"}
+
+    def test_the_media_type_is_told_by_the_name(self, endpoint: Endpoint, behind: _Behind) -> None:
+        for key, kind in {
+            "a.html": "text/html",
+            "tab\t.css": "text/css",
+            "x": "application/octet-stream",
+        }.items():
+            put(endpoint, key, b"1")
+            head = behind.client.head_object(Bucket=BUCKET, Key=behind.prefix + key)
+            assert head["ContentType"] == kind
+
+    def test_our_own_scratch_is_never_listed(self, endpoint: Endpoint, behind: Behind) -> None:
+        for key in (".bisyncer-probe-1", "d/.bisyncer-check", ".bisyncer-dir/file", "a.bisyncer-x"):
+            behind.plant(key, b"1")
+
+        assert keys(endpoint) == [".bisyncer-dir/file", "a.bisyncer-x"]
+
+    def test_keys_beside_the_prefix_are_not_listed(self, endpoint: Endpoint, behind: _Behind) -> None:
+        behind.plant("in", b"1")
+        for beside in (behind.prefix[:-1] + "-x", behind.prefix[:-1] + "0/in"):
+            behind.client.put_object(Bucket=BUCKET, Key=beside, Body=b"1")
+
+        assert keys(endpoint) == ["in"]
+
+    # Large bodies.
+
+    def test_a_large_body_is_written_whole(self, endpoint: Endpoint, behind: _Behind) -> None:
+        data = os.urandom(2 * PART_SIZE + 12345)
+        entry = put(endpoint, "k", data)
+        replaced = put(endpoint, "k", data[1:], entry)
+
+        assert now(endpoint, "k").stamp == replaced.stamp != entry.stamp
+        assert now(endpoint, "k").mtime_ns == MTIME_NS
+        assert entries(endpoint)[0]._replace(mtime_ns=MTIME_NS) == replaced
+        assert whole_in_large_pieces(endpoint, replaced) == data[1:]
+        assert behind.uploads() == []
+
+    @pytest.mark.parametrize("size", [PART_SIZE, LARGE, 2 * PART_SIZE, 2 * PART_SIZE + 1])
+    def test_a_body_of_about_a_part_is_written_whole(self, endpoint: Endpoint, size: int) -> None:
+        entry = put(endpoint, "k", b"x" * size)
+
+        assert entry.size == now(endpoint, "k").size == size
+        assert now(endpoint, "k").stamp == entry.stamp
+
+    def test_a_large_body_is_created_only_where_nothing_is(self, endpoint: Endpoint, behind: _Behind) -> None:
+        behind.plant("k", b"theirs")
+
+        with pytest.raises(Changed):
+            put(endpoint, "k", b"x" * LARGE)
+
+        assert behind.content("k") == b"theirs"
+        assert behind.uploads() == []
+
+    def test_a_large_body_replaces_only_what_was_seen(self, endpoint: Endpoint, behind: _Behind) -> None:
+        stale = put(endpoint, "k", b"seen")
+        behind.plant("k", b"unseen")
+
+        with pytest.raises(Changed):
+            put(endpoint, "k", b"x" * LARGE, stale)
+
+        assert behind.content("k") == b"unseen"
+        behind.remove("k")
+        with pytest.raises(Changed):
+            put(endpoint, "k", b"x" * LARGE, stale)
+        assert behind.names() == behind.uploads() == []
+
+    @pytest.mark.parametrize("size", [LARGE - 1, LARGE + 1, 3 * PART_SIZE, PART_SIZE // 2])
+    def test_a_large_body_of_another_size_is_never_published(
+        self, endpoint: Endpoint, behind: _Behind, size: int
+    ) -> None:
+        with pytest.raises(Changed):
+            endpoint.write("k", BytesSource(b"x" * size, size=LARGE), expect=None)
+
+        assert behind.names() == behind.uploads() == []
+
+    @pytest.mark.parametrize("breaks_at", [0, PART_SIZE // 2, PART_SIZE, 3 * PART_SIZE])
+    def test_a_large_body_that_changes_while_it_is_read_leaves_no_parts(
+        self, endpoint: Endpoint, behind: _Behind, breaks_at: int
+    ) -> None:
+        with pytest.raises(Changed):
+            endpoint.write("k", BytesSource(b"x" * (3 * PART_SIZE), breaks_at=breaks_at), expect=None)
+
+        assert behind.names() == behind.uploads() == []
+
+
+class TestSeaweed(S3Contract):
     # SeaweedFS keeps keys as paths of directories: 'a' and 'a/b' stand in each other's way, and a marker
     # holds no bytes. What it would take for another key has a test of its own below.
     bucket_keys = tuple(key for key in TREE_KEYS if "\\" not in key)
 
     @pytest.fixture
-    def endpoint(self, seaweed: S3Server, prefix: str) -> Iterator[Endpoint]:
-        endpoint = S3Endpoint(BUCKET, prefix, remote=seaweed.remote(), owner="test")
-        yield endpoint
-        endpoint.close()
+    def server(self, seaweed: S3Server) -> S3Server:
+        return seaweed
+
+    def test_every_condition_is_honoured(self, endpoint: Endpoint) -> None:
+        assert endpoint.capabilities.conditional_write
+        assert endpoint.capabilities.conditional_delete
+
+    @pytest.mark.parametrize("key", ["a//b", "/lead", "./x", "a/../b", "a/./b", "back\\slash", "dir//"])
+    def test_a_key_that_it_would_take_for_another_is_rejected(
+        self, endpoint: Endpoint, behind: Behind, key: str
+    ) -> None:
+        for deed in (
+            lambda: put(endpoint, key, b"1"),
+            lambda: endpoint.stat(key),
+            lambda: endpoint.delete(key, expect=Entry(key, 1, None, "x")),
+            lambda: whole(endpoint, key, Entry(key, 1, None, "x")),
+        ):
+            with pytest.raises(Rejected, match="Rename it"):
+                deed()
+
+        assert behind.names() == []
+
+    def test_a_marker_of_a_directory_may_be_written_and_holds_no_bytes(
+        self, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        marker = put(endpoint, "dir/", b"")
+
+        assert endpoint.stat("dir/") is not None
+        assert keys(endpoint) == ["dir/"]
+        endpoint.delete("dir/", expect=marker)
+        with pytest.raises(Rejected, match="would drop its 1 bytes"):
+            put(endpoint, "dir/", b"1")
+        assert behind.names() == []
+
+    def test_of_many_that_create_a_large_body_exactly_one_wins(
+        self, endpoint: Endpoint, behind: _Behind
+    ) -> None:
+        won = race(lambda number: put(endpoint, "k", bytes([number]) * (LARGE + number)))
+
+        assert len(won) == 1
+        assert behind.content("k") == bytes(won) * (LARGE + won[0])
+        assert behind.uploads() == []
+
+    def test_a_large_body_takes_little_memory(self, endpoint: Endpoint) -> None:
+        class Zeros(BytesSource):
+            def read(self, size: int = -1, /) -> bytes:
+                given = min(size, self.left)
+                self.left -= given
+                return bytes(given)
+
+        size = 200_000_000
+        source = Zeros(b"", size=size)
+        source.left = size
+        tracemalloc.start()
+        try:
+            entry = endpoint.write("k", source, expect=None)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert entry.size == now(endpoint, "k").size == size
+        assert peak < 128 << 20
+
+    # Answers that never come.
+
+    @pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])
+    @pytest.mark.parametrize("times", [1, 2])
+    def test_a_write_whose_answer_is_lost_is_done(
+        self, seaweed: S3Server, prefix: str, behind: Behind, key: str, times: int
+    ) -> None:
+        lost = Fault("^PUT ", "lose", times=times)
+        with proxy(seaweed.endpoint_url, lost) as url, opened(seaweed, prefix, endpoint_url=url) as endpoint:
+            created = put(endpoint, key, b"1")
+            replaced = put(endpoint, key, b"22", created)
+
+            assert now(endpoint, key).stamp == replaced.stamp
+            assert now(endpoint, key).mtime_ns == replaced.mtime_ns == MTIME_NS
+        assert lost.seen == times
+        assert behind.content(key) == b"22"
+
+    @pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])
+    def test_a_write_that_never_arrived_is_not_done(
+        self, seaweed: S3Server, prefix: str, behind: Behind, key: str
+    ) -> None:
+        with (
+            proxy(seaweed.endpoint_url, Fault("^PUT ", "swallow", times=2)) as url,
+            opened(seaweed, prefix, endpoint_url=url) as endpoint,
+        ):
+            with contextlib.suppress(Transient):
+                put(endpoint, "first", b"1")
+            with (
+                pytest.raises(Transient, match="no answer from http://127.0.0.1")
+                if key == BY_BOTO3
+                else contextlib.nullcontext()
+            ):
+                put(endpoint, key, b"1")
+        assert "first" not in behind.names() or key == BY_OBSTORE
+
+    def test_a_write_refused_for_now_is_transient(
+        self, seaweed: S3Server, prefix: str, behind: Behind
+    ) -> None:
+        with (
+            proxy(seaweed.endpoint_url, Fault("^PUT ", 503, times=99)) as url,
+            opened(seaweed, prefix, endpoint_url=url) as endpoint,
+        ):
+            for key in (BY_OBSTORE, BY_BOTO3):
+                with pytest.raises(Transient, match="busy or broken"):
+                    put(endpoint, key, b"1")
+            assert endpoint.requests["put"] == 3  # obstore and boto3, then boto3: neither repeats by itself
+        assert behind.names() == []
+
+    @pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])
+    def test_a_lost_answer_and_another_write_after_it_is_a_change(
+        self, seaweed: S3Server, prefix: str, behind: Behind, key: str
+    ) -> None:
+        lost = Fault("^PUT ", "lose", then=lambda: behind.plant(key, b"theirs"))
+        with (
+            proxy(seaweed.endpoint_url, lost) as url,
+            opened(seaweed, prefix, endpoint_url=url) as endpoint,
+            pytest.raises((Changed, Transient)),
+        ):
+            put(endpoint, key, b"ours")
+        assert behind.content(key) == b"theirs"
+
+    def test_a_delete_whose_answer_is_lost_is_done(
+        self, seaweed: S3Server, prefix: str, behind: Behind
+    ) -> None:
+        lost = Fault("^DELETE ", "lose")
+        with proxy(seaweed.endpoint_url, lost) as url, opened(seaweed, prefix, endpoint_url=url) as endpoint:
+            endpoint.delete("k", expect=put(endpoint, "k", b"1"))
+        assert lost.seen == 1
+        assert behind.names() == []
+
+    def test_a_delete_that_never_arrived_is_transient(
+        self, seaweed: S3Server, prefix: str, behind: Behind
+    ) -> None:
+        with (
+            proxy(seaweed.endpoint_url, Fault("^DELETE ", "swallow")) as url,
+            opened(seaweed, prefix, endpoint_url=url) as endpoint,
+        ):
+            entry = put(endpoint, "k", b"1")
+            with pytest.raises(Transient):
+                endpoint.delete("k", expect=entry)
+            assert behind.names() == ["k"]
+            endpoint.delete("k", expect=entry)
+        assert behind.names() == []
+
+    @pytest.mark.parametrize("what", ["lose", "swallow", 500])
+    def test_a_large_body_whose_publishing_goes_unanswered_is_published_once(
+        self, seaweed: S3Server, prefix: str, behind: _Behind, what: str | int
+    ) -> None:
+        fault = Fault(r"^POST .*uploadId=", what)
+        with proxy(seaweed.endpoint_url, fault) as url, opened(seaweed, prefix, endpoint_url=url) as endpoint:
+            entry = put(endpoint, "k", b"x" * LARGE)
+
+            assert now(endpoint, "k").stamp == entry.stamp
+        assert fault.seen == 1
+        assert behind.uploads() == []
+
+    def test_a_part_is_sent_again(self, seaweed: S3Server, prefix: str, behind: _Behind) -> None:
+        fault = Fault(r"^PUT .*partNumber=2", 503, times=2)
+        with proxy(seaweed.endpoint_url, fault) as url, opened(seaweed, prefix, endpoint_url=url) as endpoint:
+            put(endpoint, "k", b"x" * (3 * PART_SIZE))
+        assert fault.seen == 2
+        assert behind.names() == ["k"]
+
+    def test_a_part_that_can_not_be_sent_leaves_no_parts(
+        self, seaweed: S3Server, prefix: str, behind: _Behind
+    ) -> None:
+        with (
+            proxy(seaweed.endpoint_url, Fault(r"^PUT .*partNumber=2", 503, times=99)) as url,
+            opened(seaweed, prefix, endpoint_url=url) as endpoint,
+            pytest.raises(Transient, match="'k': the store is busy or broken"),
+        ):
+            put(endpoint, "k", b"x" * (3 * PART_SIZE))
+        assert behind.names() == behind.uploads() == []
+
+    @pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])
+    def test_a_body_that_breaks_off_is_not_taken_for_whole(
+        self, seaweed: S3Server, prefix: str, behind: Behind, key: str
+    ) -> None:
+        behind.plant(key, b"0123456789" * 1000)
+        with (
+            proxy(seaweed.endpoint_url, Fault("^GET ", "cut", times=9)) as url,
+            opened(seaweed, prefix, endpoint_url=url) as endpoint,
+        ):
+            entry = now(endpoint, key)
+            with pytest.raises(Transient, match="in the middle of the object"):
+                whole_in_large_pieces(endpoint, entry)
+
+    # What is wrong, in words, and at once.
+
+    def test_a_bucket_that_is_not_there_is_named(self, seaweed: S3Server) -> None:
+        with contextlib.closing(
+            S3Endpoint("no-such-bucket", "", remote=seaweed.remote(), owner="test")
+        ) as endpoint:
+            for scratch in (False, True):
+                with pytest.raises(RootMissing, match=r"s3://no-such-bucket\?.*Create it"):
+                    endpoint.probe(scratch=scratch)
+            with pytest.raises(ListingIncomplete, match="Create it"):
+                list(endpoint.scan())
+            with pytest.raises(Rejected):
+                endpoint.stat("k")
+            with pytest.raises(EndpointError):
+                put(endpoint, "k", b"1")
+
+    @pytest.mark.parametrize("half", ["key", "secret"])
+    def test_wrong_keys_are_told(
+        self, seaweed: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch, half: str
+    ) -> None:
+        monkeypatch.setenv("WRONG", "wrong")
+        wrong = {"access_key_id_env": "WRONG"} if half == "key" else {"secret_access_key_env": "WRONG"}
+        with opened(seaweed, prefix, **wrong) as endpoint:
+            with pytest.raises(AccessDenied, match="access keys are not accepted"):
+                endpoint.probe()
+            with pytest.raises(ListingIncomplete, match="access keys are not accepted"):
+                list(endpoint.scan())
+            with pytest.raises(EndpointError):
+                endpoint.stat("k")
+
+
+class TestMoto(S3Contract):
+    """Every key that S3 allows; and a server that ignores a condition, which the probe finds out."""
 
     @pytest.fixture
-    def behind(self, seaweed: S3Server, prefix: str) -> Iterator[Behind]:
-        with seaweed.client() as client:
-            yield _Behind(client, prefix)
+    def server(self, moto: S3Server) -> S3Server:
+        return moto
+
+    def test_the_probe_finds_the_condition_that_is_ignored(self, moto: S3Server, prefix: str) -> None:
+        with opened(moto, prefix) as endpoint:
+            assert endpoint.capabilities.conditional_write
+            probe = endpoint.probe(scratch=True)
+
+            assert (probe.conditional_write, probe.conditional_delete) == (False, True)
+            assert not endpoint.capabilities.conditional_write
+
+    def test_objects_get_the_class_and_encryption_of_the_remote(
+        self, moto: S3Server, prefix: str, behind: _Behind
+    ) -> None:
+        with opened(
+            moto, prefix, storage_class="STANDARD_IA", sse="aws:kms", sse_kms_key_id="k1"
+        ) as endpoint:
+            for key, size in {"small": 1, "large": LARGE}.items():
+                written = put(endpoint, key, b"x" * size)
+                head = behind.client.head_object(Bucket=BUCKET, Key=behind.prefix + key)
+                assert (head["StorageClass"], head["ServerSideEncryption"], head["SSEKMSKeyId"]) == (
+                    "STANDARD_IA",
+                    "aws:kms",
+                    "k1",
+                )
+                # An ETag under KMS proves nothing about the content.
+                assert now(endpoint, key).digests == ()
+                assert now(endpoint, key).stamp == written.stamp
+
+    def test_an_archived_object_is_rejected_with_the_cure(
+        self, moto: S3Server, endpoint: Endpoint, behind: _Behind
+    ) -> None:
+        for key in (BY_OBSTORE, BY_BOTO3):
+            behind.client.put_object(
+                Bucket=BUCKET, Key=behind.prefix + key, Body=b"1", StorageClass="GLACIER"
+            )
+            with pytest.raises(Rejected, match="is archived and can't be read"):
+                whole(endpoint, key, now(endpoint, key))
+
+    def test_a_key_with_a_nul_is_unreadable_in_its_place(self, endpoint: Endpoint, behind: _Behind) -> None:
+        for key in ("a", "a\0b", "b"):
+            behind.plant(key, b"1")
+
+        items = list(endpoint.scan())
+
+        assert [getattr(item, "key", None) or getattr(item, "prefix", None) for item in items] == [
+            "a",
+            "a\0b",
+            "b",
+        ]
+        assert isinstance(items[1], Unreadable)
+        assert "Rename it" in items[1].sentence
+        with pytest.raises(Rejected):
+            endpoint.stat("a\0b")
+
+    def test_an_endpoint_can_be_used_again_after_it_was_closed(self, endpoint: Endpoint) -> None:
+        endpoint.close()
+        put(endpoint, "k", b"x" * LARGE)
+        endpoint.close()
+
+        assert keys(endpoint) == ["k"]
+
+
+def whole_in_large_pieces(endpoint: Endpoint, entry: Entry) -> bytes:
+    with endpoint.read(entry.key, expect=entry) as source:
+        return b"".join(iter(lambda: source.read(1 << 20), b""))
+
+
+# Listings that aren't whole.
+
+
+@contextlib.contextmanager
+def listing_of(*pages: Answer | None, prefix: str = "p") -> Iterator[S3Endpoint]:
+    """An endpoint of which page n, by the number that is its token, is canned."""
+
+    def respond(_method: str, _path: str, query: dict[str, str]) -> Answer:
+        answer = pages[int(query.get("continuation-token", "0"))]
+        return answer or Answer(500, b"<Error><Code>InternalError</Code></Error>")
+
+    with canned(respond) as url:
+        remote = Remote(name="canned", endpoint_url=url, access_key_id_env="ID", secret_access_key_env="ID")
+        with contextlib.closing(S3Endpoint("b", prefix, remote=remote, owner="test")) as endpoint:
+            yield endpoint
+
+
+@pytest.fixture
+def keys_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ID", "x")
+
+
+def page(*names: str, token: str | None = None) -> Answer:
+    return Answer(200, amazon(rows_of(tuple(f"p/{name}" for name in names)), token=token))
+
+
+@pytest.mark.usefixtures("keys_in_environment")
+class TestListing:
+    def test_pages_follow_each_other(self) -> None:
+        with listing_of(page("a", token="1"), page(token="2"), page("b", "c")) as endpoint:
+            assert keys(endpoint) == ["a", "b", "c"]
+            assert endpoint.requests == {"list": 3}
+
+    @pytest.mark.parametrize("failing", [0, 1, 2])
+    def test_a_page_that_fails_for_good_is_an_incomplete_listing(self, failing: int) -> None:
+        pages: list[Answer | None] = [page("a", token="1"), page("b", token="2"), page("c")]
+        pages[failing] = None
+        with listing_of(*pages) as endpoint:
+            scan = endpoint.scan()
+            seen = []
+            with pytest.raises(ListingIncomplete, match=r"s3://b/p\?.*can't be listed to its end.*Run again"):
+                seen.extend(scan)  # type: ignore[arg-type]
+            assert len(seen) <= failing
+
+    @pytest.mark.parametrize(
+        ("pages", "words"),
+        [
+            ((Answer(200, amazon(rows_of(("p/a",))).replace(b">false<", b">true<")),), "no token"),
+            ((page("a", token="1"), page("b", token="1")), "the same token again"),
+            ((page("a", token="1"), page("a")), "doesn't list keys in order"),
+            ((page("b", "c", token="1"), page("a")), "doesn't list keys in order"),
+            ((page("b", "a", token="1"), page("b")), "twice"),
+            ((Answer(200, amazon(rows_of(("q/a",)))),), "isn't below the prefix"),
+            ((Answer(200, amazon(rows_of(("p/a",))).replace(b"T08", b"T99")),), "which is none"),
+            ((Answer(200, b"<html>hello</html>"),), "a list page is a <html>"),
+            ((Answer(200, b""),), "not whole XML"),
+            ((page("a", token="1"), Answer(200, amazon([])[:-30])), "not whole XML"),
+            ((Answer(403, b"<Error><Code>AccessDenied</Code></Error>"),), "Grant s3:ListBucket"),
+            ((Answer(404, b"<Error><Code>NoSuchBucket</Code></Error>"),), "Create it"),
+            ((page("a", token="1"), Answer(400, b"<Error><Code>Odd</Code></Error>")), "status 400, Odd"),
+        ],
+    )
+    def test_a_listing_that_is_not_whole_never_just_ends(self, pages: tuple[Answer, ...], words: str) -> None:
+        with listing_of(*pages) as endpoint, pytest.raises(ListingIncomplete, match=words):
+            list(endpoint.scan())
+
+    def test_a_page_that_fails_once_is_asked_for_again(self) -> None:
+        failed = threading.Event()
+
+        def respond(_method: str, _path: str, _query: dict[str, str]) -> Answer:
+            if not failed.is_set():
+                failed.set()
+                return Answer(503, b"<Error><Code>SlowDown</Code></Error>")
+            return page("a")
+
+        with canned(respond) as url:
+            remote = Remote(name="c", endpoint_url=url, access_key_id_env="ID", secret_access_key_env="ID")
+            with contextlib.closing(S3Endpoint("b", "p", remote=remote, owner="test")) as endpoint:
+                assert keys(endpoint) == ["a"]
+                assert endpoint.requests == {"list": 2}
+
+    def test_a_store_with_an_order_of_its_own_is_sorted(self) -> None:
+        first = page("d/a", "d/b", "d.x", token="1")
+        with listing_of(first, page("c", "e/f", "e-g")) as endpoint:
+            assert keys(endpoint) == ["c", "d.x", "d/a", "d/b", "e-g", "e/f"]
+            assert keys(endpoint, "d/", "e") == ["d/a", "d/b"]
+
+    def test_a_name_that_is_no_text_is_unreadable_in_its_place(self) -> None:
+        raw = amazon(rows_of(("p/a", "p/aX", "p/a\u00e9", "p/a\U0001f600", "p/aY"))).replace(
+            b"/aX<", b"/a%80<"
+        )
+        with listing_of(Answer(200, raw.replace(b"/aY<", b"/a%FF<"))) as endpoint:
+            items = list(endpoint.scan())
+
+        assert [item.prefix if isinstance(item, Unreadable) else item.key for item in items] == [
+            "a\u00e9",
+            "a\ufffd",
+            "a\ufffd",
+            "a\U0001f600",
+        ]
+
+    def test_the_marker_of_the_root_itself_is_no_key(self) -> None:
+        with listing_of(page("", "a")) as endpoint:
+            assert keys(endpoint) == ["a"]
+
+    def test_an_answer_that_forbids_a_look_is_not_taken_for_absence(self) -> None:
+        with listing_of(Answer(403)) as endpoint, pytest.raises(Rejected, match="access denied"):
+            endpoint.stat("k")
+
+    def test_a_store_that_is_no_store_is_told(self) -> None:
+        with (
+            listing_of(Answer(200, b"hello")) as endpoint,
+            pytest.raises(RootMissing, match="Correct the config"),
+        ):
+            endpoint.probe()
+
+
+# Remotes.
+
+
+def test_a_dead_port_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ID", "x")
+    with canned(lambda *_: Answer(200)) as url:
+        dead = url
+    remote = Remote(name="dead", endpoint_url=dead, access_key_id_env="ID", secret_access_key_env="ID")
+    with contextlib.closing(S3Endpoint("b", "", remote=remote, owner="test")) as endpoint:
+        started = time.monotonic()
+        with pytest.raises(Transient, match=f"no answer from {dead}.*Check the address"):
+            endpoint.probe()
+        assert time.monotonic() - started < 5
+        with pytest.raises(ListingIncomplete, match="no answer"):
+            list(endpoint.scan())
+        with pytest.raises(Transient, match="no answer"):
+            endpoint.stat("k")
+
+
+def test_no_credentials_at_all_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    remote = Remote(name="s3", endpoint_url="http://127.0.0.1:1")
+    with contextlib.closing(S3Endpoint("b", "", remote=remote, owner="test")) as endpoint:
+        with pytest.raises(AccessDenied, match="no usable credentials.*Set AWS_PROFILE"):
+            endpoint.probe()
+        with pytest.raises(ListingIncomplete, match="no usable credentials"):
+            list(endpoint.scan())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"profile": "nobody"}, "no profile 'nobody'"),
+        ({"access_key_id_env": "UNSET", "secret_access_key_env": "SET"}, "UNSET isn't set"),
+        ({"access_key_id_env": "SET", "secret_access_key_env": "UNSET"}, "UNSET isn't set"),
+        (
+            {"access_key_id_env": "SET", "secret_access_key_file": "/no/such/file"},
+            "/no/such/file can't be read",
+        ),
+        ({"access_key_id_env": "SET", "secret_access_key_file": os.devnull}, "is empty"),
+        ({"access_key_id_env": "SET"}, "only one half of a key pair"),
+        ({"secret_access_key_env": "SET"}, "only one half of a key pair"),
+        ({"endpoint_url": "not a url"}, "no client can be made"),
+    ],
+)
+def test_a_remote_that_can_not_be_used_says_what_to_correct(
+    changes: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SET", "x")
+    monkeypatch.delenv("UNSET", raising=False)
+    endpoint = S3Endpoint("b", "", remote=Remote(name="cloud", **changes), owner="test")
+
+    with pytest.raises(UsageError, match=f"Remote 'cloud'.*{words}"):
+        endpoint.probe()
+
+
+def test_the_keys_may_come_from_a_variable_and_a_file(moto: S3Server, prefix: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("moto-secret\n")
+    with opened(moto, prefix, secret_access_key_env=None, secret_access_key_file=str(secret)) as endpoint:
+        endpoint.probe(scratch=True)
+        put(endpoint, "k", b"1")
+
+
+@pytest.mark.parametrize(
+    ("bucket", "prefix", "endpoint_url", "root"),
+    [
+        ("b", "", "https://s3.eu-west-1.amazonaws.com", "s3://b"),
+        ("b", "a/b", None, "s3://b/a/b"),
+        ("b", "a", "http://127.0.0.1:8333/", "s3://b/a?endpoint=http://127.0.0.1:8333"),
+        ("b", "a", "HTTPS://Minio.Example:443", "s3://b/a?endpoint=https://minio.example"),
+    ],
+)
+def test_a_root_has_one_text(
+    bucket: str, prefix: str, endpoint_url: str | None, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ID", "x")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    remote = Remote(
+        name="r",
+        endpoint_url=endpoint_url,
+        region="eu-west-1",
+        access_key_id_env="ID",
+        secret_access_key_env="ID",
+    )
+    with contextlib.closing(S3Endpoint(bucket, prefix, remote=remote, owner="test")) as endpoint:
+        assert endpoint.root == root
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "overlap"),
+    [
+        (("b", "", "http://h:1"), ("b", "x", "http://h:1"), True),
+        (("b", "x", "http://h:1"), ("b", "x/y", "http://H:1/"), True),
+        (("b", "x", "http://h:1"), ("b", "xy", "http://h:1"), False),
+        (("b", "x", "http://h:1"), ("c", "x", "http://h:1"), False),
+        (("b", "x", "http://h:1"), ("b", "x", "http://h:2"), False),
+    ],
+)
+def test_overlap_is_of_prefixes_in_one_bucket_of_one_store(
+    one: tuple[str, str, str], two: tuple[str, str, str], *, overlap: bool
+) -> None:
+    first, second = (
+        S3Endpoint(bucket, prefix, remote=Remote(name="r", endpoint_url=url), owner="test")
+        for bucket, prefix, url in (one, two)
+    )
+
+    assert first.overlaps(second) is second.overlaps(first) is overlap
+    assert not first.overlaps(MemoryEndpoint("m"))
+
+
+def test_no_body_needs_more_parts_than_there_may_be() -> None:
+    assert part_size(1) == part_size(80_000 << 20) == PART_SIZE
+    for size in (10_000 * PART_SIZE, 10_000 * PART_SIZE + 1, 5 << 40):
+        assert part_size(size) * 10_000 >= size
+        assert part_size(size) <= 5 << 30
