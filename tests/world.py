@@ -16,7 +16,9 @@ from pathlib import Path
 from bisyncer.endpoints import memory
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source
 from bisyncer.endpoints.memory import MemoryEndpoint
+from bisyncer.endpoints.tree import split
 from bisyncer.engine import pairing, session
+from bisyncer.errors import Rejected
 from bisyncer.model import Action, Entry, Item, Job, Side, Summary
 from bisyncer.report.events import Event, WouldAct
 from bisyncer.state.store import Conflict, Store
@@ -70,6 +72,14 @@ class Hooked:
     @property
     def requests(self) -> Mapping[str, int]:
         return self.inner.requests
+
+    def refusal(self, key: str) -> str | None:
+        if self.tree:
+            try:
+                split(key)
+            except Rejected as error:
+                return str(error)
+        return self.inner.refusal(key)
 
     def overlaps(self, other: Endpoint) -> bool:
         return self.inner.overlaps(other)

@@ -96,6 +96,10 @@ class Endpoint(Protocol):
         """Requests sent so far by kind (list, get, put, ...); empty where nothing is requested."""
         ...
 
+    def refusal(self, key: str) -> str | None:
+        """Why this store can never hold `key`, as a sentence about it; None where it can."""
+        ...
+
     def overlaps(self, other: Endpoint) -> bool:
         """Whether one of the two roots is, or lies inside, the other."""
         ...

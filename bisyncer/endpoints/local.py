@@ -86,6 +86,14 @@ class LocalEndpoint:
         """Nothing: a tree is not asked by requests."""
         return {}
 
+    def refusal(self, key: str) -> str | None:
+        """Why this store can't hold `key`."""
+        try:
+            _segments(key)
+        except Rejected as error:
+            return str(error)
+        return None
+
     def overlaps(self, other: Endpoint) -> bool:
         """Whether one root is or contains the other, by name or by what is mounted there."""
         if not other.root.startswith(SCHEME):

@@ -143,6 +143,10 @@ class MemoryEndpoint:
         self.requests: Mapping[str, int] = {}
         self._store = store(name)
 
+    def refusal(self, key: str) -> str | None:
+        """Why no bucket can hold `key`."""
+        return _refusal(key)
+
     def overlaps(self, other: Endpoint) -> bool:
         """Only with itself: a name in memory has nothing inside."""
         return self.root == other.root
@@ -193,13 +197,19 @@ class MemoryEndpoint:
         """Nothing is held; the store stays for others that opened its name."""
 
 
-def _check(key: str) -> None:
+def _refusal(key: str) -> str | None:
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
-        raise Rejected(f"{key!r}: is not valid text, so no bucket can hold it. Rename it.") from None
+        return f"{key!r}: is not valid text, so no bucket can hold it. Rename it."
     if not 0 < size <= MAX_KEY_BYTES:
-        raise Rejected(f"{key!r}: {size} bytes; a key has 1 to {MAX_KEY_BYTES}. Rename it.")
+        return f"{key!r}: {size} bytes; a key has 1 to {MAX_KEY_BYTES}. Rename it."
+    return None
+
+
+def _check(key: str) -> None:
+    if refusal := _refusal(key):
+        raise Rejected(refusal)
 
 
 if TYPE_CHECKING:

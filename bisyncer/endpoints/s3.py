@@ -58,6 +58,14 @@ class S3Endpoint:
         """Requests sent so far by kind: list, get, head, put, delete."""
         return self._bucket.requests.counts()
 
+    def refusal(self, key: str) -> str | None:
+        """Why this store can't hold `key`."""
+        try:
+            self._bucket.name(key)
+        except Rejected as error:
+            return str(error)
+        return None
+
     def overlaps(self, other: Endpoint) -> bool:
         """Whether both are the same bucket of the same store, and one prefix holds the other."""
         if not isinstance(other, S3Endpoint):

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from bisyncer.core.compare import compare
 from bisyncer.core.decide import decide
-from bisyncer.core.keys import folder_marker, tree_refusal
+from bisyncer.core.keys import folder_marker
 from bisyncer.core.merge import merge
-from bisyncer.endpoints.base import Capabilities, NameRules
+from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.model import (
     Action,
     Ancestor,
@@ -30,7 +30,7 @@ def make_plan(
     path2: Iterable[Item],
     *,
     policy: Policy,
-    capabilities: Mapping[Side, Capabilities],
+    endpoints: Mapping[Side, Endpoint],
     tally: Tally,
 ) -> Iterator[Action]:
     """Yield an action for every key that isn't simply unchanged; `hold` actions carry their reason.
@@ -51,7 +51,7 @@ def make_plan(
         )
         if verdict is Verdict.HOLD:
             action = action._replace(reason=_hidden(triple))
-        elif verdict.side is not None and (refusal := _refusal(action, verdict.side, capabilities)):
+        elif verdict.side is not None and (refusal := _refusal(action, verdict.side, endpoints)):
             if refusal is _QUIETLY:
                 continue
             action = action._replace(verdict=Verdict.HOLD, reason=refusal)
@@ -83,17 +83,13 @@ def _hidden(triple: Triple) -> str | None:
     return None
 
 
-def _refusal(action: Action, side: Side, capabilities: Mapping[Side, Capabilities]) -> str | None:
+def _refusal(action: Action, side: Side, endpoints: Mapping[Side, Endpoint]) -> str | None:
     """Why the side to be written can't hold this key; None where it can."""
     source = action.entry(side.other)
     if source is None:
         return None
-    able = capabilities[side]
-    if able.names is NameRules.TREE:
-        if folder_marker(action.key, source.size):
-            return _QUIETLY
-        if refusal := tree_refusal(action.key):
-            return f"{side}: {refusal}; rename it on {side.other}"
-    if len(action.key.encode()) > able.max_key_bytes:
-        return f"{side}: holds no key over {able.max_key_bytes} bytes; rename it on {side.other}"
-    return None
+    names = endpoints[side].capabilities.names
+    if names is NameRules.TREE and folder_marker(action.key, source.size):
+        return _QUIETLY
+    refusal = endpoints[side].refusal(action.key)
+    return None if refusal is None else f"{side}: {refusal}"

@@ -147,7 +147,6 @@ class _Run:
         self.reporter.tell(PhaseBegan(Phase.SCAN))
         filters = Filters(self.job.exclude)
         one, two = (Scan(self.endpoints[side], side, filters, self.tally, self.reporter) for side in Side)
-        capabilities = {side: endpoint.capabilities for side, endpoint in self.endpoints.items()}
         try:
             for shard in WHOLE:
                 with (
@@ -160,7 +159,7 @@ class _Run:
                         path1,
                         path2,
                         policy=self.policy,
-                        capabilities=capabilities,
+                        endpoints=self.endpoints,
                         tally=self.tally,
                     )
                     for batch in _batches(actions, SPOOLED):

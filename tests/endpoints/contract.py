@@ -471,9 +471,11 @@ class EndpointContract:
     ) -> None:
         longest = endpoint.capabilities.max_key_bytes
         for key in ("", "\udcff", "x" * (longest + 1)):
+            assert endpoint.refusal(key) is not None
             with pytest.raises(Rejected):
                 put(endpoint, key, b"1")
 
+        assert endpoint.refusal("a/b c") is None
         assert behind.names() == []
 
     # The root, and the end.

@@ -528,3 +528,20 @@ def test_changed_is_never_shown_as_a_failure_of_the_store(world: World) -> None:
 
     assert "looked at again next run" in summary.problems[0].sentence
     assert world.held(TWO)["k0"] == TEN["k0"]
+
+
+HOSTILE = ("dir/text", "a//b", "/lead", "..", "a/./b", "x" * 256)
+
+
+def test_names_that_a_tree_cannot_hold_are_problems_and_everything_else_goes_on(world: World) -> None:
+    world.hooked[ONE].tree = True
+    world.align(TEN)
+    world.put(TWO, {key: key for key in HOSTILE} | {"trail/": "text", "folder/": ""})
+
+    assert world.plan() == ["copy-to-path1 dir/text (absent / new)"]
+    summary = world.run()
+
+    assert summary.outcome is RunOutcome.UNFINISHED
+    assert {problem.key for problem in summary.problems} == {*HOSTILE[1:], "trail/"}
+    assert world.held(ONE) == TEN | {"dir/text": "dir/text"}
+    assert "folder/" in world.held(TWO)
