@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol, TextIO
+from contextlib import suppress
+from typing import Any, Final, Protocol, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
@@ -27,6 +29,7 @@ from bisyncer.report.events import (
 from bisyncer.report.words import shown_duration, shown_key, shown_line, shown_root, shown_size
 
 STEP_S: Final = 10.0
+_SHOWN_EVERY_S: Final = 0.1
 
 _STYLES: Final = {"conflict": "yellow", "problem": "red", "hold": "red"}
 
@@ -58,6 +61,25 @@ def notice(event: Event, pair: str, *, verbose: bool) -> str | None:
     if isinstance(event, PhaseBegan) and verbose:
         return f"{pair}: {event.phase}" + ("" if event.total is None else f": {event.total:,}")
     return None
+
+
+class _Forgiving:
+    """A stream whose end is gone loses what is written to it, and stops no run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):  # ValueError: closed
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class Pace:
@@ -133,7 +155,7 @@ class Ticks:
         step_s: float = STEP_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream = stream
+        self._stream = _Forgiving(stream)
         self._quiet = quiet
         self._verbose = verbose
         self._step_s = step_s
@@ -175,21 +197,25 @@ class Ticks:
                 self._say(line)
 
     def _say(self, line: str) -> None:
-        try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):  # a log that is gone or full stops no run; ValueError: closed
-            return
+        self._stream.write(line + "\n")
+        self._stream.flush()
 
 
 class Bars:
-    """A Reporter for terminals: a bar for each listing, one for each later phase."""
+    """A Reporter for terminals: a bar for each listing, one for each later phase.
+
+    Every line above the bars draws them anew, which takes longer than a small action. So lines are
+    gathered, and a thread shows them a few times a second.
+    """
 
     def __init__(self, stream: TextIO, *, verbose: bool = False) -> None:
         self._verbose = verbose
         self._pair = ""
         self._expected = 0
-        self._console = Console(file=stream)
+        self._console = Console(file=cast("TextIO", _Forgiving(stream)))
+        self._lines: deque[Text] = deque()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
         # The answer is written by `print`, above the bars; nothing else writes while they are shown.
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -206,17 +232,19 @@ class Bars:
 
     def print(self, line: str) -> None:
         """Write a line of the answer above the bars."""
-        style = _STYLES.get(line.partition(" ")[0], "")
-        self._console.print(Text(line, style=style), soft_wrap=True)
+        self._lines.append(Text(line, style=_STYLES.get(line.partition(" ")[0], "")))
+        if self._thread is None:
+            self._show_lines()
 
     def tell(self, event: Event) -> None:
         """Move the bar that the event is about."""
         line = notice(event, self._pair, verbose=self._verbose)
         if line is not None:
-            self._console.print(Text(line), soft_wrap=True)
+            self.print(line)
         match event:
             case RunBegan():
                 self._pair, self._expected = event.pair, event.expected
+                self._begin_lines()
                 self._bars.start()
             case PhaseBegan():
                 self._begin(event)
@@ -234,11 +262,30 @@ class Bars:
                 return
 
     def close(self) -> None:
-        """Take the bars away."""
+        """Take the bars away, and show what was said last."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._show_lines()
         for task in self._tasks.values():
             self._bars.remove_task(task)
         self._tasks.clear()
         self._bars.stop()
+
+    def _begin_lines(self) -> None:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, args=(self._over,), name="lines", daemon=True)
+        self._thread.start()
+
+    def _go_on(self, over: threading.Event) -> None:
+        while not over.wait(_SHOWN_EVERY_S):
+            self._show_lines()
+
+    def _show_lines(self) -> None:
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        if lines:
+            self._console.print(Text("\n").join(lines), soft_wrap=True)
 
     def _begin(self, event: PhaseBegan) -> None:
         for task in self._tasks.values():

@@ -113,9 +113,11 @@ def test_what_moved_since_it_was_shown_is_left_alone_and_the_others_are_settled(
     answer = desk("conflicts", "resolve", "1", "2", "--keep", "path1")
 
     assert answer.code == 3
-    assert answer.err.startswith("bisyncer: Conflict 1 (a) is not as it was shown: ")
+    # They are numbered as they were met, which is in any order.
+    number = {row["key"]: row["id"] for row in desk("conflicts", "list", "--settled", "--json").json}
+    assert answer.err.startswith(f"bisyncer: Conflict {number['a']} (a) is not as it was shown: ")
     assert answer.err.count("\n") == 1
-    assert answer.lines == ["conflict 2: b is the version of path1; b.conflict1 is removed"]
+    assert answer.lines == [f"conflict {number['b']}: b is the version of path1; b.conflict1 is removed"]
     assert held(desk.two)["a"] == "somebody went on"
 
 

@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 
 from bisyncer.config.load import load
+from tests.desk import clear_environment
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clear_environment(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.name)

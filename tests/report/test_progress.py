@@ -150,3 +150,23 @@ def test_bars_follow_every_phase_and_leave_the_answer_above(monkeypatch: pytest.
     assert "conflict [bold]x[/bold] (changed / changed)\n" in shown
     assert "bisyncer: cms: halted by max-delete" in shown
     assert "\x1b[33m" not in shown
+    assert not any(thread.name == "lines" for thread in threading.enumerate())
+
+
+def test_a_terminal_that_is_gone_stops_no_run() -> None:
+    class Gone(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, _text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+        def flush(self) -> None:
+            raise OSError(5, "Input/output error")
+
+    bars = Bars(Gone())
+    for event in (BEGIN, PhaseBegan(Phase.APPLY, 4, 10_000), Acted(done(size=2500))):
+        bars.tell(event)
+    bars.print("a line")
+    bars.tell(RunEnded(summary()))
+    bars.print("the last line")
