@@ -1,0 +1,54 @@
+"""Memory doesn't follow the number of keys."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bisyncer.engine import session
+from bisyncer.model import Algorithm, Digest, Entry, Item, RunOutcome, Side
+from bisyncer.report.events import Silent
+from tests.world import World
+
+SHARED = (Digest(Algorithm.MD5, "0" * 32),)
+
+
+def keys(number: int) -> Iterator[Entry]:
+    for at in range(number):
+        yield Entry(f"folder{at // 100:06}/file{at % 100:02}", 10, 0, f"stamp{at}", SHARED)
+
+
+def peak(folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The most memory, in bytes, that a first alignment and a quiet run of so many equal keys hold."""
+    folder.mkdir()
+    world = World(folder)
+    world.init()
+
+    def scan(_low: str = "", _high: str | None = None) -> Iterator[Item]:
+        yield from keys(number)
+
+    for side in Side:
+        monkeypatch.setattr(world.hooked[side], "scan", scan)
+    tracemalloc.start()
+    try:
+        for resync in (True, False):
+            job = replace(world.job, resync=resync)
+            summary = session.run(job, world.endpoints, world.state, Silent(), stop=world.stop)
+            assert summary.outcome is RunOutcome.SUCCESS
+        assert summary.unchanged == number
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        world.close()
+
+
+def test_ten_times_the_keys_take_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peak(tmp_path / "warm", 100, monkeypatch)
+    few = peak(tmp_path / "few", 5_000, monkeypatch)
+    many = peak(tmp_path / "many", 50_000, monkeypatch)
+
+    assert many < 1.3 * few + 500_000
