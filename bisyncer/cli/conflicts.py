@@ -13,10 +13,11 @@ from bisyncer.cli.failure import most_serious, tell_error
 from bisyncer.cli.inspect import MaybePair
 from bisyncer.cli.opened import known_pair, opened_pair, opened_store
 from bisyncer.cli.options import Asked, Json, command
-from bisyncer.cli.table import entry_row, entry_text, print_json, print_rows, say
+from bisyncer.cli.table import entry_digest, entry_row, entry_text, print_json, print_rows, say
 from bisyncer.config.load import Config
 from bisyncer.errors import UsageError
-from bisyncer.report.words import instant, shown_key, shown_line
+from bisyncer.model import Side
+from bisyncer.report.words import instant, shown_key, shown_line, shown_size
 
 if TYPE_CHECKING:
     from bisyncer.state.store import Conflict, Store
@@ -81,14 +82,24 @@ def show_conflict(
     say(f"conflict  {conflict.id} of {conflict.pair}, {conflict.state}, found by run {conflict.run}")
     say(f"key       {shown_key(conflict.key)}")
     say(f"detected  {instant(conflict.detected_ns)}")
-    for side, entry in (("path1", conflict.path1), ("path2", conflict.path2)):
-        place = conflict.key if side == conflict.winner else conflict.kept_as
-        say(f"{side}     {entry_text(entry)}, now at {shown_key(place)}")
+    print_rows(("", "path1", "path2"), _side_by_side(conflict), none="")
     if conflict.resolution is not None:
         say(f"settled   {shown_line(conflict.resolution)}")
     elif conflict.state == "open":
         say(f"settle    bisyncer conflicts resolve {conflict.id} --keep path1|path2|both")
     return 0
+
+
+def _side_by_side(conflict: Conflict) -> list[tuple[str, ...]]:
+    """What each side held when they met, a fact a line, and where that version is kept."""
+    one, two = conflict.path1, conflict.path2
+    places = [conflict.key if side is conflict.winner else conflict.kept_as for side in Side]
+    return [
+        ("size", shown_size(one.size), shown_size(two.size)),
+        ("time", *("not known" if e.mtime_ns is None else instant(e.mtime_ns) for e in (one, two))),
+        ("digest", *(entry_digest(entry) or "not known" for entry in (one, two))),
+        ("kept at", *map(shown_key, places)),
+    ]
 
 
 @app.command("resolve")

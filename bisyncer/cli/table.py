@@ -42,9 +42,13 @@ def entry_row(entry: Entry | None) -> dict[str, object] | None:
     """What one side held, for JSON."""
     if entry is None:
         return None
-    digest = f"{entry.digests[0].algorithm}:{entry.digests[0].value}" if entry.digests else None
     mtime = None if entry.mtime_ns is None else instant(entry.mtime_ns)
-    return {"size": entry.size, "mtime": mtime, "digest": digest}
+    return {"size": entry.size, "mtime": mtime, "digest": entry_digest(entry)}
+
+
+def entry_digest(entry: Entry) -> str | None:
+    """The digest of what one side held, with its algorithm in front."""
+    return f"{entry.digests[0].algorithm}:{entry.digests[0].value}" if entry.digests else None
 
 
 def entry_text(entry: Entry | None) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import re
+from hashlib import sha256
 
 import pytest
 
@@ -42,14 +44,18 @@ def test_a_conflict_is_listed_with_both_versions(desk: Desk) -> None:
     assert desk("conflicts", "show", "1", "--json").json == [row]
 
 
-def test_a_conflict_is_shown_with_where_its_versions_are(desk: Desk) -> None:
+def test_a_conflict_shows_both_versions_side_by_side_and_where_each_is(desk: Desk) -> None:
     desk.align()
     desk.clash()
     lines = desk("conflicts", "show", "1").lines
     assert lines[0] == "conflict  1 of cms, open, found by run 2"
-    assert lines[3].endswith("now at x.txt.conflict1")
-    assert lines[4].endswith("now at x.txt")
-    assert lines[5] == "settle    bisyncer conflicts resolve 1 --keep path1|path2|both"
+    table = {words[0]: words[1:] for line in lines[3:8] if (words := re.split(r"\s{2,}", line))}
+    assert table[""] == ["path1", "path2"]
+    assert table["size"] == ["6 B", "10 B"]
+    digests = [f"sha256:{sha256(text).hexdigest()}" for text in (b"of one", b"of the two")]
+    assert table["digest"] == digests
+    assert table["kept at"] == ["x.txt.conflict1", "x.txt"]
+    assert lines[-1] == "settle    bisyncer conflicts resolve 1 --keep path1|path2|both"
 
 
 @pytest.mark.parametrize(
