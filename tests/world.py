@@ -124,6 +124,7 @@ class World:
     """Two memory stores under one pair."""
 
     folder: Path
+    state_url: str | None = None  # a SQLite file in the folder unless given
     number: int = field(default_factory=lambda: next(_numbers))
     heard: Heard = field(default_factory=Heard)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -134,8 +135,10 @@ class World:
         self.hooked = dict(zip(Side, (Hooked(MemoryEndpoint(name)) for name in names), strict=True))
         self.endpoints: Mapping[Side, Endpoint] = self.hooked
         self.job = Job("p", f"memory://{names[0]}", f"memory://{names[1]}", transfers=4)
-        shutil.copy(_empty_state(), self.folder / "state.db")
-        self.state = Store.open(f"sqlite:///{self.folder / 'state.db'}")
+        if self.state_url is None:
+            shutil.copy(_empty_state(), self.folder / "state.db")
+            self.state_url = f"sqlite:///{self.folder / 'state.db'}"
+        self.state = Store.open(self.state_url)
 
     def close(self) -> None:
         self.state.close()
@@ -144,8 +147,9 @@ class World:
 
     def reopen_state(self) -> None:
         """Open the state again, as the next process would."""
+        assert self.state_url is not None
         self.state.close()
-        self.state = Store.open(f"sqlite:///{self.folder / 'state.db'}")
+        self.state = Store.open(self.state_url)
 
     def put(self, side: Side, contents: Mapping[str, str]) -> None:
         for key, text in contents.items():

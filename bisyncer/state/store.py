@@ -39,7 +39,8 @@ from bisyncer.state import rows, schema
 from bisyncer.state.database import Database
 from bisyncer.state.migrate import bring_to_head
 
-RUNS_KEPT = 1000  # a pair; older ones are pruned with their actions
+RUNS_KEPT = 1000  # a pair; of older ones, only what changed something is kept ...
+ACTIONS_KEPT_NS = 90 * 24 * 3600 * 10**9  # ... and that for 90 days: who deleted it, when, and why
 
 _BATCH = 5000  # rows a transaction, where many are written: a tenth of a second
 _PAGE = 2000  # actions read or swept at a time
@@ -463,7 +464,14 @@ class Store:
                 .limit(1)
                 .scalar_subquery()
             )
-            connection.execute(delete(schema.run).where(table.pair_id == pair_id, table.id <= newest_pruned))
+            acted = select(schema.action.c.run_id).where(schema.action.c.run_id == table.id).exists()
+            connection.execute(
+                delete(schema.run).where(
+                    table.pair_id == pair_id,
+                    table.id <= newest_pruned,
+                    or_(~acted, table.started_ns < self.now_ns() - ACTIONS_KEPT_NS),
+                )
+            )
 
     def runs(self, pair: str | None = None, limit: int = 50) -> list[Run]:
         """The newest runs, newest first."""

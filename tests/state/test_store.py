@@ -799,8 +799,8 @@ def test_an_action_is_told_with_what_each_side_held(store: Store, pair: Pair) ->
     )  # fmt: skip
 
 
-def test_old_runs_are_pruned_with_their_actions_and_conflicts_stay(
-    store: Store, pair: Pair, lease: Lease, monkeypatch: pytest.MonkeyPatch
+def test_old_quiet_runs_are_pruned_and_those_that_changed_something_stay_for_ninety_days(
+    store: Store, pair: Pair, lease: Lease, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_module, "RUNS_KEPT", 3)
     other = store.add_pair("other", "file:///o", "s3://o", Mode.BISYNC)
@@ -811,7 +811,13 @@ def test_old_runs_are_pruned_with_their_actions_and_conflicts_stay(
     for _ in range(3):
         store.end_run(begin(store, pair), RunOutcome.SUCCESS, {})
 
-    assert [run.id for run in store.runs("cms")] == [old.id + 3, old.id + 2, old.id + 1]
+    assert [run.id for run in store.runs("cms")] == [old.id + 3, old.id + 2, old.id + 1, old.id]
+    assert [row.key for row in store.run_actions(old.id)] == ["k"]
+
+    clock.ns += 90 * 24 * 3600 * 10**9 + 1
+    store.end_run(begin(store, pair), RunOutcome.SUCCESS, {})
+
+    assert [run.id for run in store.runs("cms")] == [old.id + 4, old.id + 3, old.id + 2]
     assert list(store.run_actions(old.id)) == []
     assert store.run(others_run) is not None
     assert [(each.id, each.run) for each in store.conflicts()] == [(number, old.id)]
