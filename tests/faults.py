@@ -52,45 +52,44 @@ class Fault:
 @contextmanager
 def proxy(upstream: str, *faults: Fault) -> Iterator[str]:
     """The URL of a proxy before the server at `upstream`."""
-    address = urlsplit(upstream).netloc
 
     class Handler(_Handler):
         def answer(self, body: bytes) -> Answer | None:
             struck = next((fault for fault in faults if fault.strikes(f"{self.command} {self.path}")), None)
-            if struck is not None and isinstance(struck.what, int):
-                return Answer(struck.what, b"<Error><Code>InternalError</Code></Error>")
-            if struck is not None and struck.what == "swallow":
-                return None
-            answer = self._forward(body)
             if struck is None:
-                return answer
+                return _forwarded(self, upstream, body)
+            if isinstance(struck.what, int):
+                return Answer(struck.what, b"<Error><Code>InternalError</Code></Error>")
+            if struck.what == "swallow":
+                return None
+            answer = _forwarded(self, upstream, body)
             if struck.then:
                 struck.then()
-            if struck.what == "cut":
-                self.cut = True
-                return answer
-            return None
-
-        def _forward(self, body: bytes) -> Answer:
-            connection = http.client.HTTPConnection(address, timeout=60)
-            try:
-                connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-                for name, value in self.headers.items():
-                    if name.lower() not in _HOP - {"date"}:
-                        connection.putheader(name, value)
-                if body or self.command in {"PUT", "POST"}:
-                    connection.putheader("Content-Length", str(len(body)))
-                connection.endheaders(body)
-                response = connection.getresponse()
-                headers = tuple((k, v) for k, v in response.getheaders() if k.lower() not in _HOP)
-                if self.command == "HEAD":
-                    headers += (("Content-Length", response.headers.get("Content-Length", "0")),)
-                return Answer(response.status, response.read(), headers)
-            finally:
-                connection.close()
+            self.cut = struck.what == "cut"
+            return answer if self.cut else None
 
     with _serving(Handler) as url:
         yield url
+
+
+def _forwarded(request: BaseHTTPRequestHandler, upstream: str, body: bytes) -> Answer:
+    connection = http.client.HTTPConnection(urlsplit(upstream).netloc, timeout=60)
+    try:
+        # The host is signed, so the server is told the proxy's.
+        connection.putrequest(request.command, request.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in request.headers.items():
+            if name.lower() not in _HOP - {"date"}:
+                connection.putheader(name, value)
+        if request.command in {"PUT", "POST"}:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        response = connection.getresponse()
+        headers = [(name, value) for name, value in response.getheaders() if name.lower() not in _HOP]
+        if request.command == "HEAD":
+            headers.append(("Content-Length", response.headers.get("Content-Length", "0")))
+        return Answer(response.status, response.read(), tuple(headers))
+    finally:
+        connection.close()
 
 
 @contextmanager
@@ -131,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.cut:
             self.close_connection = True
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_any
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_any  # noqa: N815 -- http.server's names
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -16,18 +16,15 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store
 
 from bisyncer.endpoints.s3_client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Clients
+from bisyncer.endpoints.s3_error import SDK_ERRORS
 from bisyncer.model import Remote
 
 if TYPE_CHECKING:
     from obstore import GetResult, PutMode
 
-# A clear answer: the condition did not hold, or the key is gone. Any other `Unclear` may mean anything.
-Stale = (
-    obstore.exceptions.AlreadyExistsError,
-    obstore.exceptions.NotFoundError,
-    obstore.exceptions.PreconditionError,
-)
-Unclear = obstore.exceptions.BaseError
+# A clear answer: the condition did not hold. Any other `Unclear` may mean anything.
+Stale = (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError)
+Unclear = (obstore.exceptions.BaseError, OSError, *SDK_ERRORS)  # an SDK's from its search for credentials
 
 _CREDENTIALS_LIVE = timedelta(minutes=5)  # boto3 renews its own at least that long before they end
 
@@ -51,7 +48,9 @@ def store(bucket: str, remote: Remote, clients: Clients) -> S3Store | None:
     if remote.sse or remote.sse_kms_key_id or remote.storage_class or remote.addressing_style == "virtual":
         return None
     meta = clients.reads.meta
-    if clients.core.get_config_variable("ca_bundle"):
+    if meta.endpoint_url.startswith("https:") and clients.core.get_config_variable("ca_bundle"):
+        return None  # obstore would judge the server's certificate by other authorities
+    if clients.session.get_credentials() is None:
         return None
     return S3Store(
         bucket,

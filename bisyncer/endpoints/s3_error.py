@@ -87,6 +87,7 @@ _SENTENCES = {
     Kind.REFUSED: "the store refused it ({}). Correct what it says.",
 }
 _NO_ANSWER = (
+    botocore.exceptions.ConnectionError,
     botocore.exceptions.HTTPClientError,  # refused, cut, timed out, TLS
     botocore.exceptions.IncompleteReadError,
     botocore.exceptions.ResponseStreamingError,

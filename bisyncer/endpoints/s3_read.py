@@ -34,7 +34,7 @@ class Reading:
         while not self._piece:
             try:
                 following = next(self._pieces, None)
-            except (*SDK_ERRORS, s3_direct.Unclear) as error:
+            except s3_direct.Unclear as error:
                 raise self._cut(" ".join(str(error).split())) from None
             if following is None:
                 if self._unread:

@@ -5,8 +5,9 @@ boto3 signs, sends and retries; each page goes around its parser to `listing.py`
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from operator import lt
 from typing import Any, NamedTuple
 
@@ -19,18 +20,26 @@ from bisyncer.model import Entry, Item, Unreadable
 
 SCRATCH = ".bisyncer-"  # the start of the last segment of what is ours, and never listed
 
+_NOT_IN_XML = re.compile("[\x00-\x1f\x7f\ufffe\uffff]")
 _HIGHEST = "\U0010ffff"
 _LONGEST = 1024  # bytes of a name
 
 
 def pages_parsed(client: Any) -> None:
     """Let `client` parse the pages of ListObjectsV2 by `listing.py`, into the answer's field `Page`."""
-    client.meta.events.register("before-parse.s3.ListObjectsV2", _parse)
+    # First, since botocore parses each page once more to see whether it is an error with status 200.
+    client.meta.events.register_first("before-parse.s3.ListObjectsV2", _parse)
 
 
 def _parse(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
-    if response_dict["status_code"] == 200:
+    if response_dict["status_code"] != 200:
+        return
+    try:
         customized_response_dict["Page"] = listing.parse(response_dict["body"])
+    except listing.Malformed as error:
+        # The body is left to botocore, which asks again where it isn't XML at all.
+        customized_response_dict["Malformed"] = str(error)
+    else:
         response_dict["body"] = b"<ListBucketResult/>"
 
 
@@ -45,7 +54,8 @@ class Where(NamedTuple):
 def scan(client: Any, where: Where, low: str, high: str | None) -> Iterator[Item]:
     """Yield the items with low <= key < high."""
     cut = len(where.prefix)
-    odd: list[Unreadable] = []
+    last = ""
+    odd: list[str] = []
     for name, size, etag, last_modified in _rows(client, where, low, high):
         key = name[cut:]
         if key < low or not key or (SCRATCH in key and key.rpartition("/")[2].startswith(SCRATCH)):
@@ -53,11 +63,11 @@ def scan(client: Any, where: Where, low: str, high: str | None) -> Iterator[Item
         if high is not None and key >= high:
             break
         if "\0" in key or not (key.isascii() or _is_text(key)):
-            # Readable text may stand later in the order than the bytes that it stands for.
-            insort(odd, _unreadable(key))
+            odd.append(key)
             continue
-        while odd and odd[0].prefix < key:
-            yield odd.pop(0)
+        if odd:
+            yield from _unreadable(odd, last, key)
+            odd = []
         try:
             mtime_ns = listed_time_ns(last_modified)
         except ValueError:
@@ -66,39 +76,40 @@ def scan(client: Any, where: Where, low: str, high: str | None) -> Iterator[Item
                 "Its listing can't be trusted."
             ) from None
         yield Entry(key, size, mtime_ns, etag, listed_digests(etag))
-    yield from odd
+        last = key
+    yield from _unreadable(odd, last or low, high)
 
 
 def _rows(client: Any, where: Where, low: str, high: str | None) -> Iterator[listing.Row]:
     """The rows from `low` or a little before it, in order; `high` only says which can be left out."""
     start_after = _just_before(where.prefix + low) if low else ""
+    pages = _pages(client, where, start_after)
     last = ""
-    for page, headers in _pages(client, where, start_after):
-        if not last and keeps_a_tree(headers):
-            yield from _sorted(client, where, low, high)
-            return
-        if page.rows:
-            names = [last, *(row.key for row in page.rows)]
-            if not _is_increasing(names):
-                if not last:  # nothing was given yet, so it isn't too late to sort
-                    yield from _sorted(client, where, low, high)
-                    return
-                raise ListingIncomplete(
-                    f"{where.place}: the store doesn't list keys in order (between {names[1]!r} and "
-                    f"{names[-1]!r}). bisyncer syncs such stores only where it knows them. Nothing was "
-                    "concluded from this listing."
-                )
-            last = names[-1]
+    for page, headers in pages:
+        names = [last, *(row.key for row in page.rows)]
+        if keeps_a_tree(headers) or not _is_increasing(names):
+            if not last:  # nothing was given yet, so it isn't too late to sort
+                all_pages = _pages(client, where, "") if start_after else chain([(page, headers)], pages)
+                yield from _sorted(all_pages, where, low, high)
+                return
+            raise ListingIncomplete(
+                f"{where.place}: the store doesn't list keys in order (between {names[1]!r} and "
+                f"{names[-1]!r}). bisyncer syncs such stores only where it knows them. Nothing was "
+                "concluded from this listing."
+            )
+        last = names[-1]
         yield from page.rows
 
 
-def _sorted(client: Any, where: Where, low: str, high: str | None) -> Iterator[listing.Row]:
+def _sorted(
+    pages: Iterable[tuple[listing.Page, object]], where: Where, low: str, high: str | None
+) -> Iterator[listing.Row]:
     """The rows of the range from a store with an order of its own, where no range can be asked for."""
     cut = len(where.prefix)
     last = ""
     for row in in_order(
         row
-        for page, _ in _pages(client, where, "")
+        for page, _ in pages
         for row in page.rows
         if low <= row.key[cut:] and (high is None or row.key[cut:] < high)
     ):
@@ -123,11 +134,11 @@ def _pages(client: Any, where: Where, start_after: str) -> Iterator[tuple[listin
             raise ListingIncomplete(
                 f"{where.place}: can't be listed to its end: {trouble.sentence}"
             ) from None
-        except listing.Malformed as error:
+        if "Page" not in answer:
             raise ListingIncomplete(
-                f"{where.place}: can't be listed to its end: {error}. Nothing is concluded from it; run "
-                "again."
-            ) from None
+                f"{where.place}: can't be listed to its end: {answer['Malformed']}. Nothing is concluded "
+                "from it; run again."
+            )
         page: listing.Page = answer["Page"]
         for row in page.rows:
             if not row.key.startswith(where.prefix):
@@ -167,10 +178,11 @@ def _is_increasing(names: list[str]) -> bool:
 def _just_before(name: str) -> str:
     """A text to start a listing after, so that it starts with `name`, or a little earlier."""
     start, end = name[:-1], ord(name[-1])
-    if end == 0:
-        return start
-    before = 0xD7FF if end == 0xE000 else end - 1  # there are no characters between these two
+    before = 0xD7FF if end == 0xE000 else max(end - 1, 0)  # there are no characters between these two
     near = f"{start}{chr(before)}{_HIGHEST}"
+    unwritable = _NOT_IN_XML.search(near)
+    if unwritable:
+        return near[: unwritable.start()]  # some servers repeat it in their answer, which then isn't XML
     return near if len(near.encode()) <= _LONGEST else start
 
 
@@ -182,9 +194,15 @@ def _is_text(key: str) -> bool:
     return True
 
 
-def _unreadable(key: str) -> Unreadable:
-    raw = key.encode(errors="surrogateescape")
-    return Unreadable(
-        raw.decode(errors="replace"),
-        f"the object's name {raw!r} has a NUL or isn't UTF-8, so it is left alone. Rename it in the bucket.",
-    )
+def _unreadable(odd: list[str], last: str, following: str | None) -> Iterator[Unreadable]:
+    """The places of keys that can't be named, which lie between the keys `last` and `following`."""
+    for key in odd:
+        raw = key.encode(errors="surrogateescape")
+        shown = raw.decode(errors="replace").replace("\0", "\ufffd")
+        if not (last < shown and (following is None or shown < following)):
+            shown = last + "\x01"  # what can be shown of the name belongs elsewhere in the order
+        last = shown
+        yield Unreadable(
+            shown,
+            f"the object's name {raw!r} has a NUL or isn't UTF-8: it is left alone. Rename it.",
+        )

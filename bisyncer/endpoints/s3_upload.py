@@ -10,7 +10,7 @@ from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.s3_bucket import Bucket
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
 from bisyncer.endpoints.s3_parts import Place, Sent
-from bisyncer.endpoints.s3_write import attributes, condition, garbled
+from bisyncer.endpoints.s3_write import attributes, condition, garbled, is_stale
 from bisyncer.model import Entry
 
 _COMPLETE_ATTEMPTS = 4
@@ -53,7 +53,7 @@ def _publish(bucket: Bucket, to: Place, sent: Sent, wanted: Entry, expect: Entry
             )
         except SDK_ERRORS as error:
             trouble = bucket.judge(error)
-            stale = trouble.kind in {Kind.STALE, Kind.MISSING}
+            stale = is_stale(trouble, expect)
             # A condition that fails the first time is somebody else's doing; later it may be our own.
             if (attempt > 1 or not stale) and (
                 landed := bucket.landed(wanted.key, to.arguments["Key"], wanted)

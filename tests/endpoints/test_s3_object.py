@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bisyncer.endpoints.s3_object import MTIME, listed_digests, listed_time_ns, metadata, parse_mtime
+from bisyncer.model import Algorithm, Digest
+
+
+@pytest.mark.parametrize(
+    ("mtime_ns", "text"),
+    [
+        (0, "0"),
+        (1, "0.000000001"),
+        (-1, "-0.000000001"),
+        (1_600_000_000_123_456_789, "1600000000.123456789"),
+        (1_600_000_000_100_000_000, "1600000000.1"),
+        (1_600_000_000_000_000_000, "1600000000"),
+        (-1_500_000_000, "-1.5"),
+    ],
+)
+def test_a_time_is_written_as_rclone_writes_it(mtime_ns: int, text: str) -> None:
+    assert metadata(mtime_ns) == {MTIME: text}
+    assert parse_mtime(text) == mtime_ns
+
+
+@given(st.integers(-(10**19), 10**19))
+def test_no_time_loses_a_nanosecond(mtime_ns: int) -> None:
+    assert parse_mtime(metadata(mtime_ns)[MTIME]) == mtime_ns
+
+
+def test_no_time_is_no_metadata() -> None:
+    assert metadata(None) == {}
+
+
+@pytest.mark.parametrize("text", [None, "", "now", "1e9", "1,5", ".5", "1.5s", "0x1", "٣"])
+def test_what_tells_no_time_is_none(text: str | None) -> None:
+    assert parse_mtime(text) is None
+
+
+def test_more_than_nine_places_are_cut() -> None:
+    assert parse_mtime("1.1234567899") == 1_123_456_789
+    assert parse_mtime("1.") == 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "time_ns"),
+    [
+        ("1970-01-01T00:00:00.000Z", 0),
+        ("2026-11-21T08:00:00Z", 1_795_248_000_000_000_000),
+        ("2026-11-21T08:00:00.123Z", 1_795_248_000_123_000_000),
+        ("2026-11-21T08:00:00.123456789Z", 1_795_248_000_123_456_000),
+    ],
+)
+def test_times_of_listings_are_exact(text: str, time_ns: int) -> None:
+    assert listed_time_ns(text) == time_ns
+
+
+@pytest.mark.parametrize("etag", ["", "x" * 32, "0" * 31, "0" * 32 + "-2", "0" * 33])
+def test_an_etag_of_another_shape_is_no_digest(etag: str) -> None:
+    assert listed_digests(etag) == ()
+
+
+def test_an_etag_in_the_shape_of_an_md5_is_one_in_lower_case() -> None:
+    assert listed_digests("AB" * 16) == (Digest(Algorithm.ETAG_MD5, "ab" * 16),)

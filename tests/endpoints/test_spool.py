@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bisyncer.endpoints.listing import Row
+from bisyncer.endpoints.spool import in_order
+
+
+@given(st.lists(st.text(max_size=6), unique=True, max_size=40), st.integers(1, 50))
+def test_rows_come_sorted_however_few_are_held(keys: list[str], held_rows: int) -> None:
+    rows = [Row(key, size, f"etag{size}", "time") for size, key in enumerate(keys)]
+
+    assert list(in_order(rows, held_rows)) == sorted(rows)
+
+
+def test_a_key_that_is_no_text_survives_the_spool() -> None:
+    rows = [Row(key, 1, "etag", "time") for key in ("b\udcff", "new\nline", "a\0", "\U0001f600")]
+
+    assert list(in_order(rows, 1)) == sorted(rows)
+
+
+def test_rows_may_be_left_unread() -> None:
+    rows = in_order([Row(str(number), 1, "etag", "time") for number in range(9)], 2)
+
+    assert next(rows).key == "0"
+    rows.close()  # type: ignore[attr-defined]
