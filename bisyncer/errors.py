@@ -15,6 +15,7 @@
      +- LeaseLost                 1   another run took the pair over while this one was paused
      +- EndpointError             1
          +- ListingIncomplete     5   a listing could not be read to its end
+         +- Gone                  1   a store stopped answering in the middle of a run
          +- Transient                 worth trying again          (never reaches the user as such)
          +- Changed                   the store holds something else (becomes a raced outcome)
          +- Rejected                  this store will not do this to this key (becomes a problem)
@@ -114,6 +115,10 @@ class ListingIncomplete(EndpointError):
     """A listing could not be read to its end, so nothing may be concluded from it."""
 
     exit_code = 5
+
+
+class Gone(EndpointError):
+    """A store stopped answering; what was done is committed."""
 
 
 class Transient(EndpointError):

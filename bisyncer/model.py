@@ -220,10 +220,14 @@ class Done(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """An action that was not carried out, and why; the key keeps its old ancestor."""
+    """An action that was not carried out, and why; the key keeps its old ancestor.
+
+    `passing` says that the store failed in a way that may pass, and was tried several times.
+    """
 
     planned: Planned
     problem: Problem
+    passing: bool = False
 
 
 class Raced(NamedTuple):

@@ -19,7 +19,7 @@ from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.keep import keep_both
 from bisyncer.engine.look import judge, look
 from bisyncer.engine.transfer import agreed, transfer
-from bisyncer.errors import Changed, EndpointError, Transient
+from bisyncer.errors import Changed, EndpointError, Gone, Transient
 from bisyncer.model import (
     Action,
     Ancestor,
@@ -36,6 +36,7 @@ from bisyncer.model import (
 from bisyncer.state.lease import Lease
 
 ATTEMPTS = 4
+GIVE_UP = 4  # failures in a row a thread, after which a store is taken to be gone
 BACKOFF_S = 0.25  # before the second attempt; doubled for each further one, with full jitter
 
 _T = TypeVar("_T")
@@ -53,7 +54,7 @@ def apply(plan: Callable[..., Iterator[Planned]], worker: Worker) -> Generator[O
     """Carry out a plan and yield each outcome as it comes; takes up no more work once told to stop.
 
     `plan` gives the rows that still wait, of the verdicts that it is called with, in order.
-    Raises `LeaseLost`, after what was in flight has ended.
+    Raises `LeaseLost`, or `Gone` where a store answers no more, after what was in flight has ended.
     """
     for planned in plan(*_IN_STATE):
         if worker.stop.is_set():
@@ -74,6 +75,7 @@ def _settled(action: Action) -> Ancestor | None:
 def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -> Iterator[Outcome]:
     """Perform all of `plan`, never more than twice the width handed out; in order of completion."""
     running: set[Future[Outcome]] = set()
+    failed = 0  # in a row, each after several attempts
     try:
         while True:
             if not worker.stop.is_set():
@@ -83,10 +85,21 @@ def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -
                 return
             ended, running = wait(running, return_when=FIRST_COMPLETED)
             for future in ended:
-                yield future.result()
+                outcome = future.result()
+                yield outcome
+                failed = failed + 1 if isinstance(outcome, Failed) and outcome.passing else 0
+                if failed >= GIVE_UP * worker.width:
+                    raise Gone(_gone(outcome.problem, failed))
     finally:
         for future in running:
             future.cancel()
+
+
+def _gone(last: Problem, failed: int) -> str:
+    return (
+        f"{failed} actions failed one after the other, so the store is taken to be gone; what was done "
+        f"before is committed. The last failure: {last.sentence} See that the store is there, and run again."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +129,8 @@ class Worker:
             sentence = f"keeps changing while it is synced, and is looked at again next run: {error}"
             return Raced(planned, Problem(planned.action.key, sentence))
         except EndpointError as error:
-            return Failed(planned, Problem(planned.action.key, str(error)))
+            problem = Problem(planned.action.key, str(error))
+            return Failed(planned, problem, passing=isinstance(error, Transient))
 
     def _look_again(self, planned: Planned, moved: Changed) -> Outcome:
         key = planned.action.key

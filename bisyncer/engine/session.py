@@ -19,7 +19,7 @@ from bisyncer.engine.pairing import bound_pair, policy_for
 from bisyncer.engine.plan import make_plan
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import WHOLE, Shard
-from bisyncer.errors import Halt, Halted, Interrupted, ListingIncomplete
+from bisyncer.errors import Gone, Halt, Halted, Interrupted, ListingIncomplete
 from bisyncer.model import (
     PROBLEMS_SHOWN,
     Action,
@@ -216,15 +216,19 @@ class _Run:
         outcomes = apply(lambda *verdicts: self.store.planned(self.number, *verdicts), worker)
         waiting: list[Outcome] = []
         committed_ns = self.now_ns()
-        with closing(outcomes):
-            for outcome in outcomes:
-                # A stamp that moved without its content is noted in the state, and is no news.
-                if outcome.planned.action.verdict is not Verdict.NOTHING:
-                    self.reporter.tell(Acted(outcome))
-                waiting.append(outcome)
-                if len(waiting) >= COMMITTED or self.now_ns() - committed_ns > COMMIT_EVERY_NS:
-                    self._commit(waiting)
-                    waiting, committed_ns = [], self.now_ns()
+        try:
+            with closing(outcomes):
+                for outcome in outcomes:
+                    # A stamp that moved without its content is noted in the state, and is no news.
+                    if outcome.planned.action.verdict is not Verdict.NOTHING:
+                        self.reporter.tell(Acted(outcome))
+                    waiting.append(outcome)
+                    if len(waiting) >= COMMITTED or self.now_ns() - committed_ns > COMMIT_EVERY_NS:
+                        self._commit(waiting)
+                        waiting, committed_ns = [], self.now_ns()
+        except Gone:
+            self._commit(waiting)
+            raise
         self._commit(waiting)
         self._go_on()
 

@@ -6,8 +6,10 @@ from functools import partial
 
 import pytest
 
+from bisyncer.engine import apply
 from bisyncer.errors import (
     Changed,
+    Gone,
     Leased,
     LeaseLost,
     ListingIncomplete,
@@ -275,6 +277,33 @@ def test_one_bad_key_never_stops_the_others_nor_the_next_run(world: World, error
     assert world.run().exit_code == 0
     assert world.held(ONE) == world.held(TWO)
     assert world.state.problems("p") == []
+
+
+def test_a_store_that_is_gone_ends_the_run_soon_and_the_next_one_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align({})
+    world.put(ONE, {f"n{number:03}": "x" * (number + 1) for number in range(300)})
+    written: list[str] = []
+
+    def vanish(method: str, key: str) -> None:
+        if method == "write":
+            written.append(key)
+            if len(set(written)) > 50:
+                raise Transient("connection refused")
+
+    world.hooked[TWO].before = vanish
+    monkeypatch.setattr(apply, "BACKOFF_S", 0.0)
+    with pytest.raises(Gone, match="connection refused"):
+        world.run()
+
+    assert len(set(written)) < 100
+    (last,) = world.state.runs("p", limit=1)
+    assert last.outcome is RunOutcome.FAILED
+    world.hooked[TWO].before = lambda _method, _key: None
+    done = len(world.held(TWO))
+    assert carried_out(world.run()) == {"copy-to-path2": 300 - done}
+    assert world.held(ONE) == world.held(TWO)
 
 
 def test_a_failure_that_passes_is_tried_again_within_the_run(world: World) -> None:
