@@ -54,7 +54,7 @@ def run_pair(
     began_ns = time.time_ns()
     try:
         with opened_pair(job, store) as endpoints:
-            return run_opened(
+            return _run_opened(
                 job,
                 endpoints,
                 store,
@@ -71,7 +71,7 @@ def run_pair(
         return code
 
 
-def run_opened(
+def _run_opened(
     job: Job,
     endpoints: Mapping[Side, Endpoint],
     store: Store,
@@ -79,13 +79,12 @@ def run_opened(
     stop: Stop,
     *,
     as_json: bool,
-    kept: Kept | None = None,
-    fail_on_conflict: bool = False,
+    kept: Kept,
+    fail_on_conflict: bool,
 ) -> int:
     """Run one pair whose roots are open; raises what the run raises."""
     from bisyncer.engine import session  # noqa: PLC0415 -- see `opened`
 
-    kept = kept or Kept(with_plan=False)
     with ExitStack() as stack:
         reporter = _reporter(asked, kept, stack, as_json=as_json)
         summary = session.run(job, endpoints, store, reporter, stop=stop.event)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bisyncer.config.load import load
+from bisyncer.state.lease import Lease
 from tests.desk import Desk, held, put
 
 
@@ -126,6 +127,18 @@ def test_a_resync_is_told_as_a_run_is(desk: Desk) -> None:
     assert len(answer.lines) == 1
     assert answer.json["resync"] is True
     assert answer.json["actions"]["copy-to-path2"] == 1
+
+
+def test_a_resync_that_never_began_is_told_as_a_run_is(desk: Desk) -> None:
+    desk.align()
+    store = desk.store()
+    pair = store.pair("cms")
+    assert pair is not None
+    with Lease.take(store, pair):
+        answer = desk("init", "cms", "--resync", "--json")
+    store.close()
+    assert answer.code == 6
+    assert (answer.json["outcome"], answer.json["resync"]) == ("leased", True)
 
 
 def test_the_same_name_with_other_roots_is_refused(desk: Desk) -> None:
