@@ -87,7 +87,10 @@ def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -
             for future in ended:
                 outcome = future.result()
                 yield outcome
-                failed = failed + 1 if isinstance(outcome, Failed) and outcome.passing else 0
+                if not (isinstance(outcome, Failed) and outcome.passing):
+                    failed = 0
+                    continue
+                failed += 1
                 if failed >= GIVE_UP * worker.width:
                     raise Gone(_gone(outcome.problem, failed))
     finally:
