@@ -26,24 +26,26 @@ lint: $(VENV)/.dev ## Look for faults: ruff, mypy, and the arrows between the ro
 
 docs: $(VENV)/.dev ## Write the pages that come from the code.
 	$(BIN)/python -m bisyncer.config.page docs/reference/config.md
+	$(BIN)/python docs/generate.py
 
 clean: ## Take away .venv and what tools have left behind.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 
 # --build-constraint (pip 25.3) holds the build backend to constraints.txt too.
-$(BIN)/pip:
+$(VENV)/.pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "bisyncer needs Python 3.11 or newer, and $(PYTHON) isn't: say make PYTHON=/path/to/python3." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "$(PYTHON) has no venv module: install it (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade 'pip>=25.3'
+	@touch $@
 
-$(VENV)/.demo: $(BIN)/pip pyproject.toml constraints.txt
+$(VENV)/.demo: $(VENV)/.pip pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt --build-constraint constraints.txt -e '.[demo]'
 	@touch $@
 
-$(VENV)/.dev: $(BIN)/pip pyproject.toml constraints.txt
+$(VENV)/.dev: $(VENV)/.pip pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt --build-constraint constraints.txt -e '.[demo]' --group dev
 	@touch $@ $(VENV)/.demo
 
