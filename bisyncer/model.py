@@ -240,6 +240,17 @@ class Raced(NamedTuple):
 Outcome = Done | Failed | Raced
 
 
+class Conditions(NamedTuple):
+    """Which requests a store tests on their condition itself, in the same step as the deed."""
+
+    put: bool = True
+    complete: bool = True  # of an upload in parts
+    delete: bool = True
+
+
+ALL_CONDITIONS = Conditions()
+
+
 class Mode(StrEnum):
     """How a pair is reconciled."""
 

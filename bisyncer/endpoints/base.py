@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from bisyncer.model import Entry, Item
+from bisyncer.model import ALL_CONDITIONS, Conditions, Entry, Item
 
 
 class NameRules(StrEnum):
@@ -55,6 +55,7 @@ class Probe:
     filesystem: str  # the type of file system, or the name of the service
     conditional_write: bool
     conditional_delete: bool
+    conditions: Conditions = ALL_CONDITIONS  # the same in full, for who opens this endpoint again
 
 
 class Source(Protocol):

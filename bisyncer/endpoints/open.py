@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote
+from bisyncer.model import ALL_CONDITIONS, Conditions, Remote
 
 SCHEMES = ("file", "s3", "memory")
 
@@ -15,10 +15,15 @@ _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
 _REMOTE = re.compile(r"^([A-Za-z0-9_][A-Za-z0-9_. +@-]*):(?!//)(.*)$", re.DOTALL)
 
 
-def open_endpoint(root: str, remotes: Mapping[str, Remote], *, owner: str) -> Endpoint:
-    """Open the root that a user wrote; `owner` marks temporary names so that only their pair sweeps them.
+def open_endpoint(
+    root: str, remotes: Mapping[str, Remote], *, owner: str, conditions: Conditions = ALL_CONDITIONS
+) -> Endpoint:
+    """Open the root that a user wrote.
 
-    Nothing is looked at yet: `probe` does that. Raises `UsageError` where the text names no root.
+    `owner` marks temporary names so that only their pair sweeps them; `conditions` are what an earlier
+    probe found that the store honours. Nothing is looked at yet: `probe` does that.
+
+    Raises `UsageError` where the text names no root.
     """
     match = _SCHEME.match(root)
     if match:
@@ -26,7 +31,7 @@ def open_endpoint(root: str, remotes: Mapping[str, Remote], *, owner: str) -> En
         if scheme == "file":
             return _local(rest, owner)
         if scheme == "s3":
-            return _s3(rest, remotes.get("s3", Remote(name="s3")), owner, root)
+            return _s3(rest, remotes.get("s3", Remote(name="s3")), owner, conditions, root)
         if scheme == "memory":
             from bisyncer.endpoints.memory import MemoryEndpoint  # noqa: PLC0415 -- only when asked for
 
@@ -44,7 +49,7 @@ def open_endpoint(root: str, remotes: Mapping[str, Remote], *, owner: str) -> En
                 f"{root}: no remote named '{named[1]}' in the config (there: {known}). "
                 f"Add [remotes.{named[1]}], or write ./{root} for a directory of that name."
             )
-        return _s3(named[2], remote, owner, root)
+        return _s3(named[2], remote, owner, conditions, root)
     return _local(root, owner)
 
 
@@ -56,10 +61,10 @@ def _local(path: str, owner: str) -> Endpoint:
     return LocalEndpoint(path, owner=owner)
 
 
-def _s3(place: str, remote: Remote, owner: str, root: str) -> Endpoint:
+def _s3(place: str, remote: Remote, owner: str, conditions: Conditions, root: str) -> Endpoint:
     from bisyncer.endpoints.s3 import S3Endpoint  # noqa: PLC0415 -- boto3 takes time to import
 
     bucket, _, prefix = place.partition("/")
     if not bucket:
         raise UsageError(f"{root}: names no bucket. Write s3://bucket or s3://bucket/prefix.")
-    return S3Endpoint(bucket, prefix.strip("/"), remote=remote, owner=owner)
+    return S3Endpoint(bucket, prefix.strip("/"), remote=remote, owner=owner, conditions=conditions)

@@ -25,7 +25,7 @@ from bisyncer.endpoints.s3_scan import Where, scan
 from bisyncer.endpoints.s3_upload import upload
 from bisyncer.endpoints.s3_write import quoted, write
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing, Transient
-from bisyncer.model import Entry, Item, Remote
+from bisyncer.model import ALL_CONDITIONS, Conditions, Entry, Item, Remote
 
 
 class S3Endpoint:
@@ -34,8 +34,16 @@ class S3Endpoint:
     `owner` would mark temporary objects; there are none, since a bucket shows an object when it is whole.
     """
 
-    def __init__(self, bucket: str, prefix: str, *, remote: Remote, owner: str) -> None:  # noqa: ARG002
-        self._bucket = Bucket(bucket, prefix, remote)
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str,
+        *,
+        remote: Remote,
+        owner: str,  # noqa: ARG002
+        conditions: Conditions = ALL_CONDITIONS,
+    ) -> None:
+        self._bucket = Bucket(bucket, prefix, remote, conditions)
 
     @property
     def root(self) -> str:
@@ -92,6 +100,7 @@ class S3Endpoint:
             filesystem="s3",
             conditional_write=capabilities.conditional_write,
             conditional_delete=capabilities.conditional_delete,
+            conditions=bucket.honoured,
         )
 
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:

@@ -13,10 +13,9 @@ from bisyncer.endpoints.s3_client import Clients, Requests, connect
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble, judge
 from bisyncer.endpoints.s3_object import entry
 from bisyncer.endpoints.s3_parts import PartSender
-from bisyncer.endpoints.s3_probe import Honoured
 from bisyncer.endpoints.s3_scan import keeps_a_tree
 from bisyncer.errors import Changed, Rejected
-from bisyncer.model import Entry, Remote
+from bisyncer.model import Conditions, Entry, Remote
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -32,12 +31,12 @@ class Bucket:
     `honoured` says which conditions the store tests itself: all, unless a probe found otherwise.
     """
 
-    def __init__(self, bucket: str, prefix: str, remote: Remote) -> None:
+    def __init__(self, bucket: str, prefix: str, remote: Remote, honoured: Conditions) -> None:
         self.bucket = bucket
         self.prefix = f"{prefix}/" if prefix else ""
         self.remote = remote
         self.requests = Requests()
-        self.honoured = Honoured()
+        self.honoured = honoured
         self._lock = threading.Lock()
         self._clients: Clients | None = None
         self._parts: PartSender | None = None

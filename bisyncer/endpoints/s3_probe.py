@@ -7,25 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from typing import Any, NamedTuple
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, judge
 from bisyncer.endpoints.s3_scan import SCRATCH
+from bisyncer.model import Conditions
 
 _WRONG = '"00000000000000000000000000000000"'
 
 
-class Honoured(NamedTuple):
-    """Which requests of a store are tested on their condition by the store itself."""
-
-    put: bool = True
-    complete: bool = True  # of a multipart upload
-    delete: bool = True
-
-
-def try_conditions(client: Any, bucket: str, prefix: str) -> Honoured:
+def try_conditions(client: Any, bucket: str, prefix: str) -> Conditions:
     """Try each condition where it must fail, and where it must not; raises what `client` raises."""
     scratch = {"Bucket": bucket, "Key": f"{prefix}{SCRATCH}probe-{secrets.token_hex(8)}"}
     try:
@@ -51,7 +44,7 @@ def try_conditions(client: Any, bucket: str, prefix: str) -> Honoured:
         raise
     if not delete:
         client.delete_object(**scratch)
-    return Honoured(put, complete, delete)
+    return Conditions(put, complete, delete)
 
 
 def _etag(client: Any, scratch: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bisyncer.endpoints.base import Endpoint, NameRules, Probe
 from bisyncer.endpoints.open import open_endpoint
 from bisyncer.errors import NeedsResync, UsageError
-from bisyncer.model import Job, Policy, Side
+from bisyncer.model import ALL_CONDITIONS, Job, Policy, Side
 from bisyncer.state.store import Pair, Store
 
 
@@ -27,8 +27,9 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
     known = store.pair(job.pair)
     owner = known.owner if known else secrets.token_hex(4)
     remotes = {remote.name: remote for remote in job.remotes}
-    path1 = open_endpoint(job.path1, remotes, owner=owner)
-    path2 = open_endpoint(job.path2, remotes, owner=owner)
+    one, two = known.conditions if known else (ALL_CONDITIONS, ALL_CONDITIONS)
+    path1 = open_endpoint(job.path1, remotes, owner=owner, conditions=one)
+    path2 = open_endpoint(job.path2, remotes, owner=owner, conditions=two)
     if path1.overlaps(path2):
         where = "are the same place" if path1.root == path2.root else "lie one inside the other"
         raise UsageError(
@@ -48,6 +49,7 @@ def init(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> InitRepo
         _refuse_other_roots(known, endpoints)
     probes = {side: endpoint.probe(scratch=True) for side, endpoint in endpoints.items()}
     pair = known or store.add_pair(job.pair, endpoints[Side.PATH1].root, endpoints[Side.PATH2].root, job.mode)
+    pair = store.record_conditions(pair, (probes[Side.PATH1].conditions, probes[Side.PATH2].conditions))
     warnings = [
         f"{side} ({endpoints[side].root}) does not honour conditions on every write and delete. bisyncer "
         "looks right before each one instead; what another client writes in that moment can be replaced."

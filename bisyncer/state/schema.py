@@ -58,6 +58,9 @@ pair = Table(
     Column("path1", Text, nullable=False),
     Column("path2", Text, nullable=False),
     Column("mode", Text, nullable=False),
+    # The requests whose conditions each store was found to test, as words; NULL: never probed.
+    Column("path1_conditions", Text),
+    Column("path2_conditions", Text),
     Column("aligned_ns", BigInteger),
     sqlite_autoincrement=True,
 )

@@ -19,9 +19,11 @@ from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, or_,
 
 from bisyncer.errors import BisyncerError, LeaseLost, UsageError
 from bisyncer.model import (
+    ALL_CONDITIONS,
     Action,
     Algorithm,
     Ancestor,
+    Conditions,
     Delta,
     Done,
     Entry,
@@ -123,6 +125,7 @@ class Pair(NamedTuple):
     path2: str
     mode: Mode
     aligned_ns: int | None
+    conditions: tuple[Conditions, Conditions] = (ALL_CONDITIONS, ALL_CONDITIONS)
 
 
 class Run(NamedTuple):
@@ -256,6 +259,18 @@ class Store:
                     mode=mode.value,
                 )
                 .returning(schema.pair)
+            ).one()
+        return _pair(row)
+
+    def record_conditions(self, pair: Pair, conditions: tuple[Conditions, Conditions]) -> Pair:
+        """Remember what each store was found to honour."""
+        words = {
+            f"{side}_conditions": " ".join(name for name in Conditions._fields if getattr(found, name))
+            for side, found in zip(Side, conditions, strict=True)
+        }
+        with self.database.write() as connection:
+            row = connection.execute(
+                update(schema.pair).where(schema.pair.c.id == pair.id).values(words).returning(schema.pair)
             ).one()
         return _pair(row)
 
@@ -734,7 +749,22 @@ def _insert_conflict(connection: Connection, fixed: Mapping[str, object], key: s
 
 
 def _pair(row: Row[Any]) -> Pair:
-    return Pair(row.id, row.name, row.owner, row.path1, row.path2, Mode(row.mode), row.aligned_ns)
+    return Pair(
+        row.id,
+        row.name,
+        row.owner,
+        row.path1,
+        row.path2,
+        Mode(row.mode),
+        row.aligned_ns,
+        (_conditions(row.path1_conditions), _conditions(row.path2_conditions)),
+    )
+
+
+def _conditions(words: str | None) -> Conditions:
+    if words is None:
+        return ALL_CONDITIONS
+    return Conditions(**{name: name in words.split() for name in Conditions._fields})
 
 
 def _runs() -> Select[Any]:

@@ -37,6 +37,8 @@ def upgrade() -> None:
         sa.Column("path1", sa.Text(), nullable=False),
         sa.Column("path2", sa.Text(), nullable=False),
         sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("path1_conditions", sa.Text(), nullable=True),
+        sa.Column("path2_conditions", sa.Text(), nullable=True),
         sa.Column("aligned_ns", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pair")),
         sa.UniqueConstraint("name", name=op.f("uq_pair_name")),
