@@ -79,16 +79,24 @@ def _split(body: bytes) -> Page:
     if truncated not in {"true", "false"}:
         raise _Unsure
     token = _between(frame, "<NextContinuationToken>", "</NextContinuationToken>", missing="")
-    rows = [
-        Row(
-            _key(_between(block, "<Key>", "</Key>"), url_encoded=url_encoded),
-            _size(_between(block, "<Size>", "</Size>")),
-            _etag(_between(block, "<ETag>", "</ETag>")),
-            _between(block, "<LastModified>", "</LastModified>"),
-        )
-        for block in blocks
-    ]
-    return Page(rows, truncated == "true", _plain(token) or None)
+    keys, sizes, etags, times = (_column(blocks, field) for field in ("Key", "Size", "ETag", "LastModified"))
+    if "&" in "".join(times):
+        raise _Unsure
+    digits = "".join(sizes)
+    if blocks and not (digits.isascii() and digits.isdigit()):
+        raise _Unsure
+    rows = map(Row, _keys(keys, url_encoded=url_encoded), map(int, sizes), _etags(etags), times)
+    return Page(list(rows), truncated == "true", _plain(token) or None)
+
+
+def _column(blocks: list[str], field: str) -> list[str]:
+    """The text of one field of each block; each must have it."""
+    start, end = f"<{field}>", f"</{field}>"
+    values = [block.partition(start)[2].partition(end)[0] for block in blocks]
+    # Where the end is missing, the rest of the block is taken, and that has elements in it.
+    if "" in values or "<" in "".join(values):
+        raise _Unsure
+    return values
 
 
 def _ends(text: str) -> bool:
@@ -100,20 +108,9 @@ def _between(text: str, start: str, end: str, missing: str | None = None) -> str
     if not found and missing is not None:
         return missing
     value, ended, _ = rest.partition(end)
-    if not (found and ended) or "<" in value:
+    if not ended or "<" in value:  # where nothing was found, nothing ends
         raise _Unsure
     return value
-
-
-def _size(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise _Unsure
-    return int(text)
-
-
-def _etag(text: str) -> str:
-    """An ETag without its quotes, which one kind of server or another writes in each of three ways."""
-    return _plain(text.replace("&quot;", "").replace("&#34;", "")).strip('"')
 
 
 def _plain(text: str) -> str:
@@ -130,19 +127,33 @@ def _character(match: re.Match[str]) -> str:
     return chr(int(hexadecimal, 16) if hexadecimal else int(decimal))
 
 
-def _key(text: str, *, url_encoded: bool) -> str:
-    if "&" in text:
-        text = _plain(text)
+def _etags(texts: list[str]) -> list[str]:
+    """ETags without their quotes, which one server or another writes in each of three ways."""
+    joined = "\n".join(texts).replace("&quot;", '"').replace("&#34;", '"')
+    bare = [text.strip('"') for text in _plain(joined).split("\n")] if texts else []
+    if len(bare) != len(texts):
+        raise _Unsure
+    return bare
+
+
+def _keys(texts: list[str], *, url_encoded: bool) -> list[str]:
+    """Keys as the store has them."""
+    joined = "".join(texts)
+    if "&" in joined:
+        texts = [_plain(text) for text in texts]
     if not url_encoded:
-        return text
-    if "+" in text:
-        text = text.replace("+", " ")
-    if "%" in text:
+        return texts
+    if "+" in joined:
+        texts = [text.replace("+", " ") for text in texts]
+    if "%" in joined:
         # Some servers encode each '/', and most keys hold no other character that needs it.
-        text = text.replace("%2F", "/")
-        if "%" in text:
-            return unquote_to_bytes(text).decode(errors="surrogateescape")
-    return text
+        texts = [text.replace("%2F", "/") for text in texts]
+        texts = [_decoded(text) if "%" in text else text for text in texts]
+    return texts
+
+
+def _decoded(text: str) -> str:
+    return unquote_to_bytes(text).decode(errors="surrogateescape")
 
 
 def _read(body: bytes) -> Page:
@@ -156,7 +167,9 @@ def _read(body: bytes) -> Page:
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
         parser.Parse(body, True)  # noqa: FBT003 -- expat takes no keyword: this is the last piece
-    except expat.ExpatError as error:
+    except Malformed:
+        raise
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two are about the encoding
         raise Malformed(f"a list page is not whole XML ({error})") from None
     return reader.page()
 
@@ -211,7 +224,7 @@ class _Reader:
         try:
             rows = [
                 Row(
-                    _decoded(block["Key"]) if url_encoded else block["Key"],
+                    _decoded(block["Key"].replace("+", " ")) if url_encoded else block["Key"],
                     int(block["Size"]),
                     block["ETag"].strip('"'),
                     block["LastModified"],
@@ -221,7 +234,3 @@ class _Reader:
         except (KeyError, ValueError) as error:
             raise Malformed(f"a list page has an object without its {error}") from None
         return Page(rows, truncated == "true", self._frame.get("NextContinuationToken") or None)
-
-
-def _decoded(text: str) -> str:
-    return unquote_to_bytes(text.replace("+", " ")).decode(errors="surrogateescape")

@@ -27,8 +27,9 @@ _LONGEST = 1024  # bytes of a name
 
 def pages_parsed(client: Any) -> None:
     """Let `client` parse the pages of ListObjectsV2 by `listing.py`, into the answer's field `Page`."""
-    # First, since botocore parses each page once more to see whether it is an error with status 200.
-    client.meta.events.register_first("before-parse.s3.ListObjectsV2", _parse)
+    # botocore itself parses each answer once more, to see whether it is an error with status 200. It calls
+    # handlers of an event that is named with '*' earlier, so it finds the small body that is left to it.
+    client.meta.events.register("before-parse.*.ListObjectsV2", _parse)
 
 
 def _parse(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:

@@ -183,6 +183,8 @@ def test_a_page_in_another_encoding_is_read_by_the_parser() -> None:
         ("<Size>0</Size>", "<Size>many</Size>", "object without its"),
         ("ListBucketResult", "ListVersionsResult", "is a <ListVersionsResult>"),
         ('"UTF-8"?>', "\"UTF-8\"?><!DOCTYPE x [<!ENTITY a 'b'>]>", "document type"),
+        ("UTF-8", "UTF-77", "not whole XML"),
+        ("UTF-8", "UTF-7", "not whole XML"),
         ("<Key>a</Key>", "<Key>a&b</Key>", "not whole XML"),
         ("<Key>a</Key>", "<Key>&unknown;</Key>", "not whole XML"),
     ],

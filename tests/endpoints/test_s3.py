@@ -589,6 +589,16 @@ class TestListing:
             assert keys(endpoint) == ["a", "b", "c"]
             assert endpoint.requests == {"list": 3}
 
+    def test_a_page_goes_around_every_parser_of_the_sdk(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        parsed: list[object] = []
+        monkeypatch.setattr(
+            "botocore.handlers._looks_like_special_case_error",
+            lambda _status, body: parsed.append(body),
+        )
+        with listing_of(page("a")) as endpoint:
+            assert keys(endpoint) == ["a"]
+        assert parsed == [b"<ListBucketResult/>"]
+
     @pytest.mark.parametrize("failing", [0, 1, 2])
     def test_a_page_that_fails_for_good_is_an_incomplete_listing(self, failing: int) -> None:
         pages: list[Answer | None] = [page("a", token="1"), page("b", token="2"), page("c")]
