@@ -55,7 +55,7 @@ def store(bucket: str, remote: Remote, clients: Clients) -> S3Store | None:
     return S3Store(
         bucket,
         config={
-            "endpoint": meta.endpoint_url,
+            "aws_endpoint_url_s3": meta.endpoint_url,  # the name that no variable overrules
             "region": meta.region_name,
             "virtual_hosted_style_request": False,
         },

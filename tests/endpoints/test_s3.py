@@ -744,6 +744,20 @@ def test_a_remote_that_can_not_be_used_says_what_to_correct(
         endpoint.probe()
 
 
+def test_the_address_of_the_remote_goes_before_that_of_the_environment(
+    moto: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_BUCKET", "another")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another")
+    with opened(moto, prefix) as endpoint:
+        entry = put(endpoint, BY_OBSTORE, b"1")
+
+        assert whole(endpoint, BY_OBSTORE, entry) == b"1"
+        assert (endpoint.requests["put"], endpoint.requests["get"]) == (1, 1)
+
+
 def test_the_keys_may_come_from_a_variable_and_a_file(moto: S3Server, prefix: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("moto-secret\n")
