@@ -346,8 +346,7 @@ class Tally:
     """Counts of one plan: all that a gate may look at.
 
     `scanned` counts entries by side, `ancestors` the keys recorded before the run, `changed` the keys
-    by side whose delta against the ancestor is touched, changed or deleted. `size` is bytes to be
-    copied to each side.
+    by side whose content is another than recorded. `size` is bytes to be copied to each side.
     """
 
     scanned: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))

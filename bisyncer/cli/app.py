@@ -73,7 +73,11 @@ def _run(arguments: list[str]) -> int:
     try:
         answer: Any = get_command(app).main(arguments, prog_name="bisyncer", standalone_mode=False)
     except typer.TyperException as error:
-        tell_sentence(_one_line(error))
+        message = error.format_message()
+        if "Usage:" in message:  # a command that needs another word: its help says which
+            sys.stderr.write(message.strip() + "\n")
+        else:
+            tell_sentence(_one_line(error))
         return error.exit_code
     except Exception as error:  # noqa: BLE001 -- a traceback is a bug
         verbose = "--verbose" in arguments or "-v" in arguments
@@ -86,5 +90,5 @@ def _one_line(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "bisyncer"
     # The words before the comma are pydantic's, which typer judges values with.
-    sentence = error.format_message().replace(": Value error, ", ": ").rstrip(".")
+    sentence = " ".join(error.format_message().split()).replace(": Value error, ", ": ").rstrip(".")
     return f"{sentence}. See `{path} --help`."

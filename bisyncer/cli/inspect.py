@@ -178,7 +178,7 @@ def _status_row(name: str, config: Config, store: Store) -> dict[str, object]:
 def _status_cells(row: dict[str, object]) -> list[str]:
     last = row["last_run"]
     state = "stale" if row["stale"] else "ok" if row["aligned"] else "not aligned"
-    ended = "-" if not isinstance(last, dict) else f"{last['run']} {last['outcome'] or 'going on'}"
+    ended = "-" if not isinstance(last, dict) else f"{last['run']} {last['outcome'] or 'not ended'}"
     return [
         str(row["pair"]),
         state,
@@ -219,7 +219,7 @@ def _run_cells(run: Run) -> list[str]:
         run.pair,
         instant(run.started_ns),
         "-" if run.ended_ns is None else shown_duration(run.ended_ns - run.started_ns),
-        run.outcome or "going on",
+        run.outcome or "not ended",
         ", ".join(kinds),
         counts or ("nothing to do" if run.summary else ""),
     ]

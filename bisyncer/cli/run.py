@@ -34,9 +34,6 @@ GATES = (
     "emptied",
     "check-file",
     "mount",
-    "identity",
-    "free-space",
-    "clock-skew",
 )
 
 Resync = Annotated[

@@ -15,7 +15,7 @@ from bisyncer.cli.options import Asked
 from bisyncer.cli.stopping import Stop
 from bisyncer.cli.table import say
 from bisyncer.endpoints.base import Endpoint
-from bisyncer.errors import Leased, NeedsResync
+from bisyncer.errors import ConflictsRemain, Leased, NeedsResync
 from bisyncer.model import Action, Job, RunOutcome, Side, Summary
 from bisyncer.report.events import Event, Reporter, RunEnded, WouldAct
 
@@ -90,7 +90,7 @@ def _run_opened(
         summary = session.run(job, endpoints, store, reporter, stop=stop.event)
     code = stop.exit_code(summary)
     if code == 0 and fail_on_conflict and store.conflicts(job.pair):
-        code = 4
+        code = ConflictsRemain.exit_code
     if as_json:
         _print_report(replace(summary, exit_code=code), kept)
     return code

@@ -82,7 +82,7 @@ _SENTENCES = {
     Kind.CLOCK: "the clocks of this host and of the store differ too much ({}). Set the clock.",
     Kind.ARCHIVED: "is archived and can't be read ({}). Restore it in the store, then run again.",
     Kind.UNSUPPORTED: (
-        "the store doesn't know this kind of request ({}). Run 'bisyncer doctor' to learn what it can do."
+        "the store doesn't know this kind of request ({}). bisyncer needs it; use a store that does."
     ),
     Kind.REFUSED: "the store refused it ({}). Correct what it says.",
 }

@@ -20,7 +20,7 @@ _WRONG = '"00000000000000000000000000000000"'
 
 def try_conditions(client: Any, bucket: str, prefix: str) -> Conditions:
     """Try each condition where it must fail, and where it must not; raises what `client` raises."""
-    scratch = {"Bucket": bucket, "Key": f"{prefix}{SCRATCH}probe-{secrets.token_hex(8)}"}
+    scratch = {"Bucket": bucket, "Key": f"{prefix}{SCRATCH}{secrets.token_hex(8)}"}
     try:
         put = (
             _holds(client.put_object, Body=b"1", IfNoneMatch="*", **scratch)

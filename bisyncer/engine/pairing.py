@@ -66,6 +66,11 @@ def bound_pair(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Pa
     `UsageError` where the name belongs to other roots.
     """
     pair = store.pair(job.pair)
+    if pair is None and job.resync:
+        raise NeedsResync(
+            f"Pair '{job.pair}' is not recorded yet. Nothing was changed. Run `bisyncer init {job.pair}` "
+            "first, which checks both roots; then --dry-run shows what a resync would do."
+        )
     if pair is None or (pair.aligned_ns is None and not job.resync):
         raise NeedsResync(
             f"Pair '{job.pair}' has never been aligned, so nothing is known of what both sides held. "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from bisyncer.core.compare import compare
 from bisyncer.core.decide import decide
@@ -31,10 +31,12 @@ def make_plan(
     *,
     policy: Policy,
     endpoints: Mapping[Side, Endpoint],
+    excluded: Callable[[str], bool],
     tally: Tally,
 ) -> Iterator[Action]:
     """Yield an action for every key that isn't simply unchanged; `hold` actions carry their reason.
 
+    The listings come without the keys that are `excluded`, which therefore look deleted on both sides.
     `tally` is complete once the stream has ended. Raises `ListingIncomplete`.
     """
     for triple in merge(ancestors, path1, path2):
@@ -49,7 +51,9 @@ def make_plan(
         action = Action(
             triple.key, verdict, delta1, delta2, agreement, _entry(triple.path1), _entry(triple.path2)
         )
-        if verdict is Verdict.HOLD:
+        if verdict is Verdict.FORGET and excluded(triple.key):
+            action = action._replace(reason="excluded now, and left alone on both sides")
+        elif verdict is Verdict.HOLD:
             action = action._replace(reason=_hidden(triple))
         elif verdict.side is not None and (refusal := _refusal(action, verdict.side, endpoints)):
             if refusal is _QUIETLY:

@@ -19,7 +19,15 @@ from bisyncer.engine.pairing import bound_pair, policy_for
 from bisyncer.engine.plan import make_plan
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import WHOLE, Shard
-from bisyncer.errors import Gone, Halt, Halted, Interrupted, ListingIncomplete
+from bisyncer.errors import (
+    BisyncerError,
+    Gone,
+    Halt,
+    Halted,
+    Interrupted,
+    ListingIncomplete,
+    Unfinished,
+)
 from bisyncer.model import (
     PROBLEMS_SHOWN,
     Action,
@@ -58,10 +66,10 @@ COMMIT_EVERY_NS = 1_000_000_000  # ... and an outcome that comes later than this
 REPORTED = tuple(verdict for verdict in Verdict if verdict not in {Verdict.NOTHING, Verdict.CHECK})
 EXIT_CODES = {
     RunOutcome.SUCCESS: 0,
-    RunOutcome.FAILED: 1,
-    RunOutcome.UNFINISHED: 3,
-    RunOutcome.HALTED: 5,
-    RunOutcome.INTERRUPTED: 130,
+    RunOutcome.FAILED: BisyncerError.exit_code,
+    RunOutcome.UNFINISHED: Unfinished.exit_code,
+    RunOutcome.HALTED: Halted.exit_code,
+    RunOutcome.INTERRUPTED: Interrupted.exit_code,
 }
 
 
@@ -97,7 +105,7 @@ def run(
         except Interrupted:
             return this.end(RunOutcome.INTERRUPTED)
         except BaseException as error:
-            this.end(RunOutcome.FAILED, sentence=str(error))
+            this.end(RunOutcome.FAILED, sentence=str(error), exit_code=getattr(error, "exit_code", None))
             raise
         return this.end(RunOutcome.UNFINISHED if this.problem_count else RunOutcome.SUCCESS)
 
@@ -160,11 +168,13 @@ class _Run:
                         path2,
                         policy=self.policy,
                         endpoints=self.endpoints,
+                        excluded=filters.excluded,
                         tally=self.tally,
                     )
                     for batch in _batches(actions, SPOOLED):
                         self._go_on()
-                        self._hold(Problem(a.key, a.reason) for a in batch if a.reason is not None)
+                        held = [a for a in batch if a.verdict is Verdict.HOLD]
+                        self._hold(Problem(a.key, a.reason) for a in held if a.reason is not None)
                         self.store.spool(self.number, [a for a in batch if a.verdict is not Verdict.HOLD])
         except ListingIncomplete as error:
             raise Halted((Halt("listing-incomplete", str(error)),)) from error
@@ -263,7 +273,12 @@ class _Run:
             self.problems.append(problem)
 
     def end(
-        self, outcome: RunOutcome, *, halts: tuple[Halt, ...] = (), sentence: str | None = None
+        self,
+        outcome: RunOutcome,
+        *,
+        halts: tuple[Halt, ...] = (),
+        sentence: str | None = None,
+        exit_code: int | None = None,
     ) -> Summary:
         if halts:
             self.reporter.tell(GatesClosed(halts))
@@ -287,7 +302,7 @@ class _Run:
             problem_count=self.problem_count,
             conflicts=tuple(self.conflicts),
             halts=halts,
-            exit_code=EXIT_CODES[outcome],
+            exit_code=EXIT_CODES[outcome] if exit_code is None else exit_code,
             requests={side: dict(endpoint.requests) for side, endpoint in self.endpoints.items()},
             sentence=sentence,
         )

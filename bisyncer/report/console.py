@@ -45,14 +45,19 @@ def summary_line(summary: Summary) -> str:
     """A whole run on one line."""
     kinds = [word for word, said in (("dry run", summary.dry_run), ("resync", summary.resync)) if said]
     head = f"{summary.pair}: {summary.outcome}" + (f" ({', '.join(kinds)})" if kinds else "")
-    parts = [", ".join(_counted(summary)) or "nothing to do", f"{summary.unchanged:,} unchanged"]
+    head = f"{head} in {shown_duration(summary.ended_ns - summary.started_ns)}"
+    if summary.halts:
+        closed = ", ".join(dict.fromkeys(halt.gate for halt in summary.halts))
+        return f"{head}: nothing was changed; closed: {closed}"
+    nothing = "nothing to do" if summary.exit_code == 0 else "nothing done"
+    parts = [", ".join(_counted(summary)) or nothing, f"{summary.unchanged:,} unchanged"]
     if summary.problem_count:
         parts.append(shown_count(summary.problem_count, "problem"))
     if summary.conflicts:
         parts.append(
             f"{shown_count(len(summary.conflicts), 'new conflict')}: bisyncer conflicts list {summary.pair}"
         )
-    return f"{head} in {shown_duration(summary.ended_ns - summary.started_ns)}: {'; '.join(parts)}"
+    return f"{head}: {'; '.join(parts)}"
 
 
 def problem_lines(summary: Summary) -> Iterable[str]:

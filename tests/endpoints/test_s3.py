@@ -173,10 +173,12 @@ class S3Contract(EndpointContract):
             assert head["ContentType"] == kind
 
     def test_our_own_scratch_is_never_listed(self, endpoint: Endpoint, behind: Behind) -> None:
-        for key in (".bisyncer-probe-1", "d/.bisyncer-check", ".bisyncer-dir/file", "a.bisyncer-x"):
+        ours = ".bisyncer-probe-0123456789abcdef"
+        theirs = [".bisyncer-check", ".bisyncer-probe-1", "a" + ours, "d/.bisyncer-check", f"{ours}/file"]
+        for key in (ours, f"d/{ours}", *theirs):
             behind.plant(key, b"1")
 
-        assert keys(endpoint) == [".bisyncer-dir/file", "a.bisyncer-x"]
+        assert keys(endpoint) == sorted(theirs)
 
     def test_keys_beside_the_prefix_are_not_listed(self, endpoint: Endpoint, behind: _Behind) -> None:
         behind.plant("in", b"1")
