@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs clean systemd-analyze
+.PHONY: help demo test soak lint docs clean systemd-analyze
 
 help: ## Say these words.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -17,6 +17,14 @@ demo: $(VENV)/.demo ## The whole tour, on a temporary tree and an S3 server of i
 
 test: $(VENV)/.dev systemd-analyze ## Run the tests.
 	$(BIN)/pytest -n 2 --dist worksteal
+
+SEED ?= $(shell date +%s)
+SEQUENCES ?= 10000
+
+soak: $(VENV)/.dev ## Run ten thousand random sequences of people, runs and crashes (SEED=, SEQUENCES=).
+	@echo "seed $(SEED), $(SEQUENCES) sequences"
+	BISYNCER_SEQUENCES=$(SEQUENCES) $(BIN)/pytest -q tests/properties/test_oracle.py --timeout 0 --hypothesis-seed=$(SEED)
+	@echo "seed $(SEED): $(SEQUENCES) sequences, and no write lost"
 
 lint: $(VENV)/.dev ## Look for faults: ruff, mypy, and the arrows between the rooms.
 	$(BIN)/ruff check

@@ -44,6 +44,7 @@ class Pair(RuleBasedStateMachine):
         self.policy = Policy(conflict_resolve=mode)
         self.tokens = count(1)
         self.alive: set[str] = set()
+        self.exclude: tuple[str, ...] = ()
         self.world.init()
         self.run(resync=True)
 
@@ -92,11 +93,15 @@ class Pair(RuleBasedStateMachine):
             self.world.put(side, {key: token})
         self.alive.add(token)
 
+    @rule(exclude=st.sampled_from([(), ("b",), ("d/**",), ("*.conflict*",)]))
+    def change_filters(self, exclude: tuple[str, ...]) -> None:
+        self.exclude = exclude
+
     # What bisyncer does.
 
     @rule(resync=st.sampled_from([False, False, False, True]))
     def run(self, resync: bool = False) -> None:
-        self.world.run(policy=self.policy, resync=resync)
+        self.world.run(policy=self.policy, resync=resync, exclude=self.exclude)
 
     @rule(
         side=SIDES, method=METHODS, nth=NTH, late=st.booleans(), resync=st.sampled_from([False, False, True])
@@ -142,7 +147,7 @@ class Pair(RuleBasedStateMachine):
         self.world.hooked[called[0]].before = interfere
         # One worker: what a user sees at the instant of writing is then what the oracle sees.
         try:
-            self.world.run(policy=self.policy, transfers=1)
+            self.world.run(policy=self.policy, transfers=1, exclude=self.exclude)
         finally:
             self.quiet()
 
@@ -198,6 +203,7 @@ class Pair(RuleBasedStateMachine):
             assert self.alive <= there, f"lost: {self.alive - there}"
 
     def at_rest(self) -> None:
+        self.exclude = ()
         self.run()
         self.run()
         assert self.world.held(ONE) == self.world.held(TWO)
