@@ -43,7 +43,7 @@ class SeaweedServer:
         self.access_key = f"demo{secrets.token_hex(8)}"
         self.secret_key = secrets.token_hex(20)
         self.pid = 0
-        self._directory = directory
+        self._directory = directory.resolve()
         self._timeout_s = timeout_s
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
