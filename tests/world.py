@@ -21,7 +21,8 @@ from bisyncer.engine import pairing, session
 from bisyncer.errors import Rejected
 from bisyncer.model import Action, Entry, Item, Job, Side, Summary
 from bisyncer.report.events import Event, WouldAct
-from bisyncer.state.store import Conflict, Store
+from bisyncer.state.records import Conflict
+from bisyncer.state.store import Store
 
 ONE, TWO = Side.PATH1, Side.PATH2
 

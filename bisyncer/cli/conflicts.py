@@ -20,7 +20,8 @@ from bisyncer.model import Side
 from bisyncer.report.words import instant, shown_key, shown_line, shown_size
 
 if TYPE_CHECKING:
-    from bisyncer.state.store import Conflict, Store
+    from bisyncer.state.records import Conflict
+    from bisyncer.state.store import Store
 
 app = typer.Typer(help="The conflicts that a person has not settled.", no_args_is_help=True)
 

@@ -16,7 +16,8 @@ from bisyncer.errors import UsageError
 from bisyncer.report.words import instant, shown_duration, shown_key, shown_line, shown_root
 
 if TYPE_CHECKING:
-    from bisyncer.state.store import ActionRow, Run, Store
+    from bisyncer.state.records import ActionRow, Run
+    from bisyncer.state.store import Store
 
 MaybePair = Annotated[str | None, typer.Argument(metavar="PAIR", help="One pair only.", show_default=False)]
 

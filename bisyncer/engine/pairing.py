@@ -11,7 +11,8 @@ from bisyncer.endpoints.base import Endpoint, NameRules, Probe
 from bisyncer.endpoints.open import open_endpoint
 from bisyncer.errors import NeedsResync, UsageError
 from bisyncer.model import ALL_CONDITIONS, Job, Policy, Side
-from bisyncer.state.store import Pair, Store
+from bisyncer.state.records import Pair
+from bisyncer.state.store import Store
 
 
 class InitReport(NamedTuple):

@@ -12,7 +12,8 @@ from bisyncer.engine.transfer import agreed, transfer
 from bisyncer.errors import BisyncerError, Changed, Unfinished, UsageError
 from bisyncer.model import Ancestor, Entry, Job, Resolve, Side
 from bisyncer.state.lease import Lease
-from bisyncer.state.store import Conflict, Store
+from bisyncer.state.records import Conflict
+from bisyncer.state.store import Store
 
 BOTH: Final = "both"
 

@@ -57,7 +57,8 @@ from bisyncer.report.events import (
 )
 from bisyncer.report.jsonl import as_json
 from bisyncer.state.lease import Lease
-from bisyncer.state.store import Pair, Store
+from bisyncer.state.records import Pair
+from bisyncer.state.store import Store
 
 SPOOLED = 1000  # actions written to the plan at once
 COMMITTED = 500  # outcomes committed at once, at the most ...

@@ -23,7 +23,8 @@ from sqlalchemy import Connection, Row, Update, select, update
 
 from bisyncer.errors import BisyncerError, Leased, LeaseLost
 from bisyncer.state import schema
-from bisyncer.state.store import Pair, Store
+from bisyncer.state.records import Pair
+from bisyncer.state.store import Store
 
 _TABLE = schema.lease.c
 

@@ -11,22 +11,18 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from enum import StrEnum
 from itertools import islice
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, or_, select, true, update
 
 from bisyncer.errors import BisyncerError, LeaseLost, UsageError
 from bisyncer.model import (
-    ALL_CONDITIONS,
     Action,
     Algorithm,
     Ancestor,
     Conditions,
-    Delta,
     Done,
-    Entry,
     Kept,
     Mode,
     Outcome,
@@ -40,6 +36,21 @@ from bisyncer.model import (
 from bisyncer.state import rows, schema
 from bisyncer.state.database import Database
 from bisyncer.state.migrate import bring_to_head
+from bisyncer.state.records import (
+    ActionRow,
+    ActionState,
+    Conflict,
+    ConflictState,
+    Pair,
+    Run,
+    Trouble,
+    action_of,
+    conflict_of,
+    pair_of,
+    run_of,
+    select_conflicts,
+    select_runs,
+)
 
 RUNS_KEPT = 1000  # a pair; of older ones, only what changed something is kept ...
 ACTIONS_KEPT_NS = 90 * 24 * 3600 * 10**9  # ... and that for 90 days: who deleted it, when, and why
@@ -90,104 +101,6 @@ _NOT_PLANNED = {"run_id", "state", "finished_ns"}  # the columns of an action th
 _Made = TypeVar("_Made", Planned, "ActionRow")
 
 
-class ActionState(StrEnum):
-    """How far an action has come."""
-
-    PLANNED = "planned"
-    DONE = "done"
-    FAILED = "failed"
-    RACED = "raced"
-
-
-class ConflictState(StrEnum):
-    """Whether a conflict still waits for a person.
-
-    `resolved` by `bisyncer conflicts resolve`; `settled` by deleting the version that was kept beside.
-    """
-
-    OPEN = "open"
-    RESOLVED = "resolved"
-    SETTLED = "settled"
-
-
-class Pair(NamedTuple):
-    """Two roots that are kept equal.
-
-    The roots are canonical URLs. `owner` is 8 random hex digits that mark what this pair leaves behind in
-    a store, so that only it sweeps them, from whichever host. `aligned_ns` is when a first alignment was
-    last begun; None means never, and that the pair has no usable ancestors.
-    """
-
-    id: int
-    name: str
-    owner: str
-    path1: str
-    path2: str
-    mode: Mode
-    aligned_ns: int | None
-    conditions: tuple[Conditions, Conditions] = (ALL_CONDITIONS, ALL_CONDITIONS)
-
-
-class Run(NamedTuple):
-    """A run of a pair; without an end it is going on, or was killed."""
-
-    id: int
-    pair: str
-    started_ns: int
-    ended_ns: int | None
-    outcome: RunOutcome | None
-    dry_run: bool
-    resync: bool
-    summary: dict[str, Any]
-
-
-class ActionRow(NamedTuple):
-    """An action of a run as history: what was planned, and what came of it."""
-
-    seq: int
-    key: str
-    verdict: Verdict
-    delta1: Delta
-    delta2: Delta
-    state: ActionState
-    sentence: str | None
-    winner: Side | None
-    finished_ns: int | None
-    path1: Entry | None
-    path2: Entry | None
-
-
-class Conflict(NamedTuple):
-    """A key that was changed on both sides: `winner` kept the name, the other version is at `kept_as`.
-
-    The entries are what each side held at the key when they met.
-    """
-
-    id: int
-    pair: str
-    run: int
-    key: str
-    kept_as: str
-    winner: Side
-    detected_ns: int
-    path1: Entry
-    path2: Entry
-    state: ConflictState
-    resolved_ns: int | None
-    resolution: str | None
-
-
-class Trouble(NamedTuple):
-    """A problem that lasts: since when, last met when, and met how often."""
-
-    pair: str
-    key: str
-    sentence: str
-    since_ns: int
-    last_ns: int
-    tries: int
-
-
 class Fence(Protocol):
     """What a lease shows with every write of ancestors: the pair, and the token it was given."""
 
@@ -234,13 +147,13 @@ class Store:
         """The pair called `name`."""
         with self.database.read() as connection:
             row = connection.execute(select(schema.pair).where(schema.pair.c.name == name)).first()
-            return None if row is None else _pair(row)
+            return None if row is None else pair_of(row)
 
     def pairs(self) -> list[Pair]:
         """Every pair, by name."""
         with self.database.read() as connection:
             return [
-                _pair(row) for row in connection.execute(select(schema.pair).order_by(schema.pair.c.name))
+                pair_of(row) for row in connection.execute(select(schema.pair).order_by(schema.pair.c.name))
             ]
 
     def add_pair(self, name: str, path1: str, path2: str, mode: Mode) -> Pair:
@@ -260,7 +173,7 @@ class Store:
                 )
                 .returning(schema.pair)
             ).one()
-        return _pair(row)
+        return pair_of(row)
 
     def record_conditions(self, pair: Pair, conditions: tuple[Conditions, Conditions]) -> Pair:
         """Remember what each store was found to honour."""
@@ -272,7 +185,7 @@ class Store:
             row = connection.execute(
                 update(schema.pair).where(schema.pair.c.id == pair.id).values(words).returning(schema.pair)
             ).one()
-        return _pair(row)
+        return pair_of(row)
 
     def begin_alignment(self, pair: Pair, lease: Fence) -> Pair:
         """Forget all the pair's ancestors, and remember that its first alignment has begun.
@@ -290,7 +203,7 @@ class Store:
                 .values(aligned_ns=self.now_ns())
                 .returning(schema.pair)
             ).one()
-        return _pair(row)
+        return pair_of(row)
 
     # Ancestors
 
@@ -490,21 +403,21 @@ class Store:
 
     def runs(self, pair: str | None = None, limit: int = 50) -> list[Run]:
         """The newest runs, newest first."""
-        statement = _runs().order_by(schema.run.c.id.desc()).limit(limit)
+        statement = select_runs().order_by(schema.run.c.id.desc()).limit(limit)
         if pair is not None:
             statement = statement.where(schema.pair.c.name == pair)
         with self.database.read() as connection:
-            return [_run(row) for row in connection.execute(statement)]
+            return [run_of(row) for row in connection.execute(statement)]
 
     def run(self, id: int) -> Run | None:  # noqa: A002 -- it's what the column is called
         """The run with this number."""
-        return self._one_run(_runs().where(schema.run.c.id == id))
+        return self._one_run(select_runs().where(schema.run.c.id == id))
 
     def last_good_run(self, pair_id: int) -> Run | None:
         """The newest run that came to its end; dry runs don't count."""
         table = schema.run.c
         return self._one_run(
-            _runs()
+            select_runs()
             .where(
                 table.pair_id == pair_id,
                 table.dry_run.is_(False),
@@ -516,25 +429,25 @@ class Store:
 
     def run_actions(self, run: int) -> Iterator[ActionRow]:
         """Yield what is kept of a run's actions, in order; a page at a time."""
-        return self._actions(run, select(schema.action), _action_row)
+        return self._actions(run, select(schema.action), action_of)
 
     # Conflicts and problems
 
     def conflicts(self, pair: str | None = None, *, state: str | None = "open") -> list[Conflict]:
         """The conflicts in `state` (None: in any), oldest first."""
-        statement = _conflicts().order_by(schema.conflict.c.id)
+        statement = select_conflicts().order_by(schema.conflict.c.id)
         if pair is not None:
             statement = statement.where(schema.pair.c.name == pair)
         if state is not None:
             statement = statement.where(schema.conflict.c.state == state)
         with self.database.read() as connection:
-            return [_conflict(row) for row in connection.execute(statement)]
+            return [conflict_of(row) for row in connection.execute(statement)]
 
     def conflict(self, id: int) -> Conflict | None:  # noqa: A002 -- it's what the column is called
         """The conflict with this number."""
         with self.database.read() as connection:
-            row = connection.execute(_conflicts().where(schema.conflict.c.id == id)).first()
-            return None if row is None else _conflict(row)
+            row = connection.execute(select_conflicts().where(schema.conflict.c.id == id)).first()
+            return None if row is None else conflict_of(row)
 
     def resolve_conflict(
         self,
@@ -663,7 +576,7 @@ class Store:
     def _one_run(self, statement: Select[Any]) -> Run | None:
         with self.database.read() as connection:
             row = connection.execute(statement).first()
-            return None if row is None else _run(row)
+            return None if row is None else run_of(row)
 
     def _sweep(self, run: int, *, dry_run: bool) -> None:
         """Delete a run's actions that tell nobody anything; many short transactions."""
@@ -746,76 +659,3 @@ def _insert_conflict(connection: Connection, fixed: Mapping[str, object], key: s
         .returning(schema.conflict.c.id)
     ).scalar_one()
     return number
-
-
-def _pair(row: Row[Any]) -> Pair:
-    return Pair(
-        row.id,
-        row.name,
-        row.owner,
-        row.path1,
-        row.path2,
-        Mode(row.mode),
-        row.aligned_ns,
-        (_conditions(row.path1_conditions), _conditions(row.path2_conditions)),
-    )
-
-
-def _conditions(words: str | None) -> Conditions:
-    if words is None:
-        return ALL_CONDITIONS
-    return Conditions(**{name: name in words.split() for name in Conditions._fields})
-
-
-def _runs() -> Select[Any]:
-    return select(schema.run, schema.pair.c.name).join_from(schema.run, schema.pair)
-
-
-def _run(row: Row[Any]) -> Run:
-    return Run(
-        id=row.id,
-        pair=row.name,
-        started_ns=row.started_ns,
-        ended_ns=row.ended_ns,
-        outcome=None if row.outcome is None else RunOutcome(row.outcome),
-        dry_run=row.dry_run,
-        resync=row.resync,
-        summary={} if row.summary is None else json.loads(row.summary),
-    )
-
-
-def _action_row(row: Row[Any]) -> ActionRow:
-    return ActionRow(
-        seq=row.seq,
-        key=row.key,
-        verdict=Verdict(row.verdict),
-        delta1=Delta(row.delta1),
-        delta2=Delta(row.delta2),
-        state=ActionState(row.state),
-        sentence=row.sentence,
-        winner=None if row.winner is None else Side(row.winner),
-        finished_ns=row.finished_ns,
-        path1=rows.entry(row.key, row.path1_size, row.path1_mtime_ns, row.path1_stamp, row.path1_digests),
-        path2=rows.entry(row.key, row.path2_size, row.path2_mtime_ns, row.path2_stamp, row.path2_digests),
-    )
-
-
-def _conflicts() -> Select[Any]:
-    return select(schema.conflict, schema.pair.c.name).join_from(schema.conflict, schema.pair)
-
-
-def _conflict(row: Row[Any]) -> Conflict:
-    return Conflict(
-        id=row.id,
-        pair=row.name,
-        run=row.run_id,
-        key=row.key,
-        kept_as=row.kept_as,
-        winner=Side(row.winner),
-        detected_ns=row.detected_ns,
-        path1=rows.held(row.key, row.path1_size, row.path1_mtime_ns, row.path1_stamp, row.path1_digests),
-        path2=rows.held(row.key, row.path2_size, row.path2_mtime_ns, row.path2_stamp, row.path2_digests),
-        state=ConflictState(row.state),
-        resolved_ns=row.resolved_ns,
-        resolution=row.resolution,
-    )

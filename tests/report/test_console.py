@@ -68,7 +68,9 @@ def test_no_key_and_no_sentence_speaks_to_the_terminal() -> None:
 def test_quiet_says_only_what_somebody_should_look_at() -> None:
     assert said(Acted(done()), RunEnded(summary()), quiet=True) == []
     halted = summary(outcome=RunOutcome.HALTED, halts=(HALT,), exit_code=5, actions={})
-    assert said(RunEnded(halted), quiet=True) == ["cms: halted in 3.2 s: nothing was changed; closed: max-delete"]
+    assert said(RunEnded(halted), quiet=True) == [
+        "cms: halted in 3.2 s: nothing was changed; closed: max-delete"
+    ]
     assert len(said(RunEnded(summary(conflicts=((1, "x"),))), quiet=True)) == 1
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from bisyncer.model import Mode
 from bisyncer.state.lease import Lease
-from bisyncer.state.store import Pair, Store
+from bisyncer.state.records import Pair
+from bisyncer.state.store import Store
 from tests.servers import PostgresServer
 
 

@@ -22,7 +22,8 @@ from bisyncer.model import Mode
 from bisyncer.state import lease as lease_module
 from bisyncer.state import schema
 from bisyncer.state.lease import Holder, Lease
-from bisyncer.state.store import Pair, Store
+from bisyncer.state.records import Pair
+from bisyncer.state.store import Store
 from tests.state.conftest import Clock
 
 # A run in a process of its own: it takes the lease and says so, then does what it is told, a line at a time.

@@ -29,10 +29,11 @@ from bisyncer.model import (
     Side,
     Verdict,
 )
-from bisyncer.state import schema
+from bisyncer.state import records, schema
 from bisyncer.state import store as store_module
 from bisyncer.state.lease import Lease
-from bisyncer.state.store import ActionState, Conflict, ConflictState, Pair, Store, Trouble
+from bisyncer.state.records import ActionState, Conflict, ConflictState, Pair, Trouble
+from bisyncer.state.store import Store
 from tests.making import ancestor, entry
 from tests.state.conftest import Clock
 
@@ -678,8 +679,8 @@ def test_a_run_is_told_from_its_begin_to_its_end(store: Store, pair: Pair, clock
     store.end_run(number, RunOutcome.SUCCESS, {"pair": "cms", "bytes": {"to_path1": 1}})
     ended = store.run(number)
 
-    assert going == store_module.Run(number, "cms", started, None, None, True, True, {})
-    assert ended == store_module.Run(
+    assert going == records.Run(number, "cms", started, None, None, True, True, {})
+    assert ended == records.Run(
         number, "cms", started, started + 3, RunOutcome.SUCCESS, True, True,
         {"pair": "cms", "bytes": {"to_path1": 1}},
     )  # fmt: skip
@@ -793,7 +794,7 @@ def test_an_action_is_told_with_what_each_side_held(store: Store, pair: Pair) ->
 
     (row,) = store.run_actions(run)
 
-    assert row == store_module.ActionRow(
+    assert row == records.ActionRow(
         1, "a", Verdict.COPY_TO_PATH2, Delta.CHANGED, Delta.UNCHANGED, ActionState.PLANNED, "why", Side.PATH1,
         None, entry("a", 5), None,
     )  # fmt: skip
