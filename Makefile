@@ -23,7 +23,7 @@ SEQUENCES ?= 10000
 
 soak: $(VENV)/.dev ## Run ten thousand random sequences of people, runs and crashes (SEED=, SEQUENCES=).
 	@echo "seed $(SEED), $(SEQUENCES) sequences"
-	BISYNCER_SEQUENCES=$(SEQUENCES) $(BIN)/pytest -q tests/properties/test_oracle.py --timeout 0 --hypothesis-seed=$(SEED)
+	SEQUENCES=$(SEQUENCES) $(BIN)/pytest -q tests/properties/test_oracle.py --timeout 0 --hypothesis-seed=$(SEED)
 	@echo "seed $(SEED): $(SEQUENCES) sequences, and no write lost"
 
 lint: $(VENV)/.dev ## Look for faults: ruff, mypy, and the arrows between the rooms.

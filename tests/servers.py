@@ -55,7 +55,7 @@ class S3Server(NamedTuple):
     @property
     def variables(self) -> tuple[str, str]:
         """The environment variables that hold the two keys."""
-        return f"BISYNCER_TEST_{self.name}_KEY_ID", f"BISYNCER_TEST_{self.name}_SECRET"
+        return f"S3_TEST_{self.name}_KEY_ID", f"S3_TEST_{self.name}_SECRET"
 
     @contextmanager
     def in_environment(self) -> Iterator[S3Server]:

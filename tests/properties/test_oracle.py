@@ -221,7 +221,7 @@ class Pair(RuleBasedStateMachine):
         self.alive.discard(self.world.held(side).get(key, ""))
 
 
-EXAMPLES = int(os.environ.get("BISYNCER_SEQUENCES", "500"))
+EXAMPLES = int(os.environ.get("SEQUENCES", "500"))
 
 Pair.TestCase.settings = settings(
     max_examples=EXAMPLES,
