@@ -56,11 +56,14 @@ def delta(old: Entry | None, new: Item | None, policy: Policy, side: Side) -> De
         return Delta.UNREADABLE
     if old is None:
         return Delta.NEW
-    if new.stamp == old.stamp and new.size == old.size:
-        return Delta.UNCHANGED
     if new.size != old.size:
         return Delta.CHANGED
-    if policy.compare == _SIZE_ONLY:
+    # Two edits within one tick of a coarse change time have one stamp; a tree's mtime tells them apart
+    # where the first was given the time of its source. A bucket's time is that of the listing or of the
+    # content, by turns, and its stamp needs no help.
+    if new.stamp == old.stamp and (side not in policy.restless or new.mtime_ns == old.mtime_ns):
+        return Delta.UNCHANGED
+    if policy.compare == _SIZE_ONLY or new.size == 0:
         return Delta.UNCHANGED
     if side not in policy.restless or not strong(old.digests):
         return Delta.CHANGED

@@ -30,15 +30,15 @@ def winner(path1: Entry, path2: Entry, resolve: Resolve) -> Side:
     return Side.PATH2 if rank(Side.PATH2, path2) > rank(Side.PATH1, path1) else Side.PATH1
 
 
-def names(key: str, suffix: str) -> Iterator[str]:
+def names(key: str, suffix: str, max_key_bytes: int = 1024) -> Iterator[str]:
     """Yield candidates for the other version's name, best first, without end.
 
     `report.txt` gives `report.txt.conflict1`, `report.txt.conflict2`, ... A last segment that would
-    grow over 255 bytes loses the end of its stem.
+    grow over 255 bytes, or the key over `max_key_bytes`, loses the end of its stem.
     """
     folder, slash, name = key.rpartition("/")
     for number in count(1):
         tail = f".{suffix}{number}"
-        room = NAME_BYTES - len(tail.encode())
+        room = min(NAME_BYTES, max_key_bytes - len((folder + slash).encode())) - len(tail.encode())
         stem = name.encode()[:room].decode(errors="ignore")
         yield f"{folder}{slash}{stem}{tail}"

@@ -18,7 +18,12 @@ class Filters:
                 GitIgnoreSpec.from_lines([pattern])
             except ValueError as error:
                 raise ValueError(f"exclude: {pattern!r} is not a gitignore pattern: {error}") from error
+        self._brings_back = any(pattern.startswith("!") for pattern in patterns)
         self._spec = GitIgnoreSpec.from_lines(patterns) if patterns else None
+
+    def hidden(self, prefix: str) -> bool:
+        """Whether no key at or below `prefix` can be in."""
+        return self.excluded(prefix) and not self._brings_back
 
     def excluded(self, key: str) -> bool:
         """Whether `key` is left out."""

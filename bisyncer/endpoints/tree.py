@@ -48,6 +48,8 @@ _LASTING = {
     errno.EMLINK: "its directory can hold no more directories; tidy it",
 }
 
+_LAST_NS: Final = 2**63 - 1
+
 _serial = count()
 
 
@@ -71,11 +73,16 @@ def make_entry(key: str, seen: os.stat_result, now_ns: int) -> Entry:
     Its stamp gets a tail that no other stamp has, so that the next run looks at the content (git's rule
     for racy entries).
     """
-    mtime_ns = seen.st_mtime_ns
+    mtime_ns = _storable(seen.st_mtime_ns)
     stamp = f"{seen.st_ino:x}:{seen.st_ctime_ns:x}"
     if mtime_ns > now_ns - RACY_NS:
         stamp = f"{stamp}~{now_ns:x}.{next(_serial):x}"
     return Entry(key, seen.st_size, mtime_ns, stamp)
+
+
+def _storable(mtime_ns: int) -> int:
+    """A time in the 64 bits that a database column has: a file may carry one of the year 2400."""
+    return max(-_LAST_NS, min(_LAST_NS, mtime_ns))
 
 
 def is_expected(seen: os.stat_result, expect: Entry) -> bool:
@@ -83,7 +90,7 @@ def is_expected(seen: os.stat_result, expect: Entry) -> bool:
     return (
         stat.S_ISREG(seen.st_mode)
         and seen.st_size == expect.size
-        and seen.st_mtime_ns == expect.mtime_ns
+        and _storable(seen.st_mtime_ns) == expect.mtime_ns
         and f"{seen.st_ino:x}:{seen.st_ctime_ns:x}" == expect.stamp.partition("~")[0]
     )
 

@@ -11,15 +11,15 @@ import random
 import threading
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
 from bisyncer.endpoints.base import Endpoint
-from bisyncer.engine.keep import keep_both
+from bisyncer.engine.keep import Taken, keep_both
 from bisyncer.engine.look import judge, look
 from bisyncer.engine.transfer import agreed, transfer
-from bisyncer.errors import Changed, EndpointError, Gone, Transient
+from bisyncer.errors import BisyncerError, Changed, EndpointError, Gone, Transient
 from bisyncer.model import (
     Action,
     Ancestor,
@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 
 _DELETES = (Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2)
 _ON_STORES = (
-    (Verdict.CONFLICT, Verdict.CHECK),  # what is still to be checked moved while it was
+    (Verdict.CHECK,),  # what is still to be checked moved while it was
     (Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2),
     _DELETES,
 )
@@ -56,11 +56,14 @@ def apply(plan: Callable[..., Iterator[Planned]], worker: Worker) -> Generator[O
     `plan` gives the rows that still wait, of the verdicts that it is called with, in order.
     Raises `LeaseLost`, or `Gone` where a store answers no more, after what was in flight has ended.
     """
-    for planned in plan(*_IN_STATE):
-        if worker.stop.is_set():
-            return
-        yield Done(planned, _settled(planned.action))
     with ThreadPoolExecutor(worker.width, thread_name_prefix="apply") as pool:
+        # First of all, since a conflict may take up the copy that an earlier attempt left, which is only
+        # told from a user's own file as long as it isn't recorded.
+        yield from _pooled(pool, worker, plan(Verdict.CONFLICT))
+        for planned in plan(*_IN_STATE):
+            if worker.stop.is_set():
+                return
+            yield Done(planned, _settled(planned.action))
         for verdicts in _ON_STORES:
             yield from _pooled(pool, worker, plan(*verdicts))
 
@@ -76,9 +79,10 @@ def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -
     """Perform all of `plan`, never more than twice the width handed out; in order of completion."""
     running: set[Future[Outcome]] = set()
     failed = 0  # in a row, each after several attempts
+    gone: str | None = None
     try:
         while True:
-            if not worker.stop.is_set():
+            if gone is None and not worker.stop.is_set():
                 room = 2 * worker.width - len(running)
                 running.update(pool.submit(worker.perform, planned) for planned in islice(plan, room))
             if not running:
@@ -91,18 +95,16 @@ def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -
                     failed = 0
                     continue
                 failed += 1
-                if failed >= GIVE_UP * worker.width:
-                    raise Gone(_gone(outcome.problem, failed))
+                if failed >= GIVE_UP * worker.width and gone is None:
+                    failed, gone = 0, worker.gone()
+            # What was in flight has been yielded by then, and is committed.
+            if gone is not None and not running:
+                raise Gone(
+                    f"{gone} What was done before is committed. See that the store is there, run again."
+                )
     finally:
         for future in running:
             future.cancel()
-
-
-def _gone(last: Problem, failed: int) -> str:
-    return (
-        f"{failed} actions failed one after the other, so the store is taken to be gone; what was done "
-        f"before is committed. The last failure: {last.sentence} See that the store is there, and run again."
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,16 @@ class Worker:
     recorded: Callable[[Collection[str]], Mapping[str, Ancestor]]
     lease: Lease
     stop: threading.Event
+    taken: Taken = field(default_factory=Taken)
+
+    def gone(self) -> str | None:
+        """Why one of the stores is taken to be gone; None where both still answer, and it is the keys."""
+        for endpoint in self.endpoints.values():
+            try:
+                endpoint.probe()
+            except BisyncerError as error:
+                return str(error)
+        return None
 
     def perform(self, planned: Planned) -> Outcome:
         """Do what the action says; what the stores won't do becomes an outcome, not an error.
@@ -171,7 +183,9 @@ class Worker:
                 planned,
                 self.endpoints,
                 suffix=self.policy.conflict_suffix,
-                recorded=lambda name: name in self.recorded([name]),
+                recorded=lambda name: (
+                    name in self.recorded([name]) or not self.taken.add(name, planned.action.key)
+                ),
             )
         if verdict in {Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2}:
             return self._copy(planned)

@@ -7,6 +7,7 @@ copies under a name that no ancestor knows, and the next attempt takes that name
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 
 from bisyncer.core.compare import by_digest
@@ -14,6 +15,20 @@ from bisyncer.core.conflict import names
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.transfer import agreed, content, transfer
 from bisyncer.model import Agreement, Done, Entry, Kept, Planned, Side
+
+
+class Taken:
+    """The names that this run's conflicts have taken: no two keys share one, however equal the contents."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._keys: dict[str, str] = {}
+
+    def add(self, name: str, key: str) -> bool:
+        """Take a name for a key; False where another key has it."""
+        with self._lock:
+            return self._keys.setdefault(name, key) == key
+
 
 _Held = Mapping[Side, Entry | None]
 
@@ -34,7 +49,8 @@ def keep_both(
     wins, loses = action.winner, action.winner.other
     won, lost = (action.path1, action.path2) if wins is Side.PATH1 else (action.path2, action.path1)
 
-    candidates = (name for name in names(action.key, suffix) if not recorded(name))
+    longest = min(endpoint.capabilities.max_key_bytes for endpoint in endpoints.values())
+    candidates = (name for name in names(action.key, suffix, longest) if not recorded(name))
     name, held = _free_name(candidates, endpoints, endpoints[loses], lost)
     aside: dict[Side, Entry] = {}
     for side in (wins, loses):

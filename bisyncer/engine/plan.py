@@ -52,6 +52,7 @@ def make_plan(
             triple.key, verdict, delta1, delta2, agreement, _entry(triple.path1), _entry(triple.path2)
         )
         if verdict is Verdict.FORGET and excluded(triple.key):
+            tally.ancestors -= 1  # a guard looks at the keys that are in
             action = action._replace(reason="excluded now, and left alone on both sides")
         elif verdict is Verdict.HOLD:
             action = action._replace(reason=_hidden(triple))

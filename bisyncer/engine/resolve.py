@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from bisyncer.core.compare import by_digest
 from bisyncer.core.conflict import winner
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.pairing import bound_pair
 from bisyncer.engine.transfer import agreed, transfer
 from bisyncer.errors import BisyncerError, Changed, Unfinished, UsageError
-from bisyncer.model import Ancestor, Entry, Job, Resolve, Side
+from bisyncer.model import Agreement, Ancestor, Entry, Job, Resolve, Side
 from bisyncer.state.lease import Lease
 from bisyncer.state.records import Conflict
 from bisyncer.state.store import Store
@@ -40,7 +41,9 @@ def resolve(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, conflict
         known = store.ancestors_of(pair.id, [conflict.key, conflict.kept_as])
         named, aside = known.get(conflict.key), known.get(conflict.kept_as)
         if named is None or aside is None:
-            raise _moved(conflict, "it was deleted or renamed since")
+            gone = conflict.key if named is None else conflict.kept_as
+            raise _moved(conflict, f"{gone} was deleted or renamed since.")
+        _refuse_edited(conflict, named, aside)
         kept = winner(conflict.path1, conflict.path2, Resolve(keep))
         try:
             ancestor = _settle(conflict, named, aside, endpoints, lease, swap=kept is not conflict.winner)
@@ -50,6 +53,19 @@ def resolve(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, conflict
             endpoint.flush()
         store.resolve_conflict(conflict_id, keep, {conflict.key: ancestor, conflict.kept_as: None}, lease)
         return f"{conflict.key} is the version of {kept}; {conflict.kept_as} is removed"
+
+
+def _refuse_edited(conflict: Conflict, named: Ancestor, aside: Ancestor) -> None:
+    """Raise unless the two keys hold the two versions that the conflict shows, by their content.
+
+    What the last run recorded may be a later edit, which nobody was shown. The other version may stand
+    at the name already, where an earlier attempt was cut short.
+    """
+    shown = {Side.PATH1: conflict.path1, Side.PATH2: conflict.path2}
+    lost = shown[conflict.winner.other]
+    for held, may_be in ((named, tuple(shown.values())), (aside, (lost,))):
+        if all(by_digest(held.path1.digests, met.digests) is not Agreement.SAME for met in may_be):
+            raise _moved(conflict, f"{held.key} was edited since.")
 
 
 def _settle(
@@ -87,6 +103,7 @@ def _still(endpoint: Endpoint, entry: Entry) -> None:
 
 def _moved(conflict: Conflict, why: str) -> BisyncerError:
     return Unfinished(
-        f"Conflict {conflict.id} ({conflict.key}) is not as it was shown: {why} "
-        "Both versions are still there. Run `bisyncer run`, look again, then resolve what is left."
+        f"Conflict {conflict.id} ({conflict.key}) is not as it was shown: {why} Nothing was removed. Delete "
+        "by hand what isn't wanted, on either side, and the next run settles it; or settle it as it is "
+        f"with `bisyncer conflicts resolve {conflict.id} --keep both`."
     )

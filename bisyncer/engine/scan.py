@@ -46,15 +46,16 @@ class Scan:
             for batch in batches:
                 for item in batch:
                     if isinstance(item, Unreadable):
-                        if not excluded(item.prefix):
+                        if not self._filters.hidden(item.prefix):
                             self._note(item)
                             yield item
+                        continue
+                    if excluded(item.key):
                         continue
                     scanned[self._side] += 1
                     if scanned[self._side] % TOLD_EVERY == 0:
                         self._reporter.tell(Scanned(self._side, scanned[self._side]))
-                    if not excluded(item.key):
-                        yield item
+                    yield item
         self._reporter.tell(Scanned(self._side, scanned[self._side]))
 
     def _note(self, place: Unreadable) -> None:

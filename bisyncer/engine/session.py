@@ -97,9 +97,7 @@ def run(
             this.plan()
             this.check()
             this.gate()
-            if job.dry_run:
-                this.show()
-            else:
+            if not job.dry_run:
                 this.apply()
         except Halted as error:
             return this.end(RunOutcome.HALTED, halts=error.halts)
@@ -208,6 +206,8 @@ class _Run:
 
     def gate(self) -> None:
         self.reporter.tell(PlanMade(self.tally))
+        if self.job.dry_run:
+            self.show()
         if halts := judge(self.tally, self.job.limits):
             raise Halted(halts)
 
@@ -234,7 +234,10 @@ class _Run:
                     if outcome.planned.action.verdict is not Verdict.NOTHING:
                         self.reporter.tell(Acted(outcome))
                     waiting.append(outcome)
-                    if len(waiting) >= COMMITTED or self.now_ns() - committed_ns > COMMIT_EVERY_NS:
+                    # A conflict at once: were it lost, no later run could tell that a person should look.
+                    conflict = isinstance(outcome, Done) and outcome.kept is not None
+                    late = self.now_ns() - committed_ns > COMMIT_EVERY_NS
+                    if conflict or late or len(waiting) >= COMMITTED:
                         self._commit(waiting)
                         waiting, committed_ns = [], self.now_ns()
         except Gone:
@@ -242,6 +245,8 @@ class _Run:
             raise
         self._commit(waiting)
         self._go_on()
+        if self.job.resync:
+            self.store.settle_conflicts(self.pair, self.lease)
 
     def _commit(self, outcomes: Sequence[Outcome]) -> None:
         # The state may never claim more than the stores would still have after a power cut.

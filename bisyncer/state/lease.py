@@ -72,8 +72,7 @@ class Holder(NamedTuple):
 
     def gone(self) -> bool:
         """Whether this process certainly no longer runs; False where that can't be seen from here."""
-        here = Holder.current()
-        if not self.boot or (self.boot, self.pid_namespace) != (here.boot, here.pid_namespace):
+        if not self._can_be_seen():
             return False
         try:
             os.kill(self.pid, 0)  # unlike /proc, it also tells of processes hidden from this user
@@ -84,6 +83,14 @@ class Holder(NamedTuple):
         status = _status(self.pid)
         # A zombie has ended; only its parent doesn't know yet.
         return status is not None and (status.state in "ZX" or status.started != self.started)
+
+    def lives(self) -> bool:
+        """Whether this process certainly runs; False where that can't be seen from here."""
+        return self._can_be_seen() and not self.gone()
+
+    def _can_be_seen(self) -> bool:
+        here = Holder.current()
+        return bool(self.boot) and (self.boot, self.pid_namespace) == (here.boot, here.pid_namespace)
 
 
 class _Status(NamedTuple):
@@ -218,12 +225,15 @@ def _take(connection: Connection, store: Store, pair: Pair, ttl_s: float) -> int
     now = _now_ns(connection, store)
     mine = _TABLE.pair_id == pair.id
     held = connection.execute(select(schema.lease).where(mine).with_for_update()).one()
+    # A heartbeat of the future was written by a clock that has been put right since: its holder, unless it
+    # is seen to live, would else keep the pair until that time comes.
+    misdated = held.heartbeat_ns > now + _ns(ttl_s)
     if held.holder is not None and held.expires_ns > now:
         try:
             holder = Holder(**json.loads(held.holder))
         except (TypeError, ValueError) as error:
             raise store.database.corrupt(f"the lease of pair {pair.name} names no process") from error
-        if not holder.gone():
+        if not holder.gone() and (holder.lives() or not misdated):
             raise Leased(_sentence(pair, holder, held))
     token: int = connection.execute(
         update(schema.lease)

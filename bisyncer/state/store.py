@@ -341,7 +341,7 @@ class Store:
         # Durable where there are conflicts: no later run could find out that a person should look.
         with self.database.write(durable=bool(kept)) as connection:
             _verify(connection, lease, _pair_of(connection, run))
-            self._write_ancestors(connection, lease.pair_id, ancestors, now)
+            self._write_ancestors(connection, lease.pair_id, ancestors, now, left=_left_alone(done))
             met = {"pair_id": lease.pair_id, "run_id": run, "detected_ns": now}
             conflicts = [(_insert_conflict(connection, met, key, settled), key) for key, settled in kept]
             self._end_problems(connection, lease.pair_id, [outcome.planned.action.key for outcome in done])
@@ -477,6 +477,18 @@ class Store:
             )
             self._write_ancestors(connection, lease.pair_id, ancestors, now)
 
+    def settle_conflicts(self, pair: Pair, lease: Fence) -> None:
+        """Settle the open conflicts whose other version is gone; for the end of an alignment."""
+        table, kept = schema.conflict.c, schema.ancestor.c
+        there = select(kept.key).where(kept.pair_id == pair.id, kept.key == table.kept_as).exists()
+        with self.database.write() as connection:
+            _verify(connection, lease, pair.id)
+            connection.execute(
+                update(schema.conflict)
+                .where(table.pair_id == pair.id, table.state == ConflictState.OPEN.value, ~there)
+                .values(state=ConflictState.SETTLED.value, resolved_ns=self.now_ns())
+            )
+
     def problems(self, pair: str | None = None) -> list[Trouble]:
         """The problems that the last runs met, by pair and key."""
         table = schema.problem.c
@@ -511,9 +523,18 @@ class Store:
             connection.exec_driver_sql(self.database.sql(statement), list(batch))
 
     def _write_ancestors(
-        self, connection: Connection, pair_id: int, ancestors: Mapping[str, Ancestor | None], now: int
+        self,
+        connection: Connection,
+        pair_id: int,
+        ancestors: Mapping[str, Ancestor | None],
+        now: int,
+        *,
+        left: Collection[str] = (),
     ) -> None:
-        """Upsert or delete ancestors; an open conflict whose other version is gone is thereby settled."""
+        """Upsert or delete ancestors; an open conflict whose other version is gone is thereby settled.
+
+        The keys of `left` lose their record and are still there, so that they settle nothing.
+        """
         gone = [key for key, ancestor in ancestors.items() if ancestor is None]
         self._many(
             connection,
@@ -522,7 +543,7 @@ class Store:
         )
         self._many(connection, _DELETE_ANCESTOR, [(pair_id, key) for key in gone])
         table = schema.conflict.c
-        for chunk in _chunks(gone, _CHUNK):
+        for chunk in _chunks([key for key in gone if key not in left], _CHUNK):
             connection.execute(
                 update(schema.conflict)
                 .where(
@@ -630,6 +651,12 @@ def _judge(key: str, ancestor: Ancestor) -> None:
                 f"Both sides of {key!r} were about to be recorded as equal, and their {algorithm} differs: "
                 "this is a bug."
             )
+
+
+def _left_alone(done: Iterable[Done]) -> frozenset[str]:
+    """The keys that are forgotten since a filter leaves them out; the plan gave each a reason."""
+    actions = (outcome.planned.action for outcome in done)
+    return frozenset(a.key for a in actions if a.verdict is Verdict.FORGET and a.reason is not None)
 
 
 def _judged(done: Iterable[Done]) -> dict[str, Ancestor | None]:

@@ -38,9 +38,24 @@ def test_presence_alone_tells_absent_new_deleted_and_unreadable(policy: Policy, 
 def test_the_same_stamp_and_size_are_unchanged_and_another_size_is_changed(
     policy: Policy, side: Side
 ) -> None:
-    assert delta(OLD, OLD._replace(mtime_ns=999), policy, side) is Delta.UNCHANGED
+    assert delta(OLD, OLD, policy, side) is Delta.UNCHANGED
     assert delta(OLD, OLD._replace(size=6), policy, side) is Delta.CHANGED
     assert delta(OLD, OLD._replace(size=6, stamp="new"), policy, side) is Delta.CHANGED
+
+
+def test_a_moved_mtime_under_an_equal_stamp_is_looked_into_on_a_tree_and_means_nothing_in_a_bucket() -> None:
+    later = OLD._replace(mtime_ns=999)
+
+    assert delta(OLD, later, AUTO, Side.PATH1) is Delta.TOUCHED
+    assert delta(OLD, later, MTIME, Side.PATH1) is Delta.CHANGED
+    assert delta(OLD, later, SIZE, Side.PATH1) is Delta.UNCHANGED
+    assert delta(OLD, later, AUTO, Side.PATH2) is Delta.UNCHANGED
+
+
+def test_an_empty_file_that_stays_empty_is_unchanged_whatever_its_stamp() -> None:
+    empty = entry(size=0, stamp="old")
+
+    assert delta(empty, empty._replace(stamp="new"), AUTO, Side.PATH1) is Delta.UNCHANGED
 
 
 MOVED = OLD._replace(stamp="new")

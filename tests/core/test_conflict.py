@@ -46,6 +46,15 @@ def test_candidates_count_up_beside_the_key() -> None:
     assert found == ["a/b.txt.conflict1", "a/b.txt.conflict2", "a/b.txt.conflict3"]
 
 
+def test_a_candidate_is_no_longer_than_the_store_can_hold() -> None:
+    key = "/".join(["d" * 200] * 5) + "/" + "x" * 17
+
+    (candidate,) = islice(names(key, "conflict", 1024), 1)
+
+    assert len(candidate.encode()) <= 1024
+    assert candidate.endswith(".conflict1")
+
+
 @pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "😀" * 63])
 def test_a_candidate_fits_a_file_name_and_stays_valid_text(name: str) -> None:
     for candidate in islice(names(f"d/{name}", "conflict"), 12):

@@ -31,6 +31,12 @@ def test_a_later_pattern_with_a_bang_brings_a_key_back() -> None:
     assert not filters.excluded("keep.log")
 
 
+def test_a_place_is_hidden_only_where_no_pattern_brings_back_what_lies_below() -> None:
+    assert Filters(["d/"]).hidden("d/")
+    assert not Filters(["*", "!*.txt"]).hidden("d/")
+    assert not Filters(["e/"]).hidden("d/")
+
+
 def test_nothing_is_excluded_without_a_pattern() -> None:
     assert not Filters().excluded("anything")
 

@@ -179,3 +179,42 @@ def test_deleting_the_other_version_by_hand_settles_the_conflict(world: World) -
 
     assert world.conflicts() == []
     assert "k0.conflict1" not in world.held(ONE)
+
+
+def test_a_filter_that_leaves_the_other_version_out_settles_nothing(world: World) -> None:
+    world.align(TEN)
+    collide(world)
+    world.run()
+
+    world.run(exclude=("*.conflict*",))
+    world.run(exclude=("*.conflict*",))
+
+    assert [conflict.key for conflict in world.conflicts()] == ["k0"]
+    assert world.held(ONE)["k0.conflict1"] == world.held(TWO)["k0.conflict1"] == "written in one"
+
+
+def test_two_conflicts_never_share_one_copy_however_alike(world: World) -> None:
+    one, two = "x" * 250 + "1", "x" * 250 + "2"
+    world.align({one: "base", two: "base"})
+    world.put(ONE, {one: "the same loser", two: "the same loser"})
+    world.put(TWO, {one: "winner", two: "another winner"})
+
+    world.run()
+
+    first, second = world.conflicts()
+    assert first.kept_as != second.kept_as
+    assert world.held(ONE)[first.kept_as] == world.held(ONE)[second.kept_as] == "the same loser"
+
+
+def test_a_resync_settles_a_conflict_whose_other_version_is_gone_and_no_other(world: World) -> None:
+    world.align(TEN)
+    collide(world)
+    world.put(ONE, {"k1": "written in one"})
+    world.put(TWO, {"k1": "then in two"})
+    world.run()
+    for side in (ONE, TWO):
+        world.remove(side, "k0.conflict1")
+
+    world.run(resync=True)
+
+    assert [conflict.key for conflict in world.conflicts()] == ["k1"]

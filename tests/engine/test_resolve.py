@@ -74,6 +74,37 @@ def test_a_version_that_moved_since_it_was_shown_is_not_touched(
     assert len(met.conflicts()) == 1
 
 
+@pytest.mark.parametrize("keep", ["path1", "path2", "newer", "larger"])
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("key", ["k0", "k0.conflict1"])
+def test_an_edit_that_a_run_has_synced_since_was_never_shown_and_is_not_touched(
+    met: World, keep: str, side: Side, key: str
+) -> None:
+    met.put(side, {key: "edited after it was shown"})
+    met.run()
+    before = met.held(ONE), met.held(TWO)
+
+    with pytest.raises(Unfinished, match="was edited since"):
+        settle(met, keep)
+
+    assert (met.held(ONE), met.held(TWO)) == before
+    settle(met, "both")
+    assert met.conflicts() == []
+
+
+@pytest.mark.parametrize("keep", ["path1", "path2"])
+def test_a_conflict_of_the_other_version_keeps_what_it_holds_now(met: World, keep: str) -> None:
+    met.put(ONE, {"k0.conflict1": "merged in one"})
+    met.put(TWO, {"k0.conflict1": "merged in two"})
+    met.run()
+    first, _second = met.conflicts()
+
+    with pytest.raises(Unfinished):
+        resolve(met.job, met.endpoints, met.state, first.id, keep)
+
+    assert {"merged in one", "merged in two"} <= set(met.held(ONE).values())
+
+
 @pytest.mark.parametrize("keep", ["path1", "path2"])
 @pytest.mark.parametrize("side", Side)
 @pytest.mark.parametrize("method", ["write", "delete"])

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from bisyncer.endpoints.base import Probe
 from bisyncer.engine import apply
 from bisyncer.errors import (
     Changed,
@@ -292,7 +293,13 @@ def test_a_store_that_is_gone_ends_the_run_soon_and_the_next_one_goes_on(
             if len(set(written)) > 50:
                 raise Transient("connection refused")
 
+    def no_answer(*, scratch: bool = False) -> Probe:
+        if len(set(written)) > 50:
+            raise Transient("connection refused")
+        return world.hooked[TWO].inner.probe(scratch=scratch)
+
     world.hooked[TWO].before = vanish
+    monkeypatch.setattr(world.hooked[TWO], "probe", no_answer)
     monkeypatch.setattr(apply, "BACKOFF_S", 0.0)
     with pytest.raises(Gone, match="connection refused"):
         world.run()
@@ -300,10 +307,33 @@ def test_a_store_that_is_gone_ends_the_run_soon_and_the_next_one_goes_on(
     assert len(set(written)) < 100
     (last,) = world.state.runs("p", limit=1)
     assert last.outcome is RunOutcome.FAILED
+    written.clear()
     world.hooked[TWO].before = lambda _method, _key: None
     done = len(world.held(TWO))
+    # Nothing that was done is done again, or even looked at: it was committed.
     assert carried_out(world.run()) == {"copy-to-path2": 300 - done}
     assert world.held(ONE) == world.held(TWO)
+
+
+def test_many_bad_keys_in_a_row_never_keep_the_others_from_their_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align({"y": "base", "z": "base"})
+    world.put(ONE, {f"bad{number:03}": "x" for number in range(60)} | {"y": "changed"})
+    world.remove(TWO, "z")
+
+    def fail(method: str, key: str) -> None:
+        if method == "write" and key.startswith("bad"):
+            raise Transient("input/output error")
+
+    world.hooked[TWO].before = fail
+    monkeypatch.setattr(apply, "BACKOFF_S", 0.0)
+    summary = world.run()
+
+    assert summary.outcome is RunOutcome.UNFINISHED
+    assert summary.problem_count == 60
+    assert world.held(TWO)["y"] == "changed"
+    assert "z" not in world.held(ONE)
 
 
 def test_a_failure_that_passes_is_tried_again_within_the_run(world: World) -> None:

@@ -438,3 +438,22 @@ def test_on_postgresql_the_clock_of_a_host_does_not_matter(store: Store, pair: P
 
         assert not taken(store, pair)
         assert abs(row(store, pair)[2] - time.time_ns()) < 60 * 10**9
+
+
+@pytest.mark.parametrize(("boot", "free"), [("another", True), (None, False)], ids=["rebooted", "alive"])
+def test_a_lease_from_a_clock_that_has_been_put_right_locks_nobody_out_unless_its_holder_is_seen_to_live(
+    store: Store, pair: Pair, boot: str | None, free: bool
+) -> None:
+    day_ns = 24 * 3600 * 10**9
+    with Lease.take(store, pair):
+        if boot is not None:
+            forge(store, pair, Holder.current()._replace(boot=boot))
+        table = schema.lease.c
+        with store.database.write() as connection:
+            connection.execute(
+                update(schema.lease)
+                .where(table.pair_id == pair.id)
+                .values(heartbeat_ns=table.heartbeat_ns + day_ns, expires_ns=table.expires_ns + day_ns)
+            )
+
+        assert taken(store, pair) is free
