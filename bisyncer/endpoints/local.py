@@ -133,7 +133,7 @@ class LocalEndpoint:
     def stat(self, key: str) -> Entry | None:
         """The entry of `key`; None also where a directory is, or a file stands above it."""
         *above, name = _segments(key)
-        with explained(key), self._tree.directory(above) as directory:
+        with explained(self._place(key)), self._tree.directory(above) as directory:
             seen = None if directory is None else look(directory, name)
         if seen is None or stat.S_ISDIR(seen.st_mode):
             return None
@@ -146,14 +146,14 @@ class LocalEndpoint:
         """Open `key` for reading; the end of its bytes is only given if no write touched it meanwhile."""
         opened = self._open(key, expect)
         try:
-            yield _Reading(opened, key, self._now_ns())
+            yield _Reading(opened, key, self._place(key), self._now_ns())
         finally:
             os.close(opened)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Write a file of our own beside `key`, then put it in place."""
         *above, name = _segments(key)
-        with explained(key), self._tree.directory(above, make=expect is None) as directory:
+        with explained(self._place(key)), self._tree.directory(above, make=expect is None) as directory:
             if directory is None:
                 raise Changed(f"{key}: its directory is gone. Run again.")
             replaced = _check(directory, name, key, expect)
@@ -164,7 +164,7 @@ class LocalEndpoint:
     def delete(self, key: str, *, expect: Entry) -> None:
         """Take `key` out of the tree, look at what was taken, and only then remove it."""
         *above, name = _segments(key)
-        with explained(key), self._tree.directory(above) as directory:
+        with explained(self._place(key)), self._tree.directory(above) as directory:
             if directory is None:
                 raise Changed(f"{key}: is gone already. Run again.")
             with self._asides.alone(key):
@@ -180,9 +180,13 @@ class LocalEndpoint:
         self._unsynced.close()
         self._tree.close()
 
+    def _place(self, key: str) -> str:
+        """A key as errors name it: which of two trees fails is half of what an operator must know."""
+        return f"{self._path}/{key}"
+
     def _open(self, key: str, expect: Entry) -> int:
         *above, name = _segments(key)
-        with explained(key), self._tree.directory(above) as directory:
+        with explained(self._place(key)), self._tree.directory(above) as directory:
             if directory is None:
                 raise Changed(f"{key}: its directory is gone. Run again.")
             try:
@@ -265,8 +269,9 @@ class _Place(NamedTuple):
 class _Reading:
     """A file being read: its bytes end only where no write came between the opening and the end."""
 
-    def __init__(self, opened: int, key: str, now_ns: int) -> None:
+    def __init__(self, opened: int, key: str, place: str, now_ns: int) -> None:
         self._opened = opened
+        self._place = place
         self._seen = os.fstat(opened)
         self._left = self._seen.st_size
         self.entry = make_entry(key, self._seen, now_ns)
@@ -278,7 +283,7 @@ class _Reading:
             if self._left == 0 and size != 0:
                 self._check_end()
             return b""
-        with explained(self.entry.key):
+        with explained(self._place):
             piece = os.read(self._opened, wanted)
             while size < 0 and 0 < len(piece) < wanted:  # one read() gives 2 GiB at most
                 more = os.read(self._opened, wanted - len(piece))
@@ -291,7 +296,7 @@ class _Reading:
         return piece
 
     def _check_end(self) -> None:
-        with explained(self.entry.key):
+        with explained(self._place):
             now = os.fstat(self._opened)
         if identity(now) != identity(self._seen) or now.st_ctime_ns != self._seen.st_ctime_ns:
             raise self._torn()

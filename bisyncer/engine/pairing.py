@@ -74,8 +74,9 @@ def bound_pair(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Pa
         )
     if pair is None or (pair.aligned_ns is None and not job.resync):
         raise NeedsResync(
-            f"Pair '{job.pair}' has never been aligned, so nothing is known of what both sides held. "
-            f"Nothing was changed. Run `bisyncer init {job.pair} --resync` once; it deletes nothing."
+            f"Pair '{job.pair}' has never been aligned, as far as the state {store.database.place} knows, so "
+            "nothing tells what both sides held. Nothing was changed. Run "
+            f"`bisyncer init {job.pair} --resync` once; it deletes nothing."
         )
     _refuse_other_roots(pair, endpoints)
     return pair

@@ -93,8 +93,12 @@ def _upgrade(database: Database, connection: Connection, before: str | None) -> 
 
 
 def _refuse_foreign(database: Database, connection: Connection) -> None:
-    """Raise where tables with our names are there that we did not make."""
-    foreign = sorted(schema.metadata.tables.keys() & set(inspect(connection).get_table_names()))
+    """Raise where tables are there that we did not make.
+
+    A SQLite file is one program's; a PostgreSQL schema may be shared, as long as no name is ours.
+    """
+    there = set(inspect(connection).get_table_names())
+    foreign = sorted(there & schema.metadata.tables.keys() if database.postgresql else there)
     if foreign:
         raise StateUnusable(
             f"The database {database.place} has tables of another program ({', '.join(foreign)}): "

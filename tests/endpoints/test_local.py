@@ -548,7 +548,7 @@ def test_what_this_user_may_not_read_is_told_in_its_place(shared: Path) -> None:
             ("Unreadable", "unsearchable/x"),
         ]
     )
-    assert told[1].startswith("d/secret: permission denied")
+    assert told[1].endswith("/d/secret: permission denied; let this user read and write it.")
     assert all("permission denied" in line for line in told[2:])
     assert len(told) == 5
 

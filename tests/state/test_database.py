@@ -382,3 +382,18 @@ def test_a_million_keys_stay_small(tmp_path: Path, opened: Callable[..., Store])
     store.close()
 
     assert path.stat().st_size * 20 < 230_000_000
+
+
+def test_another_programs_sqlite_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    before = path.read_bytes()
+
+    with pytest.raises(StateUnusable, match="another program"):
+        Store.open(f"sqlite:///{path}")
+
+    with closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    assert tables == [("theirs",)]
+    assert len(before) == path.stat().st_size
