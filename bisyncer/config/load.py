@@ -30,6 +30,7 @@ FILE_NAME: Final = "bisyncer.toml"
 SYSTEM_FILE: Final = Path("/etc/bisyncer") / FILE_NAME
 
 _TABLES = ("pairs", "remotes")
+_CLOSE = 0.75  # how alike two words are where one is a misspelling of the other
 _REMOTE_PREFIX = PREFIX + "REMOTES_"
 _PAIR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _REMOTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +@-]{0,63}")
@@ -230,9 +231,11 @@ def find(asked: Path | None, *, may_be_missing: bool = False) -> tuple[Path, boo
     """The config file in use and whether it is there; where none is, the one that would be written."""
     named = asked or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     if named is not None:
+        origin = "--config" if asked else VARIABLE
         if not named.exists() and not may_be_missing:
-            origin = "--config" if asked else VARIABLE
             raise UsageError(f"{named}, named by {origin}, isn't there. Name the file that holds the pairs.")
+        if named.is_dir():
+            raise UsageError(f"{named}, named by {origin}, is a folder. Name the file that holds the pairs.")
         return named, named.exists()
     own = Path(user_config_dir("bisyncer")) / FILE_NAME
     for path in (Path(FILE_NAME), own, SYSTEM_FILE):
@@ -243,8 +246,8 @@ def find(asked: Path | None, *, may_be_missing: bool = False) -> tuple[Path, boo
 
 def absolute_root(root: str, folder: Path) -> str:
     """A root with a relative directory counted from `folder`; URLs and remotes as they are."""
-    if _NOT_LOCAL.match(root) or root.startswith("/"):
-        return root
+    if not root.strip() or _NOT_LOCAL.match(root) or root.startswith("/"):
+        return root  # an empty one is no name of the folder itself: it is refused
     if root == "~" or root.startswith("~/"):
         return str(Path(root).expanduser())
     return os.path.normpath(folder.absolute() / root)
@@ -334,7 +337,8 @@ def _environment(
             remotes.append((name, {key: Given(value, variable)}))
         else:
             words = (*by_variable, VARIABLE)
-            raise UsageError(f"{variable} is in the environment and is no setting{_meant(variable, words)}")
+            meant = _meant(variable, words, same=PREFIX)
+            raise UsageError(f"{variable} is in the environment and is no setting{meant}")
     return pairs, remotes, state
 
 
@@ -391,8 +395,10 @@ def _remote(name: str, values: Values) -> Remote:
     return Remote(name=name, **fields)
 
 
-def _meant(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown word."""
+def _meant(word: str, known: Iterable[str], *, same: str = "") -> str:
+    """The end of a sentence about an unknown word; `same` is what all begin with, and tells nothing."""
     words = list(known)
-    close = get_close_matches(word, words, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f". Known here: {', '.join(words)}."
+    close = get_close_matches(
+        word.removeprefix(same), [each.removeprefix(same) for each in words], n=1, cutoff=_CLOSE
+    )
+    return f"; did you mean '{same}{close[0]}'?" if close else f". Known here: {', '.join(words)}."

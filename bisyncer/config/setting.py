@@ -6,6 +6,7 @@ the value should have been; the loader adds where it stood.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -79,6 +80,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
 _MAX_TRANSFERS = 1024
+_MAX_WINDOW_NS = _UNITS_NS["d"]
+_MAX_NUMBER = 2**63 - 1  # what a database and a nanosecond clock can hold
+_MAX_DIGITS = 40  # more in one number are no number that anybody means, and not all can be read
 _STATE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 _PASSWORD_WORDS = ("password", "passwd", "sslpassword")
 
@@ -92,6 +96,16 @@ def text(value: object) -> str:
     if _CONTROL.search(value):
         raise Unfit(f"{value!r} holds a control character; take it out")
     return value
+
+
+def root(value: object) -> str:
+    """A root, which `open_endpoint` understands."""
+    place = text(value)
+    if place.lower().startswith("memory://"):
+        raise Unfit(
+            "memory:// holds nothing beyond this process; it is for tests. Name a directory or a bucket"
+        )
+    return place
 
 
 def switch(value: object) -> bool:
@@ -108,7 +122,19 @@ def duration_ns(value: object) -> int:
     parts = _DURATION.findall(value) if isinstance(value, str) else []
     if not parts or "".join(number + unit for number, unit in parts) != value:
         raise Unfit(f"{_said(value)} is no duration; write numbers with units: 500ms, 2s, 5m, 1h30m or 7d")
+    # Checked as floats: one with a thousand digits is infinite, and rounds to nothing.
+    length = sum(float(number) * _UNITS_NS[unit] for number, unit in parts)
+    if length > _MAX_NUMBER:
+        raise Unfit(f"{_said(value)} is longer than any clock counts; write 290 years at the most, or off")
     return sum(round(float(number) * _UNITS_NS[unit]) for number, unit in parts)
+
+
+def window_ns(value: object) -> int:
+    """How far apart times may be and count as equal."""
+    length = duration_ns(value)
+    if length > _MAX_WINDOW_NS:
+        raise Unfit(f"{_said(value)} would take edits of different days for one; write 1d at the most")
+    return length
 
 
 def duration_or_off(value: object) -> int | None:
@@ -284,10 +310,10 @@ def _words(value: object) -> Iterable[str]:
 def _count(value: object) -> int | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, int):
-        return value if value >= 0 else None
     # isascii: isdecimal alone also takes digits of other scripts, which nobody means here.
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else None
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _MAX_DIGITS:
+        value = int(value)
+    return value if isinstance(value, int) and 0 <= value <= _MAX_NUMBER else None
 
 
 def _percent(word: object) -> float | None:
@@ -299,7 +325,11 @@ def _said(value: object) -> str:
     """A value as its file would write it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(list(value)) if isinstance(value, tuple) else repr(value)
+    if not isinstance(value, list | tuple):
+        return repr(value)
+    if len(value) == 1:  # a flag that may be repeated, and wasn't
+        return _said(value[0])
+    return json.dumps(list(value), default=str)
 
 
 # fmt: off
@@ -307,17 +337,17 @@ STATE: Final = Setting("state", state_url, None, "URL",
     "The state database: sqlite:///FILE (four slashes before an absolute path), or "
     "postgresql+psycopg://USER@HOST/NAME. Unset, it is a file in the user's state folder.")
 
-PATH1: Final = Setting("path1", text, None, "ROOT",
+PATH1: Final = Setting("path1", root, None, "ROOT",
     "The first root: a directory, s3://BUCKET/PREFIX, or REMOTE:BUCKET/PREFIX. A relative directory counts "
     "from the folder of the config file.")
-PATH2: Final = Setting("path2", text, None, "ROOT", "The second root, written like the first.")
+PATH2: Final = Setting("path2", root, None, "ROOT", "The second root, written like the first.")
 MODE: Final = Setting("mode", mode, "bisync", "MODE",
     "How the pair is reconciled: bisync, both ways, deletions too.")
 COMPARE: Final = Setting("compare", evidence, "auto", "WHAT",
     "What may tell that content differs: any of size, mtime, hash; or auto, whatever each store can tell.",
     Shape.MANY)
-MODIFY_WINDOW: Final = Setting("modify_window", duration_ns, "0s", "DURATION",
-    "Times this close together count as equal.")
+MODIFY_WINDOW: Final = Setting("modify_window", window_ns, "0s", "DURATION",
+    "Times this close together count as equal; 1d at the most.")
 EXCLUDE: Final = Setting("exclude", patterns, [], "PATTERN",
     "Gitignore patterns of keys to leave alone on both sides.", Shape.MANY)
 CHECK_FILE: Final = Setting("check_file", file_key, None, "KEY",

@@ -164,7 +164,7 @@ def test_a_relative_state_and_a_relative_root_count_from_the_folder_of_the_file(
     assert config.job("cms").path2 == f"{tmp_path}/home/copy"
 
 
-@pytest.mark.parametrize("root", ["s3://bucket/x", "minio:bucket/x", "file:///x", "/x", "memory://m"])
+@pytest.mark.parametrize("root", ["s3://bucket/x", "minio:bucket/x", "file:///x", "/x", "", " "])
 def test_a_url_a_remote_and_an_absolute_directory_stay_as_they_are(root: str) -> None:
     assert loading.absolute_root(root, Path("/folder")) == root
 
@@ -251,7 +251,7 @@ def test_what_is_wrong_in_the_file_is_one_line_with_its_place(text: str, sentenc
     [
         ("mode = 'mirror'", "'mirror' can't be done by this version yet; the one mode is bisync."),
         ("mode = 'both'", "'both' is none of: bisync."),
-        ("compare = ['size', 'colour']", "['size', 'colour'] is not 'auto' and not a list of any of: size"),
+        ("compare = ['size', 'colour']", '["size", "colour"] is not \'auto\' and not a list of any of: size'),
         ("compare = []", "[] is not 'auto' and not a list"),
         ("modify_window = 2", "2 is no duration; write numbers with units: 500ms, 2s, 5m, 1h30m or 7d."),
         ("modify_window = '2 weeks'", "'2 weeks' is no duration;"),
@@ -265,7 +265,7 @@ def test_what_is_wrong_in_the_file_is_one_line_with_its_place(text: str, sentenc
         ("max_delete = '150%'", "'150%' is no limit;"),
         ("max_delete = -1", "-1 is no limit;"),
         ("max_delete = true", "true is no limit;"),
-        ("max_delete = ['1%', '2%']", "['1%', '2%'] is no limit;"),
+        ("max_delete = ['1%', '2%']", '["1%", "2%"] is no limit;'),
         ("max_delete = []", "[] is no limit;"),
         ("conflict_resolve = 'none'", "'none' is none of: newer, older, larger, smaller, path1, path2."),
         ("conflict_suffix = 'a/b'", "'a/b' can't end a name;"),
@@ -311,7 +311,7 @@ def test_a_bad_state_is_told_without_its_password() -> None:
 
 
 def test_a_bad_value_from_outside_is_told_with_its_variable_or_flag(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert refused(PAIR, flags={"max_delete": ["lots"]}).startswith("--max-delete: ['lots'] is no limit;")
+    assert refused(PAIR, flags={"max_delete": ["lots"]}).startswith("--max-delete: 'lots' is no limit;")
 
     monkeypatch.setenv("BISYNCER_TRANSFERS", "many")
     assert refused(PAIR) == "BISYNCER_TRANSFERS: 'many' is no number from 1 to 1024."
@@ -395,7 +395,7 @@ def test_a_file_that_is_no_text_or_can_not_be_read_is_one_line() -> None:
     with pytest.raises(UsageError, match=r"^bisyncer.toml:2: this isn't UTF-8"):
         load(None)
     Path("folder").mkdir()
-    with pytest.raises(UsageError, match=r"^folder can't be read: Is a directory"):
+    with pytest.raises(UsageError, match=r"^folder, named by --config, is a folder. Name the file"):
         load(Path("folder"))
 
 
@@ -419,3 +419,31 @@ def test_a_name_that_no_unit_and_no_flag_could_carry_is_refused(name: str) -> No
 def test_a_name_that_is_taken_is_refused() -> None:
     with pytest.raises(UsageError, match="has a pair 'cms' already"):
         read(PAIR).with_pair("cms", "/x", "/y")
+
+
+@pytest.mark.parametrize("where", ["file", "flag", "variable", "argument"])
+def test_a_root_in_memory_is_refused_wherever_it_is_named(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("bisyncer.toml").write_text(PAIR)
+    sentence = "memory:// holds nothing beyond this process; it is for tests. Name a directory or a bucket."
+    if where == "file":
+        assert sentence in refused('[pairs.cms]\npath1 = "Memory://m"\npath2 = "/x"\n')
+    elif where == "flag":
+        assert refused(PAIR, flags={"path2": "memory://m"}) == f"--path2: {sentence}"
+    elif where == "variable":
+        monkeypatch.setenv("BISYNCER_PATH2", "memory://m")
+        assert refused(PAIR) == f"BISYNCER_PATH2: {sentence}"
+    else:
+        with pytest.raises(UsageError, match=r"^PATH2: memory:// holds nothing"):
+            load(None).with_pair("new", "/x", "memory://m")
+
+
+@pytest.mark.parametrize(("variable", "like"), [("BISYNCER_PAGER", None), ("BISYNCER_EXLUDE", "EXCLUDE")])
+def test_the_prefix_of_all_variables_makes_no_two_of_them_alike(
+    variable: str, like: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "5")
+    said = refused(PAIR)
+    assert ("did you mean" in said) == (like is not None)
+    assert like is None or said.endswith(f"did you mean 'BISYNCER_{like}'?")

@@ -46,6 +46,33 @@ def test_a_limit_is_a_percentage_a_count_both_or_off(value: object, limit: MaxDe
     assert setting.max_delete(value) == limit
 
 
+@pytest.mark.parametrize("text", ["106752d", "9" * 400 + "h", "9" * 9999 + "h"])
+def test_a_length_of_time_that_no_clock_counts_is_refused(text: str) -> None:
+    with pytest.raises(Unfit, match="is longer than any clock counts"):
+        setting.duration_ns(text)
+
+
+def test_a_window_of_more_than_a_day_would_take_any_edit_for_none() -> None:
+    assert setting.window_ns("24h") == 86400 * 10**9
+    with pytest.raises(Unfit, match="write 1d at the most"):
+        setting.window_ns("1441m")
+
+
+@pytest.mark.parametrize("value", ["9" * 9999, 2**63, str(2**63)])
+def test_a_number_that_no_database_holds_is_no_limit(value: object) -> None:
+    with pytest.raises(Unfit, match="is no limit"):
+        setting.max_delete(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(["-5%"], "'-5%' is no limit"), (["-5%", "x"], '["-5%", "x"] is no limit')]
+)
+def test_a_flag_is_said_as_it_was_written(value: object, said: str) -> None:
+    with pytest.raises(Unfit) as refused:
+        setting.max_delete(value)
+    assert str(refused.value).startswith(said)
+
+
 @pytest.mark.parametrize("value", ["", "x", "101%", "-5", 1.5, False, ["off", 5], [1, 2], {}, None])
 def test_anything_else_is_no_limit(value: object) -> None:
     with pytest.raises(Unfit):
