@@ -9,7 +9,7 @@ from bisyncer.endpoints.base import Endpoint
 from bisyncer.errors import UsageError
 from bisyncer.model import ALL_CONDITIONS, Conditions, Remote
 
-SCHEMES = ("file", "s3", "memory")
+SCHEMES = ("file", "s3")  # and memory, for tests: no wish of a user may name it
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
 _REMOTE = re.compile(r"^([A-Za-z0-9_][A-Za-z0-9_. +@-]*):(?!//)(.*)$", re.DOTALL)
@@ -29,6 +29,12 @@ def open_endpoint(
     if match:
         scheme, rest = match[1].lower(), match[2]
         if scheme == "file":
+            if rest and not rest.startswith("/"):
+                host, _, path = rest.partition("/")
+                raise UsageError(
+                    f"{root}: names a host, '{host}', and a tree is one of this machine. "
+                    f"Write file:///{path} with three slashes, or mount the share and name where."
+                )
             return _local(rest, owner)
         if scheme == "s3":
             return _s3(rest, remotes.get("s3", Remote(name="s3")), owner, conditions, root)
@@ -66,5 +72,6 @@ def _s3(place: str, remote: Remote, owner: str, conditions: Conditions, root: st
 
     bucket, _, prefix = place.partition("/")
     if not bucket:
-        raise UsageError(f"{root}: names no bucket. Write s3://bucket or s3://bucket/prefix.")
+        start = root[: len(root) - len(place)]  # s3://, or the name of a remote and its colon
+        raise UsageError(f"{root}: names no bucket. Write {start}bucket or {start}bucket/prefix.")
     return S3Endpoint(bucket, prefix.strip("/"), remote=remote, owner=owner, conditions=conditions)

@@ -98,9 +98,11 @@ def connect(remote: Remote, requests: Requests) -> Clients:
             )
         )
     except botocore.exceptions.ProfileNotFound:
+        profile, origin = _profile(remote)
         raise UsageError(
-            f"Remote '{remote.name}': there is no profile '{remote.profile}' in ~/.aws/config. "
-            f"Add it with: aws configure --profile {remote.profile}"
+            f"Remote '{remote.name}': there is no profile '{profile}'{origin} in "
+            f"{os.environ.get('AWS_CONFIG_FILE') or '~/.aws/config'}. "
+            f"Add it with: aws configure --profile {profile}"
         ) from None
     except (botocore.exceptions.BotoCoreError, ValueError) as error:
         raise UsageError(
@@ -146,6 +148,16 @@ def _config(remote: Remote, session: boto3.session.Session, retries: Mapping[str
             options["region_name"] = "us-east-1"  # any will do, but a signature needs one
     options["s3"] = {"addressing_style": style}
     return Config(**options)
+
+
+def _profile(remote: Remote) -> tuple[str, str]:
+    """The profile in use, and who named it where the config doesn't."""
+    if remote.profile:
+        return remote.profile, ""
+    for variable in ("AWS_DEFAULT_PROFILE", "AWS_PROFILE"):  # in the SDK's own order
+        if os.environ.get(variable):
+            return os.environ[variable], f" (named by {variable})"
+    return "default", ""
 
 
 def _credentials(remote: Remote) -> dict[str, str]:
