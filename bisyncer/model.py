@@ -399,3 +399,4 @@ class Summary:
     exit_code: int
     requests: Mapping[Side, Mapping[str, int]] = field(default_factory=dict)
     sentence: str | None = None  # why, where the outcome isn't success
+    skipped: int = 0  # symbolic links and the like, left alone by design

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from bisyncer.model import Action, Done, Outcome, Side, Summary, Verdict
-from bisyncer.report.events import Acted, Event, Reporter, RunEnded, WouldAct
+from bisyncer.model import Action, Done, Outcome, RunOutcome, Side, Summary, Verdict
+from bisyncer.report.events import Acted, Event, Reporter, RunEnded, SkippedPlace, WouldAct
 from bisyncer.report.jsonl import ACTIONS
 from bisyncer.report.words import shown_count, shown_duration, shown_key, shown_line, shown_size
 
@@ -48,7 +49,9 @@ def summary_line(summary: Summary) -> str:
     head = f"{head} in {shown_duration(summary.ended_ns - summary.started_ns)}"
     if summary.halts:
         closed = ", ".join(dict.fromkeys(halt.gate for halt in summary.halts))
-        return f"{head}: nothing was changed; closed: {closed}"
+        would = ", ".join(_counted(summary)) if summary.dry_run else ""
+        planned = f"; planned: {would}" if would else ""
+        return f"{head}: nothing was changed; closed: {closed}{planned}"
     nothing = "nothing to do" if summary.exit_code == 0 else "nothing done"
     parts = [", ".join(_counted(summary)) or nothing, f"{summary.unchanged:,} unchanged"]
     if summary.problem_count:
@@ -57,6 +60,8 @@ def summary_line(summary: Summary) -> str:
         parts.append(
             f"{shown_count(len(summary.conflicts), 'new conflict')}: bisyncer conflicts list {summary.pair}"
         )
+    if summary.skipped:
+        parts.append(f"{summary.skipped:,} skipped: --verbose names them")
     return f"{head}: {'; '.join(parts)}"
 
 
@@ -85,12 +90,29 @@ class Answer:
         elif isinstance(event, RunEnded):
             for line in problem_lines(event.summary):
                 self._write(line)
-            if event.summary.exit_code or event.summary.conflicts or not self._quiet:
+            wanted = event.summary.exit_code or event.summary.conflicts or not self._quiet
+            if wanted and not _never_came_far(event.summary):
                 self._write(summary_line(event.summary))
 
     def _line(self, line: str | None) -> None:
         if line is not None and not self._quiet:
             self._write(line)
+
+
+class Skips:
+    """A Reporter that counts what was skipped, and puts the count into the summary for those behind it."""
+
+    def __init__(self, behind: Reporter) -> None:
+        self._behind = behind
+        self._count = 0
+
+    def tell(self, event: Event) -> None:
+        """Count it, and pass it on."""
+        if isinstance(event, SkippedPlace):
+            self._count += 1
+        elif isinstance(event, RunEnded) and not event.summary.skipped:
+            event = RunEnded(replace(event.summary, skipped=self._count))
+        self._behind.tell(event)
 
 
 class Several:
@@ -103,6 +125,11 @@ class Several:
         """Pass it on."""
         for reporter in self._reporters:
             reporter.tell(event)
+
+
+def _never_came_far(summary: Summary) -> bool:
+    """Whether the error, which is told on its own, is all that there is to tell."""
+    return summary.outcome is RunOutcome.FAILED and not any(summary.scanned.values())
 
 
 def _counted(summary: Summary) -> Iterable[str]:

@@ -37,6 +37,29 @@ ACTIONS: Final = (
     "hold",
 )
 
+REPORT_KEYS: Final = (
+    "pair",
+    "run",
+    "mode",
+    "outcome",
+    "started",
+    "duration_s",
+    "dry_run",
+    "resync",
+    "path1",
+    "path2",
+    "scanned",
+    "actions",
+    "bytes",
+    "requests",
+    "unchanged",
+    "problems",
+    "conflicts",
+    "halts",
+    "exit_code",
+    "skipped",
+)
+
 _STEP_S: Final = 10.0  # counts of a long phase are logged this often
 
 
@@ -62,6 +85,7 @@ def as_json(summary: Summary) -> dict[str, object]:
         "conflicts": [{"id": number, "key": key} for number, key in summary.conflicts],
         "halts": [{"gate": halt.gate, "sentence": halt.sentence} for halt in summary.halts],
         "exit_code": summary.exit_code,
+        "skipped": summary.skipped,
     }
 
 

@@ -19,7 +19,7 @@ from bisyncer.report.events import (
     SkippedPlace,
     WouldAct,
 )
-from bisyncer.report.jsonl import JsonLog, as_json, line
+from bisyncer.report.jsonl import REPORT_KEYS, JsonLog, as_json, line
 from tests.report.samples import BEGAN_NS, EVIL, HALT, action, done, failed, kept, summary
 
 
@@ -45,7 +45,8 @@ def test_the_report_of_a_run_is_the_contract_to_the_letter() -> None:
         '"requests": {"path1": {}, "path2": {"list": 100, "put": 7}}, "unchanged": 99987, '
         '"problems": [{"key": "a/b", "problem": "It can\'t be read."}], '
         '"conflicts": [{"id": 3, "key": "x.txt"}], '
-        '"halts": [{"gate": "max-delete", "sentence": "60 of 100 keys would be deleted."}], "exit_code": 3}'
+        '"halts": [{"gate": "max-delete", "sentence": "60 of 100 keys would be deleted."}], "exit_code": 3, '
+        '"skipped": 0}'
     )
 
 
@@ -144,3 +145,7 @@ def test_a_log_that_is_gone_stops_no_run() -> None:
     closed = io.StringIO()
     closed.close()
     JsonLog(closed).tell(BEGIN)
+
+
+def test_the_keys_of_a_report_are_the_keys_that_lists_of_reports_have() -> None:
+    assert tuple(as_json(summary())) == REPORT_KEYS
