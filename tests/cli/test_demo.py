@@ -53,5 +53,6 @@ def test_without_its_extra_the_demo_says_what_to_install(
     answer = desk("demo")
     assert answer.code == 2
     assert answer.err.count("\n") == 1
-    assert "pip install 'bisyncer[demo]'" in answer.err
+    assert answer.out == "", "nothing is started"
+    assert "pip install 'bisyncer[demo]', or '.[demo]' in a checkout." in answer.err
     assert not list(tmp_path.glob("bisyncer-demo*"))

@@ -53,7 +53,7 @@ def test_the_binary_may_be_on_the_path(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
-    assert module._binary() == str(tmp_path / "bin" / "weed")
+    assert module.weed() == str(tmp_path / "bin" / "weed")
 
 
 def test_a_server_that_ends_at_once_is_told_with_its_last_words(
