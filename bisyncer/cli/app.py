@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from bisyncer import __version__
 from bisyncer.cli import admin, conflicts, demo, inspect, run
-from bisyncer.cli.failure import LogFormat, tell_error, tell_sentence
+from bisyncer.cli.failure import AnswerLost, LogFormat, silence_answer, tell_error, tell_sentence
 from bisyncer.cli.options import common
 
 app = typer.Typer(
@@ -55,18 +55,38 @@ app.command("demo")(demo.demo)
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _open_what_is_closed()
     # A key may hold what the terminal's encoding can't: it is written as an escape, and never raises.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    code = _run(arguments)
     try:
-        code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read the answer has read enough. What is still buffered must not raise at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        silence_answer()  # whoever read the answer has read enough
+    except OSError as error:
+        tell_error(AnswerLost(error), verbose=False, log_format=LogFormat.TEXT)
+        code = code or AnswerLost.exit_code
     sys.exit(code)
+
+
+def _open_what_is_closed() -> None:
+    """Give the null device to whichever standard stream the caller has closed.
+
+    Else the next file that is opened would get its number: the state, say, and whoever writes to the
+    standard error by number would write into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    # Typed as never None, which is what they are where the number was closed at start.
+    if not sys.stdout:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- for the whole process
+    if not sys.stderr:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- for the whole process
 
 
 def _run(arguments: list[str]) -> int:
@@ -79,6 +99,11 @@ def _run(arguments: list[str]) -> int:
         else:
             tell_sentence(_one_line(error))
         return error.exit_code
+    except BrokenPipeError:
+        silence_answer()
+        return 0
+    except OSError as error:  # what commands raise is told by them: this is the help, or the version
+        return tell_error(AnswerLost(error), verbose=False, log_format=LogFormat.TEXT)
     except Exception as error:  # noqa: BLE001 -- a traceback is a bug
         verbose = "--verbose" in arguments or "-v" in arguments
         return tell_error(error, verbose=verbose, log_format=LogFormat.TEXT)

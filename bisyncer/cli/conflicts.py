@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
@@ -12,18 +12,27 @@ import typer
 from bisyncer.cli.failure import most_serious, tell_error
 from bisyncer.cli.inspect import MaybePair
 from bisyncer.cli.opened import known_pair, opened_pair, opened_store
-from bisyncer.cli.options import Asked, Json, command
+from bisyncer.cli.options import MAX_NUMBER, Asked, Json, command, with_examples
 from bisyncer.cli.table import entry_digest, entry_row, entry_text, print_json, print_rows, say
-from bisyncer.config.load import Config
 from bisyncer.errors import UsageError
-from bisyncer.model import Side
+from bisyncer.model import Job, Side
 from bisyncer.report.words import instant, shown_key, shown_line, shown_size
 
 if TYPE_CHECKING:
     from bisyncer.state.records import Conflict
     from bisyncer.state.store import Store
 
-app = typer.Typer(help="The conflicts that a person has not settled.", no_args_is_help=True)
+app = typer.Typer(
+    help=with_examples(
+        "The conflicts that a person has not settled.",
+        (
+            "bisyncer conflicts list",
+            "bisyncer conflicts show 3",
+            "bisyncer conflicts resolve 3 --keep path1",
+        ),
+    ),
+    no_args_is_help=True,
+)
 
 
 class Keep(StrEnum):
@@ -69,7 +78,10 @@ def list_conflicts(
 def show_conflict(
     asked: Asked,
     number: Annotated[
-        int, typer.Argument(metavar="ID", help="The number of a conflict.", show_default=False)
+        int,
+        typer.Argument(
+            metavar="ID", min=1, max=MAX_NUMBER, help="The number of a conflict.", show_default=False
+        ),
     ],
     *,
     as_json: Json = False,
@@ -83,7 +95,7 @@ def show_conflict(
     say(f"conflict  {conflict.id} of {conflict.pair}, {conflict.state}, found by run {conflict.run}")
     say(f"key       {shown_key(conflict.key)}")
     say(f"detected  {instant(conflict.detected_ns)}")
-    print_rows(("", "path1", "path2"), _side_by_side(conflict), none="")
+    print_rows((" " * len("settled "), "path1", "path2"), _side_by_side(conflict), none="")
     if conflict.resolution is not None:
         say(f"settled   {shown_line(conflict.resolution)}")
     elif conflict.state == "open":
@@ -113,12 +125,16 @@ def _side_by_side(conflict: Conflict) -> list[tuple[str, ...]]:
 def resolve_conflicts(
     asked: Asked,
     numbers: Annotated[
-        list[int] | None, typer.Argument(metavar="ID", help="The numbers of conflicts.", show_default=False)
+        list[int] | None,
+        typer.Argument(
+            metavar="ID", min=1, max=MAX_NUMBER, help="The numbers of conflicts.", show_default=False
+        ),
     ] = None,
     *,
     keep: Annotated[Keep, typer.Option(help="Which version stays at the name.")],
     every: Annotated[bool, typer.Option("--all", help="Every conflict that waits.")] = False,
     pair: Annotated[str | None, typer.Option(metavar="PAIR", help="With --all: of this pair only.")] = None,
+    as_json: Json = False,
 ) -> int:
     """Settle conflicts: keep one version, or both.
 
@@ -130,35 +146,43 @@ def resolve_conflicts(
         raise UsageError("--pair goes with --all; a conflict's number says which pair it is of.")
     config = asked.load()
     codes: list[int] = []
+    told: list[dict[str, object]] = []
     with opened_store(config) as store:
         if every:
             found = store.conflicts(known_pair(pair, config, store))
         else:
             found = [_conflict(store, number) for number in dict.fromkeys(numbers or [])]
         for name, group in groupby(sorted(found, key=lambda each: each.pair), key=lambda each: each.pair):
-            codes += _resolve(name, list(group), keep, asked=asked, config=config, store=store)
+            for conflict, code, sentence in _resolve(config.job(name), list(group), keep, asked, store):
+                codes.append(code)
+                told.append(_settled_row(conflict, code, sentence))
+                if code == 0 and not asked.quiet and not as_json:
+                    say(f"conflict {conflict.id}: {shown_line(sentence)}")
+    if as_json:
+        print_json(told)
+    elif not told and not asked.quiet:
+        say("There are no conflicts.")
     return most_serious(codes)
 
 
 def _resolve(
-    pair: str, found: Sequence[Conflict], keep: Keep, *, asked: Asked, config: Config, store: Store
-) -> list[int]:
-    """Settle the conflicts of one pair; one that can't be settled doesn't stop the others."""
+    job: Job, found: Sequence[Conflict], keep: Keep, asked: Asked, store: Store
+) -> Iterator[tuple[Conflict, int, str]]:
+    """Settle the conflicts of one pair; one that can't be settled doesn't stop the others.
+
+    Yields each with its exit code, and what was done or what is wrong.
+    """
     from bisyncer.engine.resolve import resolve  # noqa: PLC0415 -- see `opened`
 
-    codes: list[int] = []
-    job = config.job(pair)
     with opened_pair(job, store) as endpoints:
         for conflict in found:
             try:
                 sentence = resolve(job, endpoints, store, conflict.id, keep)
             except Exception as error:  # noqa: BLE001 -- told in one line; the others have their turn
-                codes.append(tell_error(error, verbose=asked.verbose, log_format=asked.log_format))
+                code = tell_error(error, verbose=asked.verbose, log_format=asked.log_format)
+                yield conflict, code, str(error)
             else:
-                codes.append(0)
-                if not asked.quiet:
-                    say(f"conflict {conflict.id}: {shown_line(sentence)}")
-    return codes
+                yield conflict, 0, sentence
 
 
 def _conflict(store: Store, number: int) -> Conflict:
@@ -166,6 +190,17 @@ def _conflict(store: Store, number: int) -> Conflict:
     if found is None:
         raise UsageError(f"There is no conflict {number}. See `bisyncer conflicts list`.")
     return found
+
+
+def _settled_row(conflict: Conflict, code: int, sentence: str) -> dict[str, object]:
+    return {
+        "id": conflict.id,
+        "pair": conflict.pair,
+        "key": conflict.key,
+        "settled": code == 0,
+        "sentence": sentence,
+        "exit_code": code,
+    }
 
 
 def _row(conflict: Conflict) -> dict[str, object]:

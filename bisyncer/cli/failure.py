@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from enum import StrEnum
 
 from bisyncer.errors import BisyncerError
@@ -22,6 +24,24 @@ class LogFormat(StrEnum):
 _SERIOUS = (143, 130, 1, 2, 7, 5, 3, 4, 6)
 
 
+class AnswerLost(BisyncerError):
+    """The standard output takes no more."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(
+            f"The answer can't be written to the standard output: {error.strerror}. "
+            "What was done is done; make room, and ask again."
+        )
+
+
+def silence_answer() -> None:
+    """Let what is still buffered for the standard output go nowhere, so that it doesn't raise at exit."""
+    with suppress(OSError, ValueError):  # ValueError: it has no number
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def most_serious(codes: Iterable[int]) -> int:
     """The exit code of a command that did several things."""
     seen = set(codes)
@@ -32,6 +52,8 @@ def tell_error(error: Exception, *, verbose: bool, log_format: LogFormat, pair: 
     """Say what happened; return the exit code."""
     if isinstance(error, BrokenPipeError):
         return 0  # whoever read the answer has read enough
+    if isinstance(error, AnswerLost):
+        silence_answer()
     known = isinstance(error, BisyncerError)
     sentence = str(error)
     if not known:
@@ -56,7 +78,7 @@ def tell_sentence(
             level, {"event": level, "sentence": sentence, **({"pair": pair} if pair else {})}
         )
         return
-    about = f"{pair}: " if pair else ""
+    about = f"{pair}: " if pair and not sentence.startswith(f"Pair '{pair}'") else ""
     word = "" if level == "error" else f"{level}: "
     try:
         sys.stderr.write(f"bisyncer: {word}{about}{shown_line(sentence)}\n")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bisyncer.cli.opened import known_pair, opened_store
-from bisyncer.cli.options import Asked, Json, command
+from bisyncer.cli.options import MAX_NUMBER, Asked, Json, command
 from bisyncer.cli.table import entry_row, print_json, print_rows, say
 from bisyncer.config import setting
 from bisyncer.config.load import Config
 from bisyncer.errors import UsageError
+from bisyncer.model import RunOutcome
+from bisyncer.report.jsonl import REPORT_KEYS
 from bisyncer.report.words import instant, shown_duration, shown_key, shown_line, shown_root
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 MaybePair = Annotated[str | None, typer.Argument(metavar="PAIR", help="One pair only.", show_default=False)]
 
+_NOT_ENDED = "not ended"
 _LOOKED_BACK = 100  # runs, for the newest that was no dry run
 
 
@@ -34,7 +38,8 @@ _LOOKED_BACK = 100  # runs, for the newest that was no dry run
 def status(asked: Asked, pair: MaybePair = None, *, as_json: Json = False) -> int:
     """Tell how the pairs are; exit 1 if one is stale.
 
-    Stale is a pair whose last good run is older than its `stale_after`.
+    Stale is a pair whose last good run is older than its `stale_after`. Otherwise it is `ok` where its last
+    run was a success; else the state says how that run ended.
     """
     config = asked.load()
     with opened_store(config) as store:
@@ -42,7 +47,7 @@ def status(asked: Asked, pair: MaybePair = None, *, as_json: Json = False) -> in
         names = [pair] if pair else sorted({*config.pairs, *(each.name for each in store.pairs())})
         rows = [_status_row(name, config, store) for name in names]
     if asked.quiet:
-        rows = [row for row in rows if row["stale"] or row["conflicts"] or row["problems"]]
+        rows = [row for row in rows if _wants_a_look(row)]
     if as_json:
         print_json(rows)
     elif rows or not asked.quiet:
@@ -71,7 +76,7 @@ def history(
     asked: Asked,
     pair: MaybePair = None,
     *,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many runs.")] = 20,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=MAX_NUMBER, help="How many runs.")] = 20,
     as_json: Json = False,
 ) -> int:
     """List the runs, newest first."""
@@ -89,7 +94,10 @@ def history(
 @command(examples=("bisyncer show 42",))
 def show(
     asked: Asked,
-    run: Annotated[int, typer.Argument(metavar="RUN", help="The number of a run.", show_default=False)],
+    run: Annotated[
+        int,
+        typer.Argument(metavar="RUN", min=1, max=MAX_NUMBER, help="The number of a run.", show_default=False),
+    ],
     *,
     as_json: Json = False,
 ) -> int:
@@ -157,16 +165,19 @@ def _status_row(name: str, config: Config, store: Store) -> dict[str, object]:
     ended_ns = None if good is None else good.ended_ns or good.started_ns
     age_ns = None if ended_ns is None else max(time.time_ns() - ended_ns, 0)
     values = config.pairs.get(name)
+    stale = limit_ns is not None and (age_ns is None or age_ns > limit_ns)
+    aligned = pair is not None and pair.aligned_ns is not None
     return {
         "pair": name,
+        "state": "stale" if stale else _state(last) if aligned and good else "not aligned",
         "mode": pair.mode if pair else None,
         "path1": shown_root(pair.path1) if pair else values and values[setting.PATH1],
         "path2": shown_root(pair.path2) if pair else values and values[setting.PATH2],
-        "aligned": pair is not None and pair.aligned_ns is not None,
+        "aligned": aligned,
         "last_good": None if ended_ns is None else instant(ended_ns),
         "age_s": None if age_ns is None else round(age_ns / 1e9, 1),
         "stale_after_s": None if limit_ns is None else limit_ns / 1e9,
-        "stale": limit_ns is not None and (age_ns is None or age_ns > limit_ns),
+        "stale": stale,
         "last_run": None
         if last is None
         else {"run": last.id, "outcome": last.outcome, "started": instant(last.started_ns)},
@@ -176,13 +187,24 @@ def _status_row(name: str, config: Config, store: Store) -> dict[str, object]:
     }
 
 
+def _state(last: Run | None) -> str:
+    """How a pair is that is aligned and in time: as its last run was, but for dry ones."""
+    if last is None or last.outcome is RunOutcome.SUCCESS:
+        return "ok"
+    return _NOT_ENDED if last.outcome is None else last.outcome
+
+
+def _wants_a_look(row: Mapping[str, object]) -> bool:
+    """Whether a person should look at the pair; a run that is going on is no reason."""
+    return bool(row["state"] not in {"ok", _NOT_ENDED} or row["conflicts"] or row["problems"])
+
+
 def _status_cells(row: dict[str, object]) -> list[str]:
     last = row["last_run"]
-    state = "stale" if row["stale"] else "ok" if row["aligned"] else "not aligned"
-    ended = "-" if not isinstance(last, dict) else f"{last['run']} {last['outcome'] or 'not ended'}"
+    ended = "-" if not isinstance(last, dict) else f"{last['run']} {last['outcome'] or _NOT_ENDED}"
     return [
         str(row["pair"]),
-        state,
+        str(row["state"]),
         str(row["last_good"] or "never"),
         _span(row["age_s"]),
         _span(row["stale_after_s"]),
@@ -199,8 +221,10 @@ def _span(seconds: object) -> str:
 
 def _run_row(run: Run) -> dict[str, object]:
     """A run's report; of one that is going on or was killed, what is known."""
-    if run.summary:
-        return dict(run.summary)
+    return dict.fromkeys(REPORT_KEYS) | (dict(run.summary) if run.summary else _bare_row(run))
+
+
+def _bare_row(run: Run) -> dict[str, object]:
     return {
         "pair": run.pair,
         "run": run.id,
@@ -219,8 +243,9 @@ def _run_cells(run: Run) -> list[str]:
         str(run.id),
         run.pair,
         instant(run.started_ns),
-        "-" if run.ended_ns is None else shown_duration(run.ended_ns - run.started_ns),
-        run.outcome or "not ended",
+        # The end of a killed run is when the next one found it, which tells nothing about it.
+        "-" if run.ended_ns is None or not run.summary else shown_duration(run.ended_ns - run.started_ns),
+        run.outcome or _NOT_ENDED,
         ", ".join(kinds),
         counts or ("nothing to do" if run.summary else ""),
     ]

@@ -19,6 +19,7 @@ import typer
 from bisyncer.cli.failure import LogFormat, tell_error, tell_sentence
 from bisyncer.config.load import Config, load
 from bisyncer.config.setting import Setting, Shape
+from bisyncer.errors import UsageError
 
 SETTINGS_PANEL = "Settings, which the config file has too"
 
@@ -46,11 +47,13 @@ class Asked:
         )
 
 
+MAX_NUMBER = 2**63 - 1  # the largest number that the state can hold
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _COMMON: Mapping[str, Any] = {
     "config": Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="The config file, a TOML file.")
+        str | None, typer.Option("--config", metavar="FILE", help="The config file, a TOML file.")
     ],
     "state": Annotated[
         str | None, typer.Option("--state", metavar="URL", help="The state database, sqlite:///FILE.")
@@ -74,6 +77,13 @@ _REMOTE = Annotated[
         rich_help_panel=SETTINGS_PANEL,
     ),
 ]
+
+
+def with_examples(text: str, examples: Sequence[str]) -> str:
+    """A help text with examples below it."""
+    # The backspace keeps the lines of the paragraph from being filled.
+    shown = "\n".join(f"  {example}" for example in examples)
+    return f"{text}\n\n\b\nExamples:\n{shown}\n"
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,9 +115,7 @@ def command(
             except Exception as error:  # noqa: BLE001 -- whatever it is, it is told in one line
                 return tell_error(error, verbose=asked.verbose, log_format=asked.log_format)
 
-        # The backspace keeps the lines of the paragraph from being filled.
-        shown = "\n".join(f"  {example}" for example in examples)
-        run.__doc__ = f"{inspect.getdoc(function)}\n\n\b\nExamples:\n{shown}\n"
+        run.__doc__ = with_examples(inspect.getdoc(function) or "", examples)
         flags = {each.name: _flag(each) for each in settings}
         return _signed(
             run, _parameters(function)[1:], flags, {"remote": _REMOTE} if settings else {}, _COMMON
@@ -137,8 +145,11 @@ def _merged(before: Asked | None, given: dict[str, Any], settings: Sequence[Sett
     flags = {each.name: given.pop(each.name) for each in settings}
     remotes = given.pop("remote", None)
     own = {name: given.pop(name) for name in _COMMON}
+    for name in ("config", "state"):
+        if own[name] is not None and not own[name].strip():
+            raise UsageError(f"--{name} is empty. Give it a value, or leave it out.")
     return Asked(
-        config=own["config"] or base.config,
+        config=Path(own["config"]) if own["config"] else base.config,
         state=own["state"] or base.state,
         quiet=bool(own["quiet"]) or base.quiet,
         verbose=bool(own["verbose"]) or base.verbose,

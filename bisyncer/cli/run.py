@@ -69,8 +69,9 @@ def init(
     new = len(roots) == 2
     config = asked.load(may_be_missing=new)
     with opened_store(config) as store:
-        pair = (name or _free_name(roots, config, store)) if new else roots[0]
+        pair = roots[0]
         if new:
+            pair = _free_name(roots, config, store) if name is None else name
             config = config.with_pair(pair, *roots)
         job = config.job(pair, resync=resync)
         from bisyncer.engine import pairing  # noqa: PLC0415 -- see `opened`
@@ -115,7 +116,8 @@ def run(
     force: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="GATE", help=f"Open a closed gate for this run: {', '.join(GATES)}. Repeatable."
+            metavar="GATE",
+            help=f"Open one closed gate, for this run only: {', '.join(GATES)}. Repeatable, a gate each.",
         ),
     ] = None,
     fail_on_conflict: Annotated[
@@ -199,7 +201,10 @@ def _gates(names: Sequence[str]) -> frozenset[str]:
                 "--force: an incomplete listing can't be forced: what wasn't listed isn't known."
             )
         if name not in GATES:
-            raise UsageError(f"--force: '{name}' is no gate. The gates are: {', '.join(GATES)}.")
+            raise UsageError(
+                f"--force: '{name}' is no gate. The gates are: {', '.join(GATES)}. "
+                "Give one, and --force again for another."
+            )
     return frozenset(names)
 
 

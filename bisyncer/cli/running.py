@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bisyncer.cli.failure import LogFormat, tell_error
+from bisyncer.cli.failure import AnswerLost, LogFormat, tell_error, tell_sentence
 from bisyncer.cli.opened import opened_pair
 from bisyncer.cli.options import Asked
 from bisyncer.cli.stopping import Stop
@@ -18,18 +18,20 @@ from bisyncer.endpoints.base import Endpoint
 from bisyncer.errors import ConflictsRemain, Leased, NeedsResync
 from bisyncer.model import Action, Job, RunOutcome, Side, Summary
 from bisyncer.report.events import Event, Reporter, RunEnded, WouldAct
+from bisyncer.report.words import shown_count
 
 if TYPE_CHECKING:
     from bisyncer.state.store import Store
 
 
 class Kept:
-    """A Reporter that remembers the summary, and the plan if it is wanted."""
+    """A Reporter that remembers the summary, the plan if it is wanted, and what became of the answer."""
 
     def __init__(self, *, with_plan: bool) -> None:
         self.summary: Summary | None = None
         self.actions: list[Action] = []
         self.with_plan = with_plan
+        self.lost: AnswerLost | None = None
 
     def tell(self, event: Event) -> None:
         """Keep what is kept."""
@@ -37,6 +39,15 @@ class Kept:
             self.summary = event.summary
         elif self.with_plan and isinstance(event, WouldAct):
             self.actions.append(event.action)
+
+    def write(self, line: str) -> None:
+        """Write a line of the answer; nobody there to read it and no room for it stop no run."""
+        try:
+            say(line)
+        except BrokenPipeError:
+            return
+        except AnswerLost as error:
+            self.lost = error
 
 
 def run_pair(
@@ -54,7 +65,7 @@ def run_pair(
     began_ns = time.time_ns()
     try:
         with opened_pair(job, store) as endpoints:
-            return _run_opened(
+            code = _run_opened(
                 job,
                 endpoints,
                 store,
@@ -68,7 +79,10 @@ def run_pair(
         code = tell_error(error, verbose=asked.verbose, log_format=asked.log_format, pair=job.pair)
         if as_json:
             _print_report(replace(kept.summary or _unbegun(job, error, began_ns), exit_code=code), kept)
-        return code
+    if kept.lost is not None:
+        lost = tell_error(kept.lost, verbose=False, log_format=asked.log_format, pair=job.pair)
+        return code or lost
+    return code
 
 
 def _run_opened(
@@ -89,20 +103,26 @@ def _run_opened(
         reporter = _reporter(asked, kept, stack, as_json=as_json)
         summary = session.run(job, endpoints, store, reporter, stop=stop.event)
     code = stop.exit_code(summary)
-    if code == 0 and fail_on_conflict and store.conflicts(job.pair):
+    if code == 0 and fail_on_conflict and (waiting := len(store.conflicts(job.pair))):
         code = ConflictsRemain.exit_code
+        tell_sentence(
+            f"{shown_count(waiting, 'conflict')} {'waits' if waiting == 1 else 'wait'}: "
+            f"bisyncer conflicts list {job.pair}",
+            log_format=asked.log_format,
+            pair=job.pair,
+        )
     if as_json:
-        _print_report(replace(summary, exit_code=code), kept)
+        _print_report(replace(kept.summary or summary, exit_code=code), kept)
     return code
 
 
 def _reporter(asked: Asked, kept: Kept, stack: ExitStack, *, as_json: bool) -> Reporter:
     """The voices of a run: the answer on stdout, and the log or the progress on stderr."""
-    from bisyncer.report.console import Answer, Several  # noqa: PLC0415 -- see `opened`
+    from bisyncer.report.console import Answer, Several, Skips  # noqa: PLC0415 -- see `opened`
     from bisyncer.report.jsonl import JsonLog  # noqa: PLC0415 -- see `opened`
     from bisyncer.report.progress import Bars, Ticks  # noqa: PLC0415 -- see `opened`
 
-    write = _write_answer
+    write = kept.write
     log: Reporter
     if asked.log_format is LogFormat.JSON:
         log = JsonLog(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)
@@ -114,22 +134,15 @@ def _reporter(asked: Asked, kept: Kept, stack: ExitStack, *, as_json: bool) -> R
     else:
         log = stack.enter_context(closing(Ticks(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)))
     if as_json:
-        return Several(log, kept)
-    return Several(log, Answer(write, quiet=asked.quiet), kept)
-
-
-def _write_answer(line: str) -> None:
-    try:
-        say(line)
-    except OSError:  # whoever reads the answer has gone, or the disk is full: the run goes on
-        return
+        return Skips(Several(log, kept))
+    return Skips(Several(log, Answer(write, quiet=asked.quiet), kept))
 
 
 def _print_report(summary: Summary, kept: Kept) -> None:
     from bisyncer.report.jsonl import action_row, as_json, line  # noqa: PLC0415 -- see `opened`
 
     plan = {"plan": [action_row(action) for action in kept.actions]} if kept.with_plan else {}
-    _write_answer(line(as_json(summary) | plan))
+    kept.write(line(as_json(summary) | plan))
 
 
 def _unbegun(job: Job, error: Exception, began_ns: int) -> Summary:

@@ -7,13 +7,19 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from unicodedata import combining, east_asian_width
 
+from bisyncer.cli.failure import AnswerLost
 from bisyncer.model import Entry
 from bisyncer.report.words import instant, shown_size
 
 
 def say(line: str) -> None:
-    """Write one line of the answer."""
-    sys.stdout.write(line + "\n")
+    """Write one line of the answer; raises `AnswerLost` where the standard output takes no more."""
+    try:
+        sys.stdout.write(line + "\n")
+    except BrokenPipeError:
+        raise  # whoever read it has read enough
+    except OSError as error:
+        raise AnswerLost(error) from error
 
 
 def print_rows(headers: Sequence[str], rows: Iterable[Sequence[str]], *, none: str) -> None:

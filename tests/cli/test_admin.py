@@ -22,3 +22,11 @@ def test_a_password_is_not_printed(desk: Desk) -> None:
     assert answer.code != 0
     assert answer.err.startswith("bisyncer: ") and answer.err.count("\n") == 1
     assert "hush" not in answer.err + answer.out
+
+
+def test_an_upgrade_is_told_as_json(desk: Desk) -> None:
+    desk.configure()
+    row = desk("state", "upgrade", "--json").json
+    assert list(row) == ["state", "before", "after", "backup"]
+    assert row["state"] == f"sqlite:///{desk.state}"
+    assert desk("state", "upgrade", "--json").json["before"] == row["after"]

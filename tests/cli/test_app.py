@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,8 +66,13 @@ def test_every_command_has_an_example_and_the_common_options(path: tuple[str, ..
     assert f"Examples:\n    bisyncer {' '.join(path)}" in out
     for option in ("--config", "--state", "--quiet", "--verbose", "--log-format"):
         assert option in out
-    if path not in {("demo",), ("state", "upgrade"), ("conflicts", "resolve")}:
+    if path != ("demo",):
         assert "--json" in out
+
+
+@pytest.mark.parametrize("group", ["conflicts", "state"])
+def test_a_group_of_commands_has_an_example(group: str, desk: Desk) -> None:
+    assert f"Examples:\n    bisyncer {group} " in desk(group, "--help").out
 
 
 def test_the_first_run_without_anything_shows_the_help(desk: Desk) -> None:
@@ -194,3 +201,45 @@ def test_a_key_that_the_terminal_has_no_letters_for_is_escaped(desk: Desk) -> No
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     assert out.startswith("copy-to-path2 bl\\xe5b\\xe6r (new / absent)\n")
+
+
+@pytest.mark.parametrize(
+    ("closed", "code"), [(">&-", 0), ("2>&-", 0), ("<&-", 0), (">&- 2>&-", 0), ("<&- >&- 2>&-", 0)]
+)
+def test_a_closed_stream_is_no_reason_to_fail(closed: str, code: int, desk: Desk) -> None:
+    desk.align()
+    put(desk.one, {"a": "x"})
+    line = f"exec {sys.executable} -m bisyncer run {closed}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", line],
+        cwd=desk.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, "")
+    assert (desk.two / "a").read_text() == "x"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["history", "--json"], ["run"], ["run", "--json"], ["--help"]])
+def test_a_full_disk_behind_the_answer_is_one_line_and_exit_1(
+    arguments: list[str], unbuffered: str, desk: Desk
+) -> None:
+    desk.align()
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "bisyncer", *arguments],
+            cwd=desk.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "The answer can't be written to the standard output: No space left on device." in done.stderr

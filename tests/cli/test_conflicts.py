@@ -48,6 +48,8 @@ def test_a_conflict_shows_both_versions_side_by_side_and_where_each_is(desk: Des
     desk.align()
     desk.clash()
     lines = desk("conflicts", "show", "1").lines
+    assert {line[:10].rstrip() for line in lines} >= {"conflict", "key", "detected", "", "size", "settle"}
+    assert all(line[9] == " " != line[10] for line in lines), "the values stand below each other"
     assert lines[0] == "conflict  1 of cms, open, found by run 2"
     table = {words[0]: words[1:] for line in lines[3:8] if (words := re.split(r"\s{2,}", line))}
     assert table[""] == ["path1", "path2"]
@@ -134,3 +136,22 @@ def test_what_is_settled_is_not_settled_again(desk: Desk) -> None:
     answer = desk("conflicts", "resolve", "1", "--keep", "path2")
     assert answer.code == 2
     assert answer.err == "bisyncer: Conflict 1 (x.txt) is resolved already.\n"
+
+
+def test_all_of_none_are_settled_in_a_sentence(desk: Desk) -> None:
+    desk.configure()
+    assert desk("conflicts", "resolve", "--all", "--keep", "path1") == (0, "There are no conflicts.\n", "")
+    assert desk("conflicts", "resolve", "--all", "--keep", "path1", "-q") == (0, "", "")
+    assert desk("conflicts", "resolve", "--all", "--keep", "path1", "--json").json == []
+
+
+def test_what_was_settled_is_told_as_json(desk: Desk) -> None:
+    desk.align()
+    desk.clash()
+    [row] = desk("conflicts", "resolve", "1", "--keep", "path1", "--json").json
+    assert (row["id"], row["key"], row["settled"], row["exit_code"]) == (1, "x.txt", True, 0)
+    answer = desk("conflicts", "resolve", "1", "--keep", "path1", "--json")
+    assert answer.code == 2
+    assert [(row["settled"], row["sentence"]) for row in answer.json] == [
+        (False, "Conflict 1 (x.txt) is resolved already.")
+    ]

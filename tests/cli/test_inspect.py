@@ -127,3 +127,52 @@ def test_problems_are_told_with_why_since_when_and_how_often(desk: Desk) -> None
     assert str(len(rows)) in desk("status").lines[1]
     shown = desk("show", "3").lines
     assert any(line.startswith("problem na\\nme") for line in shown)
+
+
+def test_the_state_of_a_pair_is_how_its_last_run_ended(desk: Desk) -> None:
+    desk.align({"cms": "", "media": "", "docs": ""}, files=12)
+    put(desk.folder / "media1", {"x": "a file"})
+    put(desk.folder / "media2", {"x/y": "a folder"})
+    for number in range(8):
+        (desk.one / f"f{number:03}").unlink()
+    desk("run", "--all")
+    desk("plan", "docs")
+
+    states = {row["pair"]: row["state"] for row in desk("status", "--json").json}
+    assert states == {"cms": "halted", "media": "unfinished", "docs": "ok"}
+    lines = desk("status", "-q").lines
+    assert [line.split()[:2] for line in lines[1:]] == [["cms", "halted"], ["media", "unfinished"]]
+    assert desk("status").code == 0
+
+
+def test_a_run_that_goes_on_is_not_ended_and_no_reason_to_look(desk: Desk) -> None:
+    desk.align()
+    store = desk.store()
+    pair = store.pair("cms")
+    assert pair is not None
+    store.begin_run(pair, dry_run=False, resync=False)
+    store.close()
+    assert desk("status", "--json").json[0]["state"] == "not ended"
+    assert desk("status", "-q").out == ""
+
+
+def test_a_pair_whose_first_alignment_failed_is_not_aligned(desk: Desk) -> None:
+    desk.configure()
+    assert desk("init", "cms").code == 0
+    assert desk("status", "--json").json[0]["state"] == "not aligned"
+    assert len(desk("status", "-q").lines) == 2
+
+
+def test_history_of_a_run_that_was_killed_has_every_key_and_no_length(desk: Desk) -> None:
+    desk.align()
+    store = desk.store()
+    pair = store.pair("cms")
+    assert pair is not None
+    store.begin_run(pair, dry_run=False, resync=False)
+    store.close()
+    desk("run")
+
+    rows = desk("history", "--json").json
+    assert [list(row) for row in rows] == [list(rows[0])] * 3
+    assert (rows[1]["outcome"], rows[1]["duration_s"], rows[1]["exit_code"]) == ("interrupted", None, None)
+    assert desk("history").lines[2].split()[3:5] == ["-", "interrupted"]

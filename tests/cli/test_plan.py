@@ -79,3 +79,17 @@ def test_a_plan_can_be_of_a_resync(desk: Desk) -> None:
     (desk.two / "f000").unlink()
     assert desk("plan", "cms").lines[0] == "delete-from-path1 f000 (unchanged / deleted)"
     assert desk("plan", "cms", "--resync").lines[0] == "copy-to-path2 f000 (new / absent)"
+
+
+def test_a_plan_that_would_be_halted_shows_what_it_is_about(desk: Desk) -> None:
+    desk.align(files=12)
+    for number in range(8):
+        (desk.one / f"f{number:03}").unlink()
+    answer = desk("plan", "cms")
+    assert answer.code == 5
+    assert [line.partition(" ")[0] for line in answer.lines] == ["delete-from-path2"] * 8 + ["cms:"]
+    assert answer.lines[-1].endswith("closed: max-delete; planned: delete-from-path2 8")
+    assert answer.err.startswith("bisyncer: cms: halted by max-delete: ")
+    report = desk("plan", "cms", "--json").json
+    assert [row["key"] for row in report["plan"]] == [f"f{number:03}" for number in range(8)]
+    assert [halt["gate"] for halt in report["halts"]] == ["max-delete"]

@@ -34,6 +34,7 @@ KEYS = [
     "conflicts",
     "halts",
     "exit_code",
+    "skipped",
 ]
 
 
@@ -170,7 +171,11 @@ def test_4_conflicts_wait_where_that_was_asked_for(desk: Desk) -> None:
     desk.align()
     desk.clash()
     assert desk("run").code == 0
-    assert desk("run", "--fail-on-conflict").code == 4
+    answer = desk("run", "--fail-on-conflict")
+    assert (answer.code, answer.err) == (
+        4,
+        "bisyncer: cms: 1 conflict waits: bisyncer conflicts list cms\n",
+    )
     assert desk("run", "--fail-on-conflict", "--json").json["exit_code"] == 4
     assert desk("conflicts", "resolve", "1", "--keep", "both").code == 0
     assert desk("run", "--fail-on-conflict").code == 0
@@ -313,3 +318,36 @@ def test_a_reader_who_leaves_does_not_stop_a_run(desk: Desk) -> None:
         assert process.wait(60) == 0
         assert process.stderr.read() == ""
     assert held(desk.two) == held(desk.one)
+
+
+def test_a_reader_who_leaves_hides_no_halt(desk: Desk) -> None:
+    desk.align(files=12)
+    for path in desk.one.iterdir():
+        path.unlink()
+    process = desk.process("run")
+    assert process.stdout and process.stderr
+    process.stdout.close()
+    with process:
+        assert process.wait(60) == 5
+
+
+def test_a_missing_root_is_one_line(desk: Desk) -> None:
+    desk.align()
+    desk.two.rmdir()
+    answer = desk("run")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+
+
+def test_a_pair_is_named_once_in_a_sentence(desk: Desk) -> None:
+    desk.configure()
+    answer = desk("run")
+    assert answer.code == 7
+    assert answer.err.startswith("bisyncer: Pair 'cms' ")
+
+
+def test_what_is_skipped_is_counted(desk: Desk) -> None:
+    desk.align()
+    for number in range(3):
+        (desk.one / f"link{number}").symlink_to("nowhere")
+    assert desk("run").out.endswith("; 3 skipped: --verbose names them\n")
+    assert desk("run", "--json").json["skipped"] == 3
