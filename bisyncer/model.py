@@ -309,7 +309,7 @@ class Remote:
     """
 
     name: str
-    type: str = "s3"
+    type: str = "s3"  # s3 | oci
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None
@@ -320,6 +320,10 @@ class Remote:
     storage_class: str | None = None
     sse: str | None = None  # AES256 | aws:kms | aws:kms:dsse
     sse_kms_key_id: str | None = None
+    # OCI alone:
+    auth: str = "api_key"  # in the words of the OCI command line
+    config_file: str | None = None
+    namespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

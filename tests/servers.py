@@ -26,6 +26,7 @@ from moto.server import ThreadedMotoServer
 
 from bisyncer.cli.seaweed import SeaweedServer
 from bisyncer.model import Remote
+from tests.oci.account import OciAccount, account
 
 BUCKET = "bucket"
 
@@ -104,6 +105,13 @@ def moto() -> Iterator[S3Server]:
             yield server
     finally:
         emulator.stop()
+
+
+@pytest.fixture(scope="session")
+def oci_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OciAccount]:
+    """A server of OCI's API in this process, with an account."""
+    with account(tmp_path_factory.mktemp("oci")) as made:
+        yield made
 
 
 class PostgresServer:

@@ -159,7 +159,8 @@ class Config:
     def _check_secrets(self, roots: Iterable[str]) -> None:
         """See that what the remotes of these roots name is there, before anything is begun."""
         for root in roots:
-            name = "s3" if root.lower().startswith("s3://") else root.partition(":")[0]
+            name = root.partition(":")[0]
+            name = name.lower() if "://" in root else name
             if name not in self.remotes_where:
                 continue
             values = self.remotes_where[name]
@@ -170,7 +171,7 @@ class Config:
                         f"{values.where(each)}: the environment has no {value}. Set it, or name the variable "
                         "that holds the secret."
                     )
-                if each.name.endswith("_file") and value is not None and not os.access(str(value), os.R_OK):
+                if each.name.endswith("_file") and value is not None and not _is_readable(str(value)):
                     raise UsageError(
                         f"{values.where(each)}: {value} isn't there or can't be read. Put the secret "
                         "there, or name the file that holds it."
@@ -304,6 +305,10 @@ def _subtables(path: Path, text: str, kind: str, tables: object) -> dict[str, di
         if missing and not all(os.environ.get(PREFIX + each.upper()) for each in missing):
             raise UsageError(f"{here}: {table} has no {' and no '.join(missing)}; a pair has two roots.")
     return found
+
+
+def _is_readable(path: str) -> bool:
+    return os.access(Path(path).expanduser(), os.R_OK)
 
 
 def _is_root(kind: str, key: str, value: object) -> bool:

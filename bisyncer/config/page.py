@@ -29,7 +29,8 @@ Durations are numbers with units: `500ms`, `2s`, `5m`, `1h30m`, `7d`.
 _REMOTES = """
 Secrets never stand in the file: they come from the SDK's own chain (environment, profiles, instance roles),
 or from where an `..._env` or `..._file` key points.
-`s3://BUCKET/PREFIX` is served by the remote named `s3` where there is one.
+`s3://BUCKET/PREFIX` is served by the remote named `s3` where there is one, and
+`oci://BUCKET/PREFIX` by the one named `oci`.
 A flag is `--remote NAME.KEY=VALUE`, a variable `BISYNCER_REMOTES_NAME_KEY`.
 """
 

@@ -63,6 +63,16 @@ class MaxDelete(NamedTuple):
     number: int | None
 
 
+class Auth(StrEnum):
+    """How requests to OCI are signed, in the words of its command line."""
+
+    API_KEY = "api_key"
+    SECURITY_TOKEN = "security_token"  # noqa: S105 -- the name of a way, no token
+    INSTANCE_PRINCIPAL = "instance_principal"
+    RESOURCE_PRINCIPAL = "resource_principal"
+    OKE_WORKLOAD_IDENTITY = "oke_workload_identity"
+
+
 class Encryption(StrEnum):
     """Server-side encryption, in S3's words."""
 
@@ -83,6 +93,7 @@ _MAX_TRANSFERS = 1024
 _MAX_WINDOW_NS = _UNITS_NS["d"]
 _MAX_NUMBER = 2**63 - 1  # what a database and a nanosecond clock can hold
 _MAX_DIGITS = 40  # more in one number are no number that anybody means, and not all can be read
+_REMOTE_TYPES = ("s3", "oci")
 _STATE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 _PASSWORD_WORDS = ("password", "passwd", "sslpassword")
 
@@ -224,10 +235,15 @@ def suffix(value: object) -> str:
 
 
 def remote_type(value: object) -> str:
-    """The kind of a remote."""
-    if value != "s3":
-        raise Unfit(f"{_said(value)} is no type of remote that this version knows; the one type is s3")
-    return "s3"
+    """The kind of a remote; rclone's name for one of them means the same."""
+    if value == "oracleobjectstorage":
+        return "oci"
+    if value not in _REMOTE_TYPES:
+        raise Unfit(
+            f"{_said(value)} is no type of remote that this version knows; there are: "
+            f"{', '.join(_REMOTE_TYPES)}"
+        )
+    return str(value)
 
 
 def addressing(value: object) -> str:
@@ -338,8 +354,8 @@ STATE: Final = Setting("state", state_url, None, "URL",
     "postgresql+psycopg://USER@HOST/NAME. Unset, it is a file in the user's state folder.")
 
 PATH1: Final = Setting("path1", root, None, "ROOT",
-    "The first root: a directory, s3://BUCKET/PREFIX, or REMOTE:BUCKET/PREFIX. A relative directory counts "
-    "from the folder of the config file.")
+    "The first root: a directory, s3://BUCKET/PREFIX, oci://BUCKET@NAMESPACE/PREFIX, or "
+    "REMOTE:BUCKET/PREFIX. A relative directory counts from the folder of the config file.")
 PATH2: Final = Setting("path2", root, None, "ROOT", "The second root, written like the first.")
 MODE: Final = Setting("mode", mode, "bisync", "MODE",
     "How the pair is reconciled: bisync, both ways, deletions too.")
@@ -371,10 +387,13 @@ PAIR: Final[tuple[Setting[object], ...]] = (
 )
 
 REMOTE: Final[tuple[Setting[object], ...]] = (
-    Setting("type", remote_type, "s3", "TYPE", "The kind of store: s3."),
-    Setting("endpoint_url", service_url, None, "URL", "Where the service is; unset, it is Amazon S3."),
+    Setting("type", remote_type, "s3", "TYPE",
+        "The kind of store: s3, or oci (also written oracleobjectstorage)."),
+    Setting("endpoint_url", service_url, None, "URL",
+        "Where the service is; unset, it is Amazon S3, or OCI in the region."),
     Setting("region", text, None, "REGION", "The region of the bucket."),
-    Setting("profile", text, None, "NAME", "The profile of the AWS config and credentials files."),
+    Setting("profile", text, None, "NAME",
+        "The profile of the AWS config and credentials files, or of the OCI config file."),
     Setting("addressing_style", addressing, "auto", "STYLE",
         "Where the bucket stands in a URL: path, virtual, or auto."),
     Setting("access_key_id_env", text, None, "VARIABLE",
@@ -382,9 +401,18 @@ REMOTE: Final[tuple[Setting[object], ...]] = (
     Setting("secret_access_key_env", text, None, "VARIABLE",
         "The environment variable that holds the secret key."),
     Setting("secret_access_key_file", text, None, "FILE", "The file that holds the secret key."),
-    Setting("storage_class", text, None, "CLASS", "The storage class of new objects."),
+    Setting("storage_class", text, None, "CLASS",
+        "The storage class of new objects; for OCI, the storage tier."),
     Setting("sse", choice(Encryption), None,
         "KIND", "Server-side encryption of new objects: AES256, aws:kms or aws:kms:dsse."),
-    Setting("sse_kms_key_id", text, None, "KEY", "The KMS key for aws:kms."),
+    Setting("sse_kms_key_id", text, None, "KEY",
+        "The KMS key for aws:kms; for OCI, the OCID of the master key."),
+    Setting("auth", choice(Auth), "api_key", "KIND",
+        "OCI: how requests are signed: api_key, security_token, instance_principal, resource_principal or "
+        "oke_workload_identity."),
+    Setting("config_file", text, None, "FILE",
+        "OCI: the config file with the profile; unset, ~/.oci/config."),
+    Setting("namespace", text, None, "NAME",
+        "OCI: the namespace of the tenancy; unset, the service is asked."),
 )
 # fmt: on

@@ -9,7 +9,7 @@ from bisyncer.endpoints.base import Endpoint
 from bisyncer.errors import UsageError
 from bisyncer.model import ALL_CONDITIONS, Conditions, Remote
 
-SCHEMES = ("file", "s3")  # and memory, for tests: no wish of a user may name it
+SCHEMES = ("file", "s3", "oci")  # and memory, for tests: no wish of a user may name it
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
 _REMOTE = re.compile(r"^([A-Za-z0-9_][A-Za-z0-9_. +@-]*):(?!//)(.*)$", re.DOTALL)
@@ -38,6 +38,8 @@ def open_endpoint(
             return _local(rest, owner)
         if scheme == "s3":
             return _s3(rest, remotes.get("s3", Remote(name="s3")), owner, conditions, root)
+        if scheme == "oci":
+            return _oci(rest, remotes.get("oci", Remote(name="oci", type="oci")), owner, conditions, root)
         if scheme == "memory":
             from bisyncer.endpoints.memory import MemoryEndpoint  # noqa: PLC0415 -- only when asked for
 
@@ -55,7 +57,8 @@ def open_endpoint(
                 f"{root}: no remote named '{named[1]}' in the config (there: {known}). "
                 f"Add [remotes.{named[1]}], or write ./{root} for a directory of that name."
             )
-        return _s3(named[2], remote, owner, conditions, root)
+        opened = _oci if remote.type == "oci" else _s3
+        return opened(named[2], remote, owner, conditions, root)
     return _local(root, owner)
 
 
@@ -75,3 +78,26 @@ def _s3(place: str, remote: Remote, owner: str, conditions: Conditions, root: st
         start = root[: len(root) - len(place)]  # s3://, or the name of a remote and its colon
         raise UsageError(f"{root}: names no bucket. Write {start}bucket or {start}bucket/prefix.")
     return S3Endpoint(bucket, prefix.strip("/"), remote=remote, owner=owner, conditions=conditions)
+
+
+def _oci(place: str, remote: Remote, owner: str, conditions: Conditions, root: str) -> Endpoint:
+    try:
+        from bisyncer.endpoints.oci import OciEndpoint  # noqa: PLC0415 -- the SDK is large, and an extra
+    except ModuleNotFoundError as error:
+        if error.name != "oci":
+            raise
+        raise UsageError(f"{root}: needs the SDK of OCI: pip install 'bisyncer[oci]'") from None
+    bucket, _, prefix = place.partition("/")
+    bucket, _, namespace = bucket.partition("@")
+    if not bucket:
+        raise UsageError(
+            f"{root}: names no bucket. Write oci://bucket/prefix or oci://bucket@namespace/prefix."
+        )
+    return OciEndpoint(
+        bucket,
+        prefix.strip("/"),
+        namespace=namespace or None,
+        remote=remote,
+        owner=owner,
+        conditions=conditions,
+    )

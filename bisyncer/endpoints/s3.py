@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source
+from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.s3_bucket import Bucket
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
-from bisyncer.endpoints.s3_parts import PART_SIZE
 from bisyncer.endpoints.s3_probe import try_conditions
 from bisyncer.endpoints.s3_read import open_reading
 from bisyncer.endpoints.s3_scan import Where, scan

@@ -7,8 +7,6 @@ does, since only who sent it knows how to find out what became of a mutation who
 from __future__ import annotations
 
 import os
-import threading
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +16,7 @@ import botocore.exceptions
 import botocore.session
 from botocore.config import Config
 
+from bisyncer.endpoints import counts
 from bisyncer.endpoints.s3_scan import pages_parsed
 from bisyncer.errors import UsageError
 from bisyncer.model import Remote
@@ -40,22 +39,8 @@ _KINDS = {
 }
 
 
-class Requests:
-    """Counts of requests by kind; any thread may count."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
-
-    def count(self, kind: str) -> None:
-        """One more request of `kind`."""
-        with self._lock:
-            self._counts[kind] += 1
-
-    def counts(self) -> Mapping[str, int]:
-        """The counts so far."""
-        with self._lock:
-            return dict(self._counts)
+class Requests(counts.Requests):
+    """Counts of requests by kind, told by the SDK."""
 
     def sending(self, event_name: str, **_: object) -> None:
         """The SDK is about to send a request, the first time or again."""

@@ -6,13 +6,12 @@ Some stores that speak the API of S3 ignore conditions and answer as if they had
 from __future__ import annotations
 
 import contextlib
-import secrets
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, judge
-from bisyncer.endpoints.s3_scan import SCRATCH
+from bisyncer.endpoints.scratch import scratch_name
 from bisyncer.model import Conditions
 
 _WRONG = '"00000000000000000000000000000000"'
@@ -20,7 +19,7 @@ _WRONG = '"00000000000000000000000000000000"'
 
 def try_conditions(client: Any, bucket: str, prefix: str) -> Conditions:
     """Try each condition where it must fail, and where it must not; raises what `client` raises."""
-    scratch = {"Bucket": bucket, "Key": f"{prefix}{SCRATCH}{secrets.token_hex(8)}"}
+    scratch = {"Bucket": bucket, "Key": prefix + scratch_name()}
     try:
         put = (
             _holds(client.put_object, Body=b"1", IfNoneMatch="*", **scratch)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from bisyncer.endpoints import s3_direct
+from bisyncer.endpoints.mtime import MTIME, parse_mtime, time_ns
 from bisyncer.endpoints.s3_bucket import Bucket
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
-from bisyncer.endpoints.s3_object import MTIME, entry, listed_digests, parse_mtime, time_ns
+from bisyncer.endpoints.s3_object import entry, listed_digests
 from bisyncer.endpoints.s3_write import quoted
 from bisyncer.errors import Transient
 from bisyncer.model import Entry

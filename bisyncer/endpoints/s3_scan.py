@@ -14,13 +14,11 @@ from typing import Any, NamedTuple
 from bisyncer.endpoints import listing
 from bisyncer.endpoints.s3_error import SDK_ERRORS, judge
 from bisyncer.endpoints.s3_object import listed_digests, listed_time_ns
+from bisyncer.endpoints.scratch import is_scratch
 from bisyncer.endpoints.spool import in_order
 from bisyncer.errors import ListingIncomplete
 from bisyncer.model import Entry, Item, Unreadable
 
-SCRATCH = ".bisyncer-probe-"  # and 16 hex digits: the last segment of what is ours, and never listed
-
-_OURS = re.compile(rf"(?:^|/){re.escape(SCRATCH)}[0-9a-f]{{16}}$")
 _NOT_IN_XML = re.compile("[\x00-\x1f\x7f\ufffe\uffff]")
 _HIGHEST = "\U0010ffff"
 _LONGEST = 1024  # bytes of a name
@@ -60,7 +58,7 @@ def scan(client: Any, where: Where, low: str, high: str | None) -> Iterator[Item
     odd: list[str] = []
     for name, size, etag, last_modified in _rows(client, where, low, high):
         key = name[cut:]
-        if key < low or not key or (SCRATCH in key and _OURS.search(key)):
+        if key < low or not key or is_scratch(key):
             continue
         if high is not None and key >= high:
             break

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from bisyncer.endpoints import s3_direct
 from bisyncer.endpoints.base import Source
+from bisyncer.endpoints.body import content_type, whole
+from bisyncer.endpoints.mtime import metadata
 from bisyncer.endpoints.s3_bucket import Bucket
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
-from bisyncer.endpoints.s3_object import content_type, encrypted, is_md5, metadata
-from bisyncer.errors import Changed, Transient
+from bisyncer.endpoints.s3_object import encrypted, is_md5
+from bisyncer.errors import Transient
 from bisyncer.model import Algorithm, Digest, Entry
 
 if TYPE_CHECKING:
     from obstore import PutMode
 
-_PIECE = 1 << 20
-
 
 def write(bucket: Bucket, key: str, source: Source, expect: Entry | None) -> Entry:
     """Send all of `source`; raises `Changed`, `Transient` or `Rejected`."""
     name = bucket.name(key)
-    body = _whole(source)
+    body = whole(source)
     md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
     wanted = Entry(key, len(body), source.entry.mtime_ns, md5, (Digest(Algorithm.MD5, md5),))
     if not bucket.honoured.put:
@@ -129,18 +129,3 @@ def _through_sdk(
     if is_md5(etag) and not encrypted(answer) and etag.lower() != wanted.stamp:
         raise garbled(bucket, wanted.key)
     return wanted._replace(stamp=etag)
-
-
-def _whole(source: Source) -> bytes:
-    """All bytes of `source`, which must be as many as its entry says."""
-    size = source.entry.size
-    pieces: list[bytes] = []
-    held = 0
-    while held <= size and (piece := source.read(_PIECE)):
-        pieces.append(piece)
-        held += len(piece)
-    if held != size:
-        raise Changed(
-            f"{source.entry.key!r} has another size than the {size} bytes that were listed. Run again."
-        )
-    return b"".join(pieces)

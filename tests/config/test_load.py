@@ -288,9 +288,10 @@ def test_a_bad_value_is_told_with_its_place_and_with_what_it_may_be(line: str, s
         ("endpoint_url = 'http://me:hush@host'", "it holds a user name or a password;"),
         (
             "type = 'azureblob'",
-            "'azureblob' is no type of remote that this version knows; the one type is s3.",
+            "'azureblob' is no type of remote that this version knows; there are: s3, oci.",
         ),
         ("addressing_style = 'dns'", "'dns' is none of: auto, path, virtual."),
+        ("auth = 'magic'", "'magic' is none of: api_key, security_token, instance_principal,"),
         ("sse = 'AES'", "'AES' is none of: AES256, aws:kms, aws:kms:dsse."),
     ],
 )
@@ -298,6 +299,27 @@ def test_a_bad_value_of_a_remote_is_told_without_its_secret(line: str, sentence:
     told = refused(f"[remotes.m]\n{line}\n")
     assert told.startswith(f"bisyncer.toml:2: {line.partition(' ')[0]} in [remotes.m]: {sentence}")
     assert "hush" not in told
+
+
+@pytest.mark.parametrize("word", ["oci", "oracleobjectstorage"])
+def test_a_remote_of_oci_is_known_by_both_names(word: str) -> None:
+    text = (
+        f"[remotes.o]\ntype = '{word}'\nauth = 'instance_principal'\nnamespace = 'n'\nconfig_file = '~/c'\n"
+    )
+    assert read(text).remotes["o"] == Remote(
+        name="o", type="oci", auth="instance_principal", namespace="n", config_file="~/c"
+    )
+
+
+@pytest.mark.parametrize("root", ["oci://b/p", "OCI://b@n/p", "oci:b/p"])
+def test_a_config_file_that_is_missing_is_told_for_the_pair_that_needs_it(root: str, tmp_path: Path) -> None:
+    remote = "[remotes.oci]\ntype = 'oci'\nconfig_file = '~/.oci/cfg'\n"
+    text = f"{remote}[pairs.cms]\npath1 = '/a'\npath2 = '{root}'\n"
+    with pytest.raises(UsageError, match=r"bisyncer\.toml:3: config_file .*~/\.oci/cfg isn't there"):
+        read(text).job("cms")
+    (tmp_path / "home/.oci").mkdir(parents=True)
+    (tmp_path / "home/.oci/cfg").touch()
+    assert read(text).job("cms").path2 == root
 
 
 def test_a_bad_state_is_told_without_its_password() -> None:

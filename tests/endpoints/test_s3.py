@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from bisyncer.endpoints.base import Endpoint
+from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.s3 import S3Endpoint
-from bisyncer.endpoints.s3_parts import PART_SIZE, part_size
+from bisyncer.endpoints.s3_parts import part_size
 from bisyncer.errors import (
     AccessDenied,
     Changed,

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bisyncer.endpoints.s3_object import MTIME, listed_digests, listed_time_ns, metadata, parse_mtime
+from bisyncer.endpoints.mtime import MTIME, metadata, parse_mtime
+from bisyncer.endpoints.s3_object import listed_digests, listed_time_ns
 from bisyncer.model import Algorithm, Digest
 
 

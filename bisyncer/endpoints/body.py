@@ -1,0 +1,118 @@
+"""Bodies on their way to a store: read whole, or in parts that a few threads send in bounded memory."""
+
+from __future__ import annotations
+
+import mimetypes
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from typing import TypeVar
+
+from bisyncer.endpoints.base import Source
+from bisyncer.errors import Changed
+
+PART_SIZE = 8 << 20
+
+_THREADS = 8
+_MEMORY = 64 << 20
+_PIECE = 1 << 20
+# Python's own table only: with the system's, two hosts would give one object two types.
+_TYPES = mimetypes.MimeTypes()
+
+T = TypeVar("T")
+
+
+def content_type(key: str) -> str:
+    """The media type that browsers are to be told, by the end of the name."""
+    return _TYPES.guess_type(key)[0] or "application/octet-stream"
+
+
+def part_size(size: int, most_parts: int) -> int:
+    """The size of each part but the last, for a body of `size` bytes in at most `most_parts`."""
+    least = -(-size // most_parts)
+    return max(PART_SIZE, -(-least // _PIECE) * _PIECE)
+
+
+def whole(source: Source) -> bytes:
+    """All bytes of `source`; raises `Changed` where they aren't as many as its entry says."""
+    size = source.entry.size
+    pieces: list[bytes] = []
+    held = 0
+    while held <= size and (piece := source.read(_PIECE)):
+        pieces.append(piece)
+        held += len(piece)
+    if held != size:
+        raise _resized(source)
+    return b"".join(pieces)
+
+
+class Parts:
+    """Threads and memory that all uploads of one endpoint share."""
+
+    def __init__(self, name: str) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=name)
+        self._free = _MEMORY
+        self._freed = threading.Condition()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown()
+
+    def send(self, source: Source, size: int, part: Callable[[int, bytes], T]) -> list[T]:
+        """Read `source` in order and let threads call `part` with each number, from 1, and its bytes.
+
+        When it returns or raises, no call is under way any more. Raises `Changed` where the source isn't as
+        long as its entry says, or says so itself; and whatever `part` raises.
+        """
+        sending: list[Future[T]] = []
+        unsent = source.entry.size
+        try:
+            while not any(sent.done() and sent.exception() for sent in sending):
+                with ExitStack() as memory:
+                    memory.callback(self._give, self._take(size))
+                    data = _read(source, size)
+                    unsent -= len(data)
+                    if unsent < 0 or (unsent > 0 and len(data) < size):
+                        raise _resized(source)
+                    if not data:
+                        break
+                    number = len(sending) + 1
+                    sending.append(self._threads.submit(_held, memory.pop_all(), part, number, data))
+        finally:
+            wait(sending)
+        return [sent.result() for sent in sending]
+
+    def _take(self, size: int) -> int:
+        """Wait for memory for a part of `size` bytes; one that is larger than all there is goes alone."""
+        size = min(size, _MEMORY)
+        with self._freed:
+            self._freed.wait_for(lambda: self._free >= size)
+            self._free -= size
+        return size
+
+    def _give(self, size: int) -> None:
+        with self._freed:
+            self._free += size
+            self._freed.notify_all()
+
+
+def _held(memory: ExitStack, part: Callable[[int, bytes], T], number: int, data: bytes) -> T:
+    with memory:
+        return part(number, data)
+
+
+def _read(source: Source, size: int) -> bytes:
+    """Read `size` bytes, or fewer at the end."""
+    pieces = []
+    while size > 0 and (piece := source.read(min(size, _PIECE))):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def _resized(source: Source) -> Changed:
+    return Changed(
+        f"{source.entry.key!r} has another size than the {source.entry.size} bytes that were listed. Run "
+        "again."
+    )

@@ -1,0 +1,80 @@
+"""Who signs requests, and where the service is: found by the SDK from a remote of the config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import oci
+
+from bisyncer.endpoints.oci_error import one_line
+from bisyncer.errors import UsageError
+from bisyncer.model import Remote
+
+_CURE = "Correct [remotes.{}] in the config, or the OCI config file; `oci setup config` writes one."
+
+
+class Service(NamedTuple):
+    """A signer of the SDK, the address of the service, and the region where it is that region's own."""
+
+    signer: Any
+    endpoint_url: str
+    region: str | None
+
+
+def service(remote: Remote) -> Service:
+    """Ask the SDK; nothing is sent to the store yet, but a principal's token is fetched from the host.
+
+    Raises `UsageError` where the remote, its profile or this host has no credentials of the kind asked for.
+    """
+    try:
+        config, signer = _signer(remote)
+        region = remote.region or config.get("region") or getattr(signer, "region", None)
+        if region is not None:
+            region = oci.regions.get_region_from_short_name(region)
+        own = oci.regions.endpoint_for("object_storage", region=region) if region else None
+    except Exception as error:  # the SDK raises whatever its parts raise, down to KeyError
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(
+            f"Remote '{remote.name}': no credentials of the kind '{remote.auth}' ({one_line(str(error))}). "
+            + _CURE.format(remote.name)
+        ) from None
+    given = remote.endpoint_url and _one_spelling(remote.endpoint_url)
+    if given is None and own is None:
+        raise UsageError(
+            f"Remote '{remote.name}': no region is known, so there is no address of the store. Set region in "
+            f"[remotes.{remote.name}] or in the profile."
+        )
+    return Service(signer, given or str(own), region if given in {None, own} else None)
+
+
+def _signer(remote: Remote) -> tuple[Mapping[str, Any], Any]:
+    """The settings of the profile, empty for a principal of this host, and the signer."""
+    match remote.auth:
+        case "instance_principal":
+            return {}, oci.auth.signers.InstancePrincipalsSecurityTokenSigner()
+        case "resource_principal":
+            return {}, oci.auth.signers.get_resource_principals_signer()
+        case "oke_workload_identity":
+            return {}, oci.auth.signers.get_oke_workload_identity_resource_principal_signer()
+        case _:
+            pass
+    config = oci.config.from_file(
+        remote.config_file or oci.config.DEFAULT_LOCATION, remote.profile or oci.config.DEFAULT_PROFILE
+    )
+    if remote.auth == "api_key":
+        return config, oci.signer.Signer.from_config(config)
+    token = Path(config["security_token_file"]).expanduser().read_text(encoding="utf-8").strip()
+    key = oci.signer.load_private_key_from_file(config["key_file"], config.get("pass_phrase"))
+    return config, oci.auth.signers.SecurityTokenSigner(token, key)
+
+
+def _one_spelling(url: str) -> str:
+    """An address as roots are compared by it."""
+    parts = urlsplit(url)
+    default_port = {"http": 80, "https": 443}.get(parts.scheme)
+    port = "" if parts.port in {None, default_port} else f":{parts.port}"
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"

@@ -1,0 +1,212 @@
+"""One bucket, or a prefix of one: its connections, its names, and a look at a key."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from urllib.parse import quote
+
+from bisyncer.endpoints.body import Parts, content_type
+from bisyncer.endpoints.counts import Requests
+from bisyncer.endpoints.mtime import metadata
+from bisyncer.endpoints.oci_client import Client, object_path
+from bisyncer.endpoints.oci_error import Failed, Kind, Trouble
+from bisyncer.endpoints.oci_object import PREFIX, entry
+from bisyncer.errors import AccessDenied, BisyncerError, Changed, Rejected, RootMissing, Transient
+from bisyncer.model import Conditions, Entry, Remote
+
+MAX_NAME_BYTES = 1024  # of a whole name in a bucket
+
+_NEVER = frozenset("\0\n\r")
+
+
+class Bucket:
+    """The keys of `bucket` below `prefix/`, all of them where the prefix is empty.
+
+    `honoured` says which conditions the store tests itself: all, unless a probe found otherwise.
+    """
+
+    def __init__(
+        self, bucket: str, prefix: str, namespace: str | None, remote: Remote, honoured: Conditions
+    ) -> None:
+        self.bucket = bucket
+        self.prefix = f"{prefix}/" if prefix else ""
+        self.remote = remote
+        self.requests = Requests()
+        self.honoured = honoured
+        self._given_namespace = namespace or remote.namespace
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+        self._parts: Parts | None = None
+
+    # Connections: made when they are first needed, by one thread.
+
+    @property
+    def client(self) -> Client:
+        """The way to the service."""
+        with self._lock:
+            if self._client is None:
+                self._client = Client(self.remote, self.requests)
+            return self._client
+
+    @property
+    def parts(self) -> Parts:
+        """The threads that send the parts of large bodies."""
+        with self._lock:
+            if self._parts is None:
+                self._parts = Parts("oci-part")
+            return self._parts
+
+    def close(self) -> None:
+        """Give back connections and threads; what is asked next makes new ones."""
+        with self._lock:
+            if self._parts is not None:
+                self._parts.close()
+            if self._client is not None:
+                self._client.close()
+            self._client = self._parts = None
+
+    # Names.
+
+    @cached_property
+    def namespace(self) -> str:
+        """The namespace of the tenancy: as it was given, else as the service tells it."""
+        if self._given_namespace:
+            return self._given_namespace
+        try:
+            return str(self.client.ask("get", "GET", "/n/").json())
+        except Failed as error:
+            raise unusable(f"oci://{self.bucket}", error.trouble) from None
+        except ValueError:
+            raise Transient(
+                f"oci://{self.bucket}: {self.client.service.endpoint_url} doesn't tell the namespace. Give "
+                "it in the root, as in oci://bucket@namespace, or correct the address."
+            ) from None
+
+    @cached_property
+    def path(self) -> str:
+        """The path of the bucket in the service."""
+        return f"/n/{quote(self.namespace, safe='')}/b/{quote(self.bucket, safe='')}"
+
+    @cached_property
+    def root(self) -> str:
+        """The root as a canonical URL. Each region has buckets of its own, so it says which one."""
+        place = f"oci://{self.bucket}@{self.namespace}/{self.prefix}".rstrip("/")
+        service = self.client.service
+        return place + (
+            f"?region={service.region}" if service.region else f"?endpoint={service.endpoint_url}"
+        )
+
+    @property
+    def max_key_bytes(self) -> int:
+        """The longest key, its prefix taken off."""
+        return MAX_NAME_BYTES - len(self.prefix.encode())
+
+    def name(self, key: str) -> str:
+        """The object's whole name; raises `Rejected` where no bucket can hold it."""
+        name = self.prefix + key
+        try:
+            size = len(name.encode())
+        except UnicodeEncodeError:
+            raise Rejected(f"{key!r}: is not valid text, so no bucket can hold it. Rename it.") from None
+        # A URL can't end in '.' or '..': it would be taken for the bucket itself.
+        if not key or size > MAX_NAME_BYTES or not _NEVER.isdisjoint(key) or name in {".", ".."}:
+            raise Rejected(
+                f"{key!r}: a key in {self.root} has 1 to {self.max_key_bytes} bytes, no NUL and no line "
+                "break, and isn't '.' or '..'. Rename it."
+            )
+        return name
+
+    def object(self, name: str) -> str:
+        """The path of an object in the service."""
+        return object_path(self.path, "o", name)
+
+    def place(self, key: str) -> str:
+        """A key as errors name it."""
+        return f"{self.root}: {key!r}"
+
+    # Requests that change nothing, and what writes are sent with.
+
+    def head(self, key: str, name: str) -> tuple[Entry, str | None] | None:
+        """The entry of a key and the MD5 of its parts; None where the store says that it isn't there."""
+        try:
+            headers = self.client.ask("head", "HEAD", self.object(name)).headers
+        except Failed as error:
+            if error.trouble.kind is Kind.MISSING:
+                return None
+            raise error.trouble.error(self.place(key)) from None
+        return entry(key, headers), headers.get("opc-multipart-md5")
+
+    def stat(self, key: str) -> Entry | None:
+        """The entry of a key as it is now."""
+        found = self.head(key, self.name(key))
+        if found is not None:
+            return found[0]
+        # The answer to HEAD has no body, so a bucket that isn't there looks like a key that isn't.
+        try:
+            self.peek()
+        except Failed as error:
+            raise error.trouble.error(self.place(key)) from None
+        return None
+
+    def peek(self) -> None:
+        """List one key, which fails where the bucket can't be listed."""
+        self.client.send("list", "GET", f"{self.path}/o", query={"prefix": self.prefix, "limit": "1"})
+
+    def look(self, key: str, expect: Entry | None) -> None:
+        """The condition for a store that tests none itself; a window remains until the deed."""
+        found = self.stat(key)
+        if (found and found.stamp) != (expect and expect.stamp):
+            raise self.changed(key, expect)
+
+    def condition(self, expect: Entry | None, *, honoured: bool) -> dict[str, str]:
+        """The condition of a write, as headers; none where the store wouldn't test it."""
+        if not honoured:
+            return {}
+        return {"if-none-match": "*"} if expect is None else {"if-match": expect.stamp}
+
+    def attributes(self, key: str, mtime_ns: int | None) -> dict[str, str]:
+        """What an object is to have besides its body, as headers."""
+        optional = {
+            "storage-tier": self.remote.storage_class,
+            "opc-sse-kms-key-id": self.remote.sse_kms_key_id,
+        }
+        return {
+            "content-type": content_type(key),
+            **own_metadata(mtime_ns),
+            **{name: value for name, value in optional.items() if value},
+        }
+
+    def changed(self, key: str, expect: Entry | None) -> Changed:
+        """The exception for a condition that didn't hold."""
+        seen = "exists, and was expected not to" if expect is None else "changed since it was looked at"
+        return Changed(f"{self.place(key)}: {seen}. Run again.")
+
+    def garbled(self, key: str) -> Transient:
+        """The exception for a body that arrived as something else."""
+        return Transient(
+            f"{self.place(key)}: the store has another MD5 than what was sent. The next run looks at it "
+            "again."
+        )
+
+
+def own_metadata(mtime_ns: int | None) -> dict[str, str]:
+    """The metadata fields of an object, by the names that the service has for them."""
+    return {PREFIX + name: value for name, value in metadata(mtime_ns).items()}
+
+
+def is_stale(trouble: Trouble, expect: Entry | None) -> bool:
+    """Whether a write was refused for its condition; a key that is to be replaced may be gone."""
+    return trouble.kind is Kind.STALE or (trouble.kind is Kind.MISSING and expect is not None)
+
+
+def unusable(root: str, trouble: Trouble) -> BisyncerError:
+    """The exception for a root that can't be used."""
+    sentence = f"{root}: {trouble.sentence}"
+    match trouble.kind:
+        case Kind.PASSING:
+            return Transient(sentence)
+        case Kind.DENIED | Kind.KEYS:
+            return AccessDenied(sentence)
+        case _:
+            return RootMissing(sentence)

@@ -1,0 +1,710 @@
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from bisyncer.endpoints.base import Endpoint
+from bisyncer.endpoints.body import PART_SIZE
+from bisyncer.endpoints.memory import MemoryEndpoint
+from bisyncer.endpoints.oci import OciEndpoint
+from bisyncer.endpoints.open import open_endpoint
+from bisyncer.errors import (
+    AccessDenied,
+    Changed,
+    EndpointError,
+    ListingIncomplete,
+    Rejected,
+    RootMissing,
+    Transient,
+    UsageError,
+)
+from bisyncer.model import Algorithm, Conditions, Digest, Entry
+from tests.endpoints.contract import (
+    BUCKET_KEYS,
+    MTIME_NS,
+    Behind,
+    BytesSource,
+    EndpointContract,
+    entries,
+    keys,
+    now,
+    put,
+    race,
+    whole,
+)
+from tests.faults import Answer, Fault, canned, proxy
+from tests.oci.account import BUCKET, NAMESPACE, REGION, OciAccount
+from tests.oci.store import Conditions as Asked
+from tests.oci.store import Object
+
+LARGE = PART_SIZE + 1  # bytes; sent in parts
+
+
+class _Behind:
+    """The bucket as the server has it, below one prefix."""
+
+    def __init__(self, account: OciAccount, prefix: str) -> None:
+        self.bucket = account.bucket
+        self.prefix = f"{prefix}/"
+
+    def plant(self, key: str, data: bytes) -> None:
+        self.bucket.put(Object(self.prefix + key, data, "application/octet-stream", {}), Asked())
+
+    def remove(self, key: str) -> None:
+        self.bucket.delete(self.prefix + key, Asked())
+
+    def content(self, key: str) -> bytes | None:
+        found = self.bucket.objects.get(self.prefix + key)
+        return found.data if found else None
+
+    def object(self, key: str) -> Object:
+        return self.bucket.get(self.prefix + key)
+
+    def names(self) -> list[str]:
+        names = list(self.bucket.objects)
+        return sorted(name.removeprefix(self.prefix) for name in names if name.startswith(self.prefix))
+
+    def uploads(self) -> list[str]:
+        """Names of which there are parts that nobody has made an object of."""
+        uploads = list(self.bucket.uploads.values())
+        return [upload.object for upload in uploads if upload.object.startswith(self.prefix)]
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A prefix that no other test uses."""
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def behind(oci_account: OciAccount, prefix: str) -> _Behind:
+    return _Behind(oci_account, prefix)
+
+
+@contextlib.contextmanager
+def opened(account: OciAccount, prefix: str, **changes: Any) -> Iterator[OciEndpoint]:
+    with contextlib.closing(
+        OciEndpoint(BUCKET, prefix, remote=account.remote(**changes), owner="test")
+    ) as endpoint:
+        yield endpoint
+
+
+class TestOci(EndpointContract):
+    bucket_keys = tuple(key for key in BUCKET_KEYS if "\n" not in key)  # OCI refuses line breaks
+
+    @pytest.fixture
+    def endpoint(self, oci_account: OciAccount, prefix: str) -> Iterator[Endpoint]:
+        with opened(oci_account, prefix) as endpoint:
+            yield endpoint
+
+    @pytest.fixture
+    def behind(self, oci_account: OciAccount, prefix: str) -> Behind:
+        return _Behind(oci_account, prefix)
+
+    def test_a_key_that_a_bucket_can_not_hold_is_rejected(
+        self, oci_account: OciAccount, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        for key in ("new\nline", "carriage\rreturn", "nul\0"):
+            with pytest.raises(Rejected, match="no line break"):
+                put(endpoint, key, b"1")
+        with opened(oci_account, "") as whole_bucket:
+            for key in (".", ".."):
+                assert whole_bucket.refusal(key) is not None
+        assert endpoint.refusal("..") is None
+        assert behind.names() == []
+
+    def test_a_key_is_never_taken_for_another(
+        self, oci_account: OciAccount, endpoint: Endpoint, prefix: str, behind: _Behind
+    ) -> None:
+        names = ["..", ".", "a/..", "../x", "a//b", "?a=b", "#a", "a%2Fb", "+", "a;b", "/"]
+        written = {key: put(endpoint, key, key.encode()) for key in names}
+
+        assert behind.names() == sorted(names)
+        for key, entry in written.items():
+            assert whole(endpoint, key, entry) == key.encode()
+            assert now(endpoint, key).stamp == entry.stamp
+            endpoint.delete(key, expect=entry)
+        assert behind.names() == []
+
+    def test_a_scan_costs_one_request_a_page_and_no_look(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        with opened(oci_account, prefix) as endpoint:
+            for number in range(5):
+                behind.plant(f"d/{number}", b"1")
+            assert endpoint.root
+            before = endpoint.requests
+            assert len(entries(endpoint)) == 5
+
+            assert endpoint.requests == {**before, "list": 1}
+
+    def test_pages_and_ranges_of_many_keys_are_exact(self, endpoint: Endpoint, behind: _Behind) -> None:
+        names = sorted(
+            [f"{n:04}" for n in range(2100)] + [f"0999/{n:03}" for n in range(60)] + ["0999-", "0999 x"]
+        )
+        for key in names:
+            behind.plant(key, b"1")
+
+        assert keys(endpoint) == names
+        for at in (0, 1, 500, 998, 999, 1000, 1001, 1002, 1003, 1999, 2000, 2001, len(names) - 1):
+            assert keys(endpoint, names[at]) == names[at:]
+            assert keys(endpoint, "", names[at]) == names[:at]
+        cuts = ["", *names[100::250], None]
+        assert [k for low, high in pairwise(cuts) for k in keys(endpoint, low or "", high)] == names
+
+    @pytest.mark.parametrize("count", [999, 1000, 1001, 2000])
+    def test_a_last_page_that_is_full_is_the_last(
+        self, endpoint: Endpoint, behind: _Behind, count: int
+    ) -> None:
+        for number in range(count):
+            behind.plant(f"{number:04}", b"1")
+
+        assert len(keys(endpoint)) == count
+
+    def test_bounds_that_no_name_can_have_still_bound(self, endpoint: Endpoint, behind: _Behind) -> None:
+        for key in ("a", "b", "c"):
+            behind.plant(key, b"1")
+
+        for bound in ("a\n", "a\0", "a\udcff", "a" + "\x01" * 2000):
+            assert keys(endpoint, bound) == ["b", "c"]
+            assert keys(endpoint, "", bound) == ["a"]
+
+    def test_keys_beside_the_prefix_are_not_listed(self, endpoint: Endpoint, behind: _Behind) -> None:
+        behind.plant("in", b"1")
+        for beside in (behind.prefix[:-1] + "-x", behind.prefix[:-1] + "0/in"):
+            behind.bucket.put(Object(beside, b"1", "text/plain", {}), Asked())
+
+        assert keys(endpoint) == ["in"]
+
+    def test_our_own_scratch_is_never_listed(self, endpoint: Endpoint, behind: Behind) -> None:
+        ours = ".bisyncer-probe-0123456789abcdef"
+        theirs = [".bisyncer-check", ".bisyncer-probe-1", "a" + ours, f"{ours}/file"]
+        for key in (ours, f"d/{ours}", *theirs):
+            behind.plant(key, b"1")
+
+        assert keys(endpoint) == sorted(theirs)
+
+    def test_the_digest_of_an_object_in_one_part_is_its_md5(self, endpoint: Endpoint, behind: Behind) -> None:
+        behind.plant("k", b"123")
+        digests = (Digest(Algorithm.MD5, hashlib.md5(b"123").hexdigest()),)
+
+        (listed,) = entries(endpoint)
+
+        assert listed.digests == now(endpoint, "k").digests == digests
+        assert put(endpoint, "l", b"123").digests == digests
+
+    def test_the_time_and_the_type_are_what_rclone_reads(self, endpoint: Endpoint, behind: _Behind) -> None:
+        for key, size in {"small.html": 1, "large.html": LARGE}.items():
+            put(endpoint, key, b"x" * size)
+
+            assert behind.object(key).metadata == {"mtime": "1600000000.123456789"}
+            assert behind.object(key).content_type == "text/html"
+
+    def test_an_archived_object_is_listed_and_rejected_when_it_is_read(
+        self, endpoint: Endpoint, behind: _Behind
+    ) -> None:
+        behind.plant("k", b"1")
+        behind.bucket.archive(f"{behind.prefix}k")
+
+        (listed,) = entries(endpoint)
+        with pytest.raises(Rejected, match="is archived and can't be read"):
+            whole(endpoint, "k", listed)
+
+    def test_every_condition_is_honoured(self, endpoint: Endpoint) -> None:
+        assert endpoint.probe(scratch=True).conditions == Conditions()
+
+    def test_a_store_without_conditions_is_looked_at_before_each_deed(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        with contextlib.closing(
+            OciEndpoint(
+                BUCKET,
+                prefix,
+                remote=oci_account.remote(),
+                owner="test",
+                conditions=Conditions(put=False, complete=False, delete=False),
+            )
+        ) as endpoint:
+            assert not endpoint.capabilities.conditional_write
+            stale = put(endpoint, "k", b"1")
+            behind.plant("k", b"theirs")
+            for deed in (
+                lambda: put(endpoint, "k", b"x", stale),
+                lambda: put(endpoint, "k", b"x" * LARGE, stale),
+                lambda: put(endpoint, "k", b"x" * LARGE),
+                lambda: endpoint.delete("k", expect=stale),
+            ):
+                with pytest.raises(Changed):
+                    deed()
+            assert behind.content("k") == b"theirs"
+            put(endpoint, "k", b"x" * LARGE, now(endpoint, "k"))
+            endpoint.delete("k", expect=now(endpoint, "k"))
+            assert behind.names() == behind.uploads() == []
+
+    # Large bodies.
+
+    def test_a_large_body_is_written_whole(self, endpoint: Endpoint, behind: _Behind) -> None:
+        data = os.urandom(2 * PART_SIZE + 12345)
+        entry = put(endpoint, "k", data)
+        replaced = put(endpoint, "k", data[1:], entry)
+
+        assert now(endpoint, "k") == replaced
+        assert entry.stamp != replaced.stamp
+        assert entries(endpoint)[0]._replace(mtime_ns=MTIME_NS) == replaced
+        assert behind.content("k") == data[1:]
+        with endpoint.read("k", expect=replaced) as source:
+            assert source.read() == data[1:]
+        assert behind.uploads() == []
+
+    @pytest.mark.parametrize("size", [PART_SIZE, LARGE, 2 * PART_SIZE, 2 * PART_SIZE + 1])
+    def test_a_body_of_about_a_part_is_written_whole(self, endpoint: Endpoint, size: int) -> None:
+        entry = put(endpoint, "k", b"x" * size)
+
+        assert entry.size == now(endpoint, "k").size == size
+        assert now(endpoint, "k").stamp == entry.stamp
+
+    def test_a_large_body_is_not_even_begun_where_the_condition_fails(
+        self, endpoint: Endpoint, behind: _Behind
+    ) -> None:
+        behind.plant("k", b"theirs")
+        for expect in (None, Entry("k", 1, None, "stale")):
+            before = endpoint.requests.get("put", 0)
+            with pytest.raises(Changed):
+                put(endpoint, "k", b"x" * LARGE, expect)
+            assert endpoint.requests["put"] == before + 1
+        assert behind.content("k") == b"theirs"
+
+    @pytest.mark.parametrize("seen", [False, True])
+    def test_a_large_body_is_not_published_over_what_came_while_it_was_sent(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind, seen: bool
+    ) -> None:
+        if seen:
+            behind.plant("k", b"seen")
+        fault = Fault("^PUT .*uploadPartNum=1", "lose", then=lambda: behind.plant("k", b"theirs"))
+        with (
+            proxy(oci_account.server.endpoint_url, fault) as url,
+            opened(oci_account, prefix, endpoint_url=url) as endpoint,
+        ):
+            expect = now(endpoint, "k") if seen else None
+            with pytest.raises(Changed):
+                put(endpoint, "k", b"x" * LARGE, expect)
+        assert fault.seen == 1
+        assert behind.content("k") == b"theirs"
+        assert behind.uploads() == []
+
+    def test_of_many_that_create_a_large_body_exactly_one_wins(
+        self, endpoint: Endpoint, behind: _Behind
+    ) -> None:
+        won = race(lambda number: put(endpoint, "k", bytes([number]) * (LARGE + number)))
+
+        assert len(won) == 1
+        assert behind.content("k") == bytes(won) * (LARGE + won[0])
+        assert behind.uploads() == []
+
+    @pytest.mark.parametrize("size", [LARGE - 1, LARGE + 1, 3 * PART_SIZE, PART_SIZE // 2])
+    def test_a_large_body_of_another_size_is_never_published(
+        self, endpoint: Endpoint, behind: _Behind, size: int
+    ) -> None:
+        with pytest.raises(Changed):
+            endpoint.write("k", BytesSource(b"x" * size, size=LARGE), expect=None)
+
+        assert behind.names() == behind.uploads() == []
+
+    @pytest.mark.parametrize("breaks_at", [0, PART_SIZE // 2, PART_SIZE, 3 * PART_SIZE])
+    def test_a_large_body_that_changes_while_it_is_read_leaves_no_parts(
+        self, endpoint: Endpoint, behind: _Behind, breaks_at: int
+    ) -> None:
+        with pytest.raises(Changed):
+            endpoint.write("k", BytesSource(b"x" * (3 * PART_SIZE), breaks_at=breaks_at), expect=None)
+
+        assert behind.names() == behind.uploads() == []
+
+    def test_an_endpoint_can_be_used_again_after_it_was_closed(self, endpoint: Endpoint) -> None:
+        endpoint.close()
+        put(endpoint, "k", b"x" * LARGE)
+        endpoint.close()
+
+        assert keys(endpoint) == ["k"]
+
+
+# Answers that never come.
+
+
+@contextlib.contextmanager
+def faulty(account: OciAccount, prefix: str, *faults: Fault) -> Iterator[OciEndpoint]:
+    with (
+        proxy(account.server.endpoint_url, *faults) as url,
+        opened(account, prefix, endpoint_url=url) as endpoint,
+    ):
+        yield endpoint
+
+
+class TestLostAnswers:
+    def test_a_write_whose_answer_is_lost_is_done(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        lost = Fault("^PUT ", "lose", times=2)
+        with faulty(oci_account, prefix, lost) as endpoint:
+            created = put(endpoint, "k", b"1")
+            replaced = put(endpoint, "k", b"22", created)
+
+            assert now(endpoint, "k") == replaced
+            assert endpoint.requests["put"] == lost.seen == 2
+        assert behind.content("k") == b"22"
+
+    @pytest.mark.parametrize("what", ["swallow", 503])
+    def test_a_write_that_never_arrived_is_transient_and_sent_once(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind, what: str | int
+    ) -> None:
+        never = Fault("^PUT ", what, times=99)
+        with (
+            faulty(oci_account, prefix, never) as endpoint,
+            pytest.raises(Transient, match=r"no answer from http|busy or broken"),
+        ):
+            put(endpoint, "k", b"1")
+        assert never.seen == endpoint.requests["put"] == 1
+        assert behind.names() == []
+
+    def test_a_replacement_by_the_same_bytes_that_never_arrived_is_transient(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        behind.plant("k", b"same")
+        with faulty(oci_account, prefix, Fault("^PUT ", "swallow")) as endpoint:
+            expect = now(endpoint, "k")
+            with pytest.raises(Transient):
+                put(endpoint, "k", b"same", expect)
+
+    def test_a_lost_answer_and_another_write_after_it_is_transient(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        lost = Fault("^PUT ", "lose", then=lambda: behind.plant("k", b"theirs"))
+        with faulty(oci_account, prefix, lost) as endpoint, pytest.raises(Transient):
+            put(endpoint, "k", b"ours")
+        assert behind.content("k") == b"theirs"
+
+    def test_a_delete_whose_answer_is_lost_is_done(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        lost = Fault("^DELETE ", "lose")
+        with faulty(oci_account, prefix, lost) as endpoint:
+            endpoint.delete("k", expect=put(endpoint, "k", b"1"))
+        assert lost.seen == 1
+        assert behind.names() == []
+
+    def test_a_delete_that_never_arrived_is_transient(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        with faulty(oci_account, prefix, Fault("^DELETE ", "swallow")) as endpoint:
+            entry = put(endpoint, "k", b"1")
+            with pytest.raises(Transient):
+                endpoint.delete("k", expect=entry)
+            assert behind.names() == ["k"]
+            endpoint.delete("k", expect=entry)
+        assert behind.names() == []
+
+    @pytest.mark.parametrize("what", ["lose", "swallow", 500])
+    @pytest.mark.parametrize("times", [1, 2])
+    def test_a_large_body_whose_publishing_goes_unanswered_is_published_once(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind, what: str | int, times: int
+    ) -> None:
+        fault = Fault(r"^POST .*uploadId=", what, times=times)
+        with faulty(oci_account, prefix, fault) as endpoint:
+            entry = put(endpoint, "k", b"x" * LARGE)
+
+            assert now(endpoint, "k") == entry
+        assert behind.uploads() == []
+
+    def test_a_part_is_sent_again(self, oci_account: OciAccount, prefix: str, behind: _Behind) -> None:
+        fault = Fault(r"^PUT .*uploadPartNum=2", 503, times=2)
+        with faulty(oci_account, prefix, fault) as endpoint:
+            put(endpoint, "k", b"x" * (3 * PART_SIZE))
+        assert fault.seen == 2
+        assert behind.names() == ["k"]
+
+    def test_a_part_that_can_not_be_sent_leaves_no_parts(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        fault = Fault(r"^PUT .*uploadPartNum=2", 503, times=99)
+        with (
+            faulty(oci_account, prefix, fault) as endpoint,
+            pytest.raises(Transient, match="'k': the store is busy or broken"),
+        ):
+            put(endpoint, "k", b"x" * (3 * PART_SIZE))
+        assert behind.names() == behind.uploads() == []
+
+    def test_a_body_that_breaks_off_is_not_taken_for_whole(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        behind.plant("k", b"0123456789" * 1000)
+        with faulty(oci_account, prefix, Fault("^GET .*/o/", "cut", times=9)) as endpoint:
+            entry = now(endpoint, "k")
+            with pytest.raises(Transient, match="in the middle of the object"):
+                whole(endpoint, "k", entry)
+
+    def test_a_look_that_fails_for_now_is_repeated_and_never_absence(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        behind.plant("k", b"1")
+        with faulty(oci_account, prefix, Fault("^HEAD ", 503, times=2)) as endpoint:
+            assert endpoint.stat("k") is not None
+        with (
+            faulty(oci_account, prefix, Fault("^HEAD ", 503, times=99)) as endpoint,
+            pytest.raises(Transient),
+        ):
+            endpoint.stat("k")
+
+
+# Listings that aren't whole.
+
+
+def page(*names: str, following: str | None = None, **changes: object) -> Answer:
+    rows = [
+        {
+            "name": f"p/{name}",
+            "size": 1,
+            "etag": f"etag-{name}",
+            "md5": base64.b64encode(hashlib.md5(b"1").digest()).decode(),
+            "timeModified": "2026-11-21T08:00:00.000Z",
+            **changes,
+        }
+        for name in names
+    ]
+    return Answer(200, json.dumps({"objects": rows, "nextStartWith": following}).encode())
+
+
+@contextlib.contextmanager
+def listing_of(account: OciAccount, respond: Callable[[dict[str, str]], Answer]) -> Iterator[OciEndpoint]:
+    with (
+        canned(lambda _method, _path, query: respond(query)) as url,
+        contextlib.closing(
+            OciEndpoint("b", "p", namespace="n", remote=account.remote(endpoint_url=url), owner="test")
+        ) as endpoint,
+    ):
+        yield endpoint
+
+
+class TestListing:
+    def test_pages_follow_each_other(self, oci_account: OciAccount) -> None:
+        pages = {"": page("a", following="p/b"), "p/b": page(following="p/c"), "p/c": page("c", "d")}
+        with listing_of(oci_account, lambda query: pages[query.get("start", "")]) as endpoint:
+            assert keys(endpoint) == ["a", "c", "d"]
+            assert endpoint.requests == {"list": 3}
+
+    @pytest.mark.parametrize("failing", [0, 1, 2])
+    def test_a_page_that_fails_for_good_is_an_incomplete_listing(
+        self, oci_account: OciAccount, failing: int
+    ) -> None:
+        pages = [page("a", following="p/b"), page("b", following="p/c"), page("c")]
+        pages[failing] = Answer(500, b"{}")
+        by_start = dict(zip(("", "p/b", "p/c"), pages, strict=True))
+        with listing_of(oci_account, lambda query: by_start[query.get("start", "")]) as endpoint:
+            scan = endpoint.scan()
+            for _ in range(failing):
+                next(scan)
+            with pytest.raises(ListingIncomplete, match=r"oci://b@n/p\?.*can't be listed.*Run again"):
+                next(scan)
+
+    def test_a_page_that_fails_once_is_asked_for_again(self, oci_account: OciAccount) -> None:
+        answers = [Answer(503), Answer(429), page("a")]
+        with listing_of(oci_account, lambda _: answers.pop(0)) as endpoint:
+            assert keys(endpoint) == ["a"]
+
+    @pytest.mark.parametrize(
+        ("pages", "words"),
+        [
+            ((page("a", "b", following="p/b"),), "was listed already"),
+            ((page("a", following="p/b"), page(following="p/b")), "was listed already"),
+            ((page("a", following="p/b"), page("a")), "out of order"),
+            ((page("b", "a"),), "out of order"),
+            ((page("a", "a"),), "out of order"),
+            ((page("a", name="q/a"),), "isn't below the prefix"),
+            ((page("a", name=7),), "doesn't describe an object"),
+            ((page("a", name="p/\ud800"),), "doesn't describe an object"),
+            ((page("a", size=None),), "doesn't describe an object"),
+            ((page("a", etag=None),), "doesn't describe an object"),
+            ((page("a", etag=""),), "doesn't describe an object"),
+            ((page("a", timeModified="soon"),), "doesn't describe an object"),
+            ((page("a", timeModified=None),), "doesn't describe an object"),
+            ((page(*(f"{n:04}" for n in range(1000))), page("x")), "a full page didn't say"),
+            ((Answer(200, b'{"objects": [{"name"'),), "isn't a whole list page"),
+            ((Answer(200, b"[]"),), "isn't a whole list page"),
+            ((Answer(200, b"{}"),), "isn't a whole list page"),
+            ((Answer(200, b""),), "isn't a whole list page"),
+            ((Answer(200, b'{"objects": [], "nextStartWith": 7}'),), "isn't a whole list page"),
+            ((Answer(200, b'{"objects": [7]}'),), "doesn't describe an object"),
+            ((Answer(403, b'{"code": "Forbidden"}'),), "Grant OBJECT_INSPECT"),
+            ((Answer(404, b'{"code": "BucketNotFound"}'),), "Create it"),
+            ((page("a", following="p/b"), Answer(400, b'{"code": "Odd", "message": "m"}')), "400, Odd: m"),
+        ],
+    )
+    def test_a_listing_that_is_not_whole_never_just_ends(
+        self, oci_account: OciAccount, pages: tuple[Answer, ...], words: str
+    ) -> None:
+        left = list(pages)
+        with (
+            listing_of(oci_account, lambda _: left.pop(0)) as endpoint,
+            pytest.raises(ListingIncomplete, match=words),
+        ):
+            list(endpoint.scan())
+
+    @pytest.mark.parametrize("md5", [None, "", "x", "XUFAKrxLKna5cZ2REBfFkg==-2", 7])
+    def test_an_md5_that_is_none_is_no_digest(self, oci_account: OciAccount, md5: object) -> None:
+        with listing_of(oci_account, lambda _: page("a", md5=md5)) as endpoint:
+            assert entries(endpoint)[0].digests == ()
+
+
+# What is wrong, in words, and at once.
+
+
+class TestWords:
+    def test_a_bucket_that_is_not_there_is_named(self, oci_account: OciAccount) -> None:
+        with contextlib.closing(
+            OciEndpoint("no-such-bucket", "", remote=oci_account.remote(), owner="test")
+        ) as endpoint:
+            for scratch in (False, True):
+                with pytest.raises(RootMissing, match=r"oci://no-such-bucket@testspace\?.*Create it"):
+                    endpoint.probe(scratch=scratch)
+            with pytest.raises(ListingIncomplete, match="Create it"):
+                list(endpoint.scan())
+            with pytest.raises(Rejected):
+                endpoint.stat("k")
+            with pytest.raises(EndpointError):
+                put(endpoint, "k", b"1")
+
+    def test_a_key_that_the_service_does_not_know_is_told(self, oci_account: OciAccount, prefix: str) -> None:
+        with contextlib.closing(
+            OciEndpoint(
+                BUCKET, prefix, namespace=NAMESPACE, remote=oci_account.remote(profile="WRONG"), owner="test"
+            )
+        ) as endpoint:
+            with pytest.raises(AccessDenied, match="the signature is not accepted"):
+                endpoint.probe()
+            with pytest.raises(ListingIncomplete, match="the signature is not accepted"):
+                list(endpoint.scan())
+            with pytest.raises(EndpointError):
+                endpoint.stat("k")
+        with opened(oci_account, prefix, profile="WRONG") as endpoint, pytest.raises(AccessDenied):
+            assert endpoint.root
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"profile": "NONE"}, "NONE"),
+            ({"config_file": "/no/such/file"}, "/no/such/file"),
+            ({"auth": "security_token"}, "security_token_file"),
+            ({"auth": "resource_principal"}, "OCI_RESOURCE_PRINCIPAL_VERSION"),
+        ],
+    )
+    def test_credentials_that_are_not_there_are_told(
+        self, oci_account: OciAccount, prefix: str, changes: dict[str, str], words: str
+    ) -> None:
+        with (
+            opened(oci_account, prefix, **changes) as endpoint,
+            pytest.raises(UsageError, match=rf"Remote 'oci': no credentials of the kind .*{words}"),
+        ):
+            endpoint.probe()
+
+    def test_a_session_token_is_read_again_when_it_has_run_out(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        token = oci_account.folder / "token"
+        good = token.read_text()
+        with opened(oci_account, prefix, profile="SESSION", auth="security_token") as endpoint:
+            assert endpoint.root.startswith("oci://")
+            endpoint.close()
+            token.write_text("outlived")
+            with pytest.raises(AccessDenied, match="renew the session"):
+                endpoint.probe()
+            token.unlink()
+            with pytest.raises(AccessDenied, match="renew the session"):
+                endpoint.probe()
+            token.write_text(good)
+            endpoint.probe()
+            put(endpoint, "k", b"1")
+        assert behind.names() == ["k"]
+
+    def test_a_dead_port_is_told_at_once(self, oci_account: OciAccount, prefix: str) -> None:
+        with (
+            contextlib.closing(
+                OciEndpoint(
+                    BUCKET,
+                    prefix,
+                    namespace=NAMESPACE,
+                    remote=oci_account.remote(endpoint_url="http://127.0.0.1:9"),
+                    owner="test",
+                )
+            ) as endpoint,
+            pytest.raises(Transient, match=r"no answer from http://127\.0\.0\.1:9"),
+        ):
+            endpoint.probe()
+
+    def test_a_root_of_oci_without_its_sdk_says_what_to_install(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in [name for name in sys.modules if name.startswith("bisyncer.endpoints.oci")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "oci", None)
+
+        with pytest.raises(UsageError, match=r"needs the SDK of OCI: pip install 'bisyncer\[oci\]'"):
+            open_endpoint("oci://b/p", {}, owner="o")
+
+
+# Roots.
+
+
+@pytest.mark.parametrize(
+    ("text", "root"),
+    [
+        ("oci://b", "oci://b@testspace?endpoint={}"),
+        ("oci://b@other/x/y/", "oci://b@other/x/y?endpoint={}"),
+        ("oci:b/x", "oci://b@testspace/x?endpoint={}"),
+    ],
+)
+def test_a_root_has_one_text(oci_account: OciAccount, text: str, root: str) -> None:
+    with contextlib.closing(open_endpoint(text, {"oci": oci_account.remote()}, owner="o")) as endpoint:
+        assert endpoint.root == root.format(oci_account.server.endpoint_url)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({}, f"region={REGION}"),
+        ({"region": "fra"}, "region=eu-frankfurt-1"),
+        ({"endpoint_url": f"HTTPS://objectstorage.{REGION}.oraclecloud.com:443/"}, f"region={REGION}"),
+        ({"endpoint_url": "https://Own.example/x/"}, "endpoint=https://own.example/x"),
+    ],
+)
+def test_a_root_tells_its_region(oci_account: OciAccount, changes: dict[str, str], place: str) -> None:
+    remote = oci_account.remote(**{"endpoint_url": None, "namespace": "n", **changes})
+    with contextlib.closing(OciEndpoint("b", "", remote=remote, owner="o")) as endpoint:
+        assert endpoint.root == f"oci://b@n?{place}"
+
+
+@pytest.mark.parametrize("text", ["oci://", "oci:///x", "oci://@n/x"])
+def test_a_root_without_a_bucket_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="names no bucket"):
+        open_endpoint(text, {}, owner="o")
+
+
+def test_overlap_is_of_prefixes_in_one_bucket_of_one_region(oci_account: OciAccount) -> None:
+    def end(prefix: str, bucket: str = "b", namespace: str = "n", region: str = REGION) -> OciEndpoint:
+        remote = oci_account.remote(endpoint_url=None, region=region)
+        return OciEndpoint(bucket, prefix, namespace=namespace, remote=remote, owner="o")
+
+    one = end("x")
+    assert all(one.overlaps(other) and other.overlaps(one) for other in (end("x"), end("x/y"), end("")))
+    assert not any(
+        one.overlaps(other)
+        for other in (end("xy"), end("x", "c"), end("x", namespace="m"), end("x", region="eu-frankfurt-1"))
+    )
+    assert not one.overlaps(MemoryEndpoint("m"))

@@ -1,0 +1,91 @@
+"""An account on the server: a key of its own, a config file with a profile, and requests as somebody else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from bisyncer.model import Remote
+from tests.oci.server import OciServer, serving
+from tests.oci.store import Bucket
+
+NAMESPACE = "testspace"
+BUCKET = "bucket"
+REGION = "us-ashburn-1"
+
+_TENANCY = "ocid1.tenancy.oc1..aaaa"
+_USER = "ocid1.user.oc1..bbbb"
+_TOKEN = "session.token.text"
+
+
+class OciAccount(NamedTuple):
+    """A running server with a bucket, and who may use it."""
+
+    server: OciServer
+    folder: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "config"
+
+    @property
+    def bucket(self) -> Bucket:
+        return self.server.store.buckets[BUCKET]
+
+    def remote(self, **changes: Any) -> Remote:
+        """The remote of a config that leads here."""
+        remote = Remote(
+            name="oci",
+            type="oci",
+            endpoint_url=self.server.endpoint_url,
+            config_file=str(self.config_file),
+        )
+        return replace(remote, **changes)
+
+
+@contextmanager
+def account(folder: Path) -> Iterator[OciAccount]:
+    """Make keys, a config file with the profiles DEFAULT, WRONG and SESSION, and a server."""
+    fingerprint = _key(folder / "key.pem")
+    _key(folder / "wrong.pem")
+    (folder / "token").write_text(_TOKEN)
+    common = f"tenancy={_TENANCY}\nregion={REGION}\nfingerprint={fingerprint}\n"
+    (folder / "config").write_text(
+        f"[DEFAULT]\n{common}user={_USER}\nkey_file={folder / 'key.pem'}\n"
+        f"[WRONG]\n{common}user={_USER}\nkey_file={folder / 'wrong.pem'}\n"
+        f"[SESSION]\n{common}key_file={folder / 'key.pem'}\nsecurity_token_file={folder / 'token'}\n"
+    )
+    (folder / "config").chmod(0o600)  # rclone and the SDK warn about any other mode
+    key = _loaded(folder / "key.pem").public_key()
+    ids = (f"{_TENANCY}/{_USER}/{fingerprint}", f"ST${_TOKEN}")
+    with serving(NAMESPACE, dict.fromkeys(ids, key)) as server:
+        server.store.buckets[BUCKET] = Bucket(BUCKET)
+        yield OciAccount(server, folder)
+
+
+def _key(path: Path) -> str:
+    """Make a key; return its fingerprint, as OCI counts it."""
+    key = generate_private_key(65537, 2048)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.chmod(0o600)
+    der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    digest = hashlib.md5(der).hexdigest()
+    return ":".join(digest[at : at + 2] for at in range(0, 32, 2))
+
+
+def _loaded(path: Path) -> Any:
+    from oci.signer import load_private_key_from_file
+
+    return load_private_key_from_file(str(path))

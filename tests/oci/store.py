@@ -1,0 +1,311 @@
+"""Buckets in memory, with the rules of OCI Object Storage about names, conditions, parts and listings."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+import uuid
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+MOST_LISTED = 1000
+FIELDS = ("name", "size", "etag", "md5", "timeCreated", "timeModified", "storageTier", "archivalState")
+
+_COPY_TAKES_S = 0.05
+
+
+class Refused(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The conditions of one request."""
+
+    if_match: str | None = None
+    if_none_match: str | None = None
+
+    def check(self, found: Object | None) -> None:
+        if self.if_match is not None and (found is None or found.etag != self.if_match):
+            raise Refused(412, "IfMatchFailed", "The If-Match header is set and the ETag does not match")
+        if self.if_none_match not in {None, "*"}:
+            raise Refused(400, "InvalidParameter", "if-none-match can only be '*' here")
+        if self.if_none_match == "*" and found is not None:
+            raise Refused(412, "IfNoneMatchFailed", f"The object '{found.name}' already exists")
+
+
+@dataclass(frozen=True)
+class Object:
+    name: str
+    data: bytes
+    content_type: str
+    metadata: Mapping[str, str]  # without 'opc-meta-'
+    multipart_md5: str | None = None
+    tier: str = "Standard"
+    archival_state: str | None = None
+    etag: str = field(default_factory=lambda: str(uuid.uuid4()))
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def md5(self) -> str | None:
+        """Base64; an object made of parts has none."""
+        return None if self.multipart_md5 else md5_of(self.data)
+
+    def summary(self, fields: set[str]) -> dict[str, object]:
+        when = instant(self.created)
+        values = (
+            self.name,
+            len(self.data),
+            self.etag,
+            self.md5,
+            when,
+            when,
+            self.tier,
+            self.archival_state,
+        )
+        return {name: value for name, value in zip(FIELDS, values, strict=True) if name in fields}
+
+
+@dataclass
+class Upload:
+    id: str
+    object: str
+    content_type: str
+    metadata: Mapping[str, str]
+    created: datetime
+    parts: dict[int, tuple[str, bytes]] = field(default_factory=dict)  # ETag and bytes by number
+
+
+class Bucket:
+    """The objects of one bucket, and the uploads that nobody has made an object of yet."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.etag = str(uuid.uuid4())
+        self.created = datetime.now(UTC)
+        self.objects: dict[str, Object] = {}
+        self.uploads: dict[str, Upload] = {}
+        self._lock = threading.RLock()
+        self._names: list[str] | None = None
+
+    def get(self, name: str) -> Object:
+        found = self.objects.get(name)
+        if found is None:
+            raise Refused(404, "ObjectNotFound", f"The object '{name}' was not found in '{self.name}'")
+        return found
+
+    def put(self, made: Object, conditions: Conditions) -> Object:
+        check_name(made.name)
+        with self._lock:
+            conditions.check(self.objects.get(made.name))
+            self._set(made)
+        return made
+
+    def delete(self, name: str, conditions: Conditions) -> None:
+        with self._lock:
+            found = self.get(name)
+            conditions.check(found)
+            del self.objects[name]
+            self._names = None
+
+    def rename(self, old: str, new: str, of_old: Conditions, of_new: Conditions) -> Object:
+        check_name(new)
+        with self._lock:
+            found = self.get(old)
+            of_old.check(found)
+            of_new.check(self.objects.get(new))
+            moved = Object(
+                new, found.data, found.content_type, found.metadata, found.multipart_md5, found.tier
+            )
+            del self.objects[old]
+            self._set(moved)
+        return moved
+
+    def archive(self, name: str) -> None:
+        found = self.get(name)
+        archived = Object(
+            name, found.data, found.content_type, found.metadata, None, "Archive", "Archived", found.etag
+        )
+        self._set(archived)
+
+    def begin(self, upload: Upload, conditions: Conditions) -> Upload:
+        check_name(upload.object)
+        with self._lock:
+            conditions.check(self.objects.get(upload.object))
+            self.uploads[upload.id] = upload
+        return upload
+
+    def upload(self, name: str, upload_id: str) -> Upload:
+        found = self.uploads.get(upload_id)
+        if found is None or found.object != name:
+            raise Refused(404, "NoSuchUpload", f"There is no upload '{upload_id}' of '{name}'")
+        return found
+
+    def commit(self, name: str, upload_id: str, parts: list[Any], conditions: Conditions) -> Object:
+        with self._lock:
+            upload = self.upload(name, upload_id)
+            conditions.check(self.objects.get(name))
+            parts = sorted(parts, key=lambda part: int(part["partNum"]))  # they may come in any order
+            if not parts or len({part["partNum"] for part in parts}) != len(parts):
+                raise Refused(400, "InvalidUploadPart", "Parts must be named, each once")
+            held = []
+            for part in parts:
+                etag, data = upload.parts.get(part["partNum"], (None, b""))
+                if etag is None or etag != part["etag"]:
+                    raise Refused(
+                        400, "InvalidUploadPart", f"Part {part['partNum']} isn't the one that is here"
+                    )
+                held.append(data)
+            whole = hashlib.md5(b"".join(hashlib.md5(data).digest() for data in held)).digest()
+            made = Object(
+                name,
+                b"".join(held),
+                upload.content_type,
+                upload.metadata,
+                f"{base64.b64encode(whole).decode()}-{len(held)}",
+            )
+            self._set(made)
+            del self.uploads[upload_id]
+        return made
+
+    def listed(self, query: Mapping[str, str]) -> dict[str, object]:
+        """One page of ListObjects."""
+        fields, limit = _asked(query)
+        rows: list[dict[str, object]] = []
+        prefixes: dict[str, None] = {}
+        following = None
+        for name in self._from(query):
+            cut = name.find("/", len(query.get("prefix", ""))) if "delimiter" in query else -1
+            if cut >= 0 and name[: cut + 1] in prefixes:
+                continue
+            if len(rows) + len(prefixes) == limit:
+                following = name
+                break
+            if cut >= 0:
+                prefixes[name[: cut + 1]] = None
+            elif name in self.objects:
+                rows.append(self.objects[name].summary(fields | {"name"}))
+        page: dict[str, object] = {"objects": rows}
+        if "delimiter" in query:
+            page["prefixes"] = list(prefixes)
+        if following is not None:
+            page["nextStartWith"] = following
+        return page
+
+    def _from(self, query: Mapping[str, str]) -> Iterator[str]:
+        with self._lock:
+            if self._names is None:
+                self._names = sorted(self.objects)
+            names = self._names
+        prefix, end = query.get("prefix", ""), query.get("end")
+        at = bisect_left(names, max(prefix, query.get("start", "")))
+        if "startAfter" in query:
+            at = max(at, bisect_right(names, query["startAfter"]))
+        while at < len(names) and names[at].startswith(prefix) and (end is None or names[at] < end):
+            yield names[at]
+            at += 1
+
+    def _set(self, made: Object) -> None:
+        with self._lock:
+            self.objects[made.name] = made
+            self._names = None
+
+
+@dataclass
+class WorkRequest:
+    """What became of a copy, which happens some time after it was asked for."""
+
+    id: str
+    accepted: datetime
+    status: str = "ACCEPTED"
+    finished: datetime | None = None
+    error: Refused | None = None
+
+
+class Store:
+    """All buckets of one namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self.buckets: dict[str, Bucket] = {}
+        self.work_requests: dict[str, WorkRequest] = {}
+
+    def bucket(self, namespace: str, name: str) -> Bucket:
+        if namespace != self.namespace:
+            raise Refused(404, "NamespaceNotFound", f"There is no namespace '{namespace}'")
+        if name not in self.buckets:
+            raise Refused(404, "BucketNotFound", f"Either the bucket named '{name}' does not exist in the "
+                          f"namespace '{namespace}' or you are not authorized to access it")  # fmt: skip
+        return self.buckets[name]
+
+    def copy(self, source: Bucket, asked: Mapping[str, Any]) -> WorkRequest:
+        """Accept a copy."""
+        found = source.get(asked["sourceObjectName"])
+        Conditions(asked.get("sourceObjectIfMatchETag")).check(found)
+        to = self.bucket(asked["destinationNamespace"], asked["destinationBucket"])
+        metadata = asked.get("destinationObjectMetadata")
+        made = Object(
+            asked["destinationObjectName"],
+            found.data,
+            found.content_type,
+            found.metadata if metadata is None else without_prefix(metadata),
+            found.multipart_md5,
+        )
+        conditions = Conditions(
+            asked.get("destinationObjectIfMatchETag"), asked.get("destinationObjectIfNoneMatchETag")
+        )
+        request = WorkRequest(str(uuid.uuid4()), datetime.now(UTC))
+        self.work_requests[request.id] = request
+
+        def work() -> None:
+            try:
+                to.put(made, conditions)
+            except Refused as error:
+                request.error = error
+            request.finished = datetime.now(UTC)
+            request.status = "FAILED" if request.error else "COMPLETED"
+
+        timer = threading.Timer(_COPY_TAKES_S, work)
+        timer.daemon = True
+        timer.start()
+        return request
+
+
+def _asked(query: Mapping[str, str]) -> tuple[set[str], int]:
+    """Which fields a listing is to have, and how many rows a page."""
+    fields = set(query.get("fields", "name").replace(" ", "").split(","))
+    if not fields <= set(FIELDS):
+        raise Refused(400, "InvalidParameter", f"fields may only be of {', '.join(FIELDS)}")
+    limit = int(query.get("limit", MOST_LISTED))
+    if not 1 <= limit <= MOST_LISTED:
+        raise Refused(400, "InvalidParameter", f"limit must be from 1 to {MOST_LISTED}")
+    if query.get("delimiter", "/") != "/":
+        raise Refused(400, "InvalidParameter", "The one delimiter is '/'")
+    return fields, limit
+
+
+def check_name(name: str) -> None:
+    """Names have up to 1,024 bytes, and neither NUL nor line breaks."""
+    if not 1 <= len(name.encode()) <= 1024 or {"\0", "\n", "\r"} & set(name):
+        raise Refused(400, "InvalidObjectName", "This isn't a valid name of an object")
+
+
+def without_prefix(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata of a request's body, where each name begins with 'opc-meta-'."""
+    return {name.lower().removeprefix("opc-meta-"): value for name, value in metadata.items()}
+
+
+def md5_of(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data).digest()).decode()
+
+
+def instant(when: datetime) -> str:
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
