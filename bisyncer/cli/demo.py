@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bisyncer.cli.failure import AnswerLost
 from bisyncer.cli.options import Asked, command
 from bisyncer.cli.table import print_rows, say
 from bisyncer.endpoints.base import Endpoint
@@ -221,6 +222,11 @@ def _tell(*lines: str, style: str = "") -> None:
     from rich.text import Text  # noqa: PLC0415 -- `bisyncer --help` does without
 
     say("")
-    for line in lines:
-        Console(file=sys.stdout).print(Text(line, style=style), soft_wrap=True)
-    sys.stdout.flush()
+    try:
+        for line in lines:
+            Console(file=sys.stdout).print(Text(line, style=style), soft_wrap=True)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise AnswerLost(error) from error

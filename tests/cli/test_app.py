@@ -224,7 +224,9 @@ def test_a_closed_stream_is_no_reason_to_fail(closed: str, code: int, desk: Desk
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("arguments", [["history", "--json"], ["run"], ["run", "--json"], ["--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["history", "--json"], ["run"], ["run", "--json"], ["--help"], ["demo"]]
+)
 def test_a_full_disk_behind_the_answer_is_one_line_and_exit_1(
     arguments: list[str], unbuffered: str, desk: Desk
 ) -> None:
