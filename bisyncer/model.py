@@ -354,7 +354,7 @@ class Tally:
     """
 
     scanned: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
-    unreadable: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    skipped: int = 0  # symbolic links and the like, left alone by design
     ancestors: int = 0
     unchanged: int = 0
     changed: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))

@@ -118,7 +118,7 @@ def _run_opened(
 
 def _reporter(asked: Asked, kept: Kept, stack: ExitStack, *, as_json: bool) -> Reporter:
     """The voices of a run: the answer on stdout, and the log or the progress on stderr."""
-    from bisyncer.report.console import Answer, Several, Skips  # noqa: PLC0415 -- see `opened`
+    from bisyncer.report.console import Answer, Several  # noqa: PLC0415 -- see `opened`
     from bisyncer.report.jsonl import JsonLog  # noqa: PLC0415 -- see `opened`
     from bisyncer.report.progress import Bars, Ticks  # noqa: PLC0415 -- see `opened`
 
@@ -134,8 +134,8 @@ def _reporter(asked: Asked, kept: Kept, stack: ExitStack, *, as_json: bool) -> R
     else:
         log = stack.enter_context(closing(Ticks(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)))
     if as_json:
-        return Skips(Several(log, kept))
-    return Skips(Several(log, Answer(write, quiet=asked.quiet), kept))
+        return Several(log, kept)
+    return Several(log, Answer(write, quiet=asked.quiet), kept)
 
 
 def _print_report(summary: Summary, kept: Kept) -> None:

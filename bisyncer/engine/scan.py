@@ -61,9 +61,9 @@ class Scan:
     def _note(self, place: Unreadable) -> None:
         problem = Problem(place.prefix, f"{self._side}: {place.sentence}")
         if place.skipped:
+            self._tally.skipped += 1
             self._reporter.tell(SkippedPlace(self._side, problem))
             return
-        self._tally.unreadable[self._side] += 1
         self._reporter.tell(ProblemFound(self._side, problem))
         self.problems.append(problem)
 

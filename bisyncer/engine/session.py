@@ -311,6 +311,7 @@ class _Run:
             exit_code=EXIT_CODES[outcome] if exit_code is None else exit_code,
             requests={side: dict(endpoint.requests) for side, endpoint in self.endpoints.items()},
             sentence=sentence,
+            skipped=self.tally.skipped,
         )
         self.store.end_run(self.number, outcome, as_json(summary))
         self.reporter.tell(RunEnded(summary))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from bisyncer.model import Action, Done, Outcome, RunOutcome, Side, Summary, Verdict
-from bisyncer.report.events import Acted, Event, Reporter, RunEnded, SkippedPlace, WouldAct
+from bisyncer.report.events import Acted, Event, Reporter, RunEnded, WouldAct
 from bisyncer.report.jsonl import ACTIONS
 from bisyncer.report.words import shown_count, shown_duration, shown_key, shown_line, shown_size
 
@@ -97,22 +96,6 @@ class Answer:
     def _line(self, line: str | None) -> None:
         if line is not None and not self._quiet:
             self._write(line)
-
-
-class Skips:
-    """A Reporter that counts what was skipped, and puts the count into the summary for those behind it."""
-
-    def __init__(self, behind: Reporter) -> None:
-        self._behind = behind
-        self._count = 0
-
-    def tell(self, event: Event) -> None:
-        """Count it, and pass it on."""
-        if isinstance(event, SkippedPlace):
-            self._count += 1
-        elif isinstance(event, RunEnded) and not event.summary.skipped:
-            event = RunEnded(replace(event.summary, skipped=self._count))
-        self._behind.tell(event)
 
 
 class Several:

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from bisyncer.model import Problem, RunOutcome, Side, Verdict
-from bisyncer.report.console import Answer, Several, Skips
-from bisyncer.report.events import Acted, Event, RunEnded, SkippedPlace, WouldAct
+from bisyncer.report.console import Answer, Several
+from bisyncer.report.events import Acted, Event, RunEnded, WouldAct
 from tests.report.samples import EVIL, EVIL_SHOWN, HALT, action, done, failed, kept, summary
 
 
@@ -83,17 +83,6 @@ def test_several_hear_each_event_in_their_order() -> None:
     assert [line[0] for line in lines] == ["1", "2"]
 
 
-def test_what_was_skipped_is_counted_on_the_last_line() -> None:
-    lines: list[str] = []
-    counting = Skips(Answer(lines.append))
-    for number in range(2):
-        counting.tell(SkippedPlace(Side.PATH1, Problem(f"link{number}", "A symbolic link.")))
-    counting.tell(RunEnded(summary(actions={})))
-    assert lines == [
-        "cms: success in 3.2 s: nothing to do; 99,987 unchanged; 2 skipped: --verbose names them"
-    ]
-
-
 def test_a_run_that_failed_before_it_listed_anything_leaves_the_word_to_the_error() -> None:
     failed_run = summary(outcome=RunOutcome.FAILED, actions={}, exit_code=2)
     assert len(said(RunEnded(failed_run))) == 1
@@ -109,4 +98,10 @@ def test_a_halted_plan_tells_on_its_last_line_what_was_planned() -> None:
             "cms: halted (dry run) in 3.2 s: nothing was changed; closed: max-delete; "
             "planned: delete-from-path2 60"
         )
+    ]
+
+
+def test_what_was_skipped_is_counted_on_the_last_line() -> None:
+    assert said(RunEnded(summary(actions={}, skipped=2))) == [
+        "cms: success in 3.2 s: nothing to do; 99,987 unchanged; 2 skipped: --verbose names them"
     ]
