@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
+AZURITE := .tools/azurite-3.35.0
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak lint docs clean systemd-analyze
@@ -15,7 +16,7 @@ help: ## Say these words.
 demo: $(VENV)/.demo ## The whole tour, on a temporary tree and an S3 server of its own.
 	@$(BIN)/bisyncer demo
 
-test: $(VENV)/.dev systemd-analyze ## Run the tests.
+test: $(VENV)/.dev $(AZURITE) systemd-analyze ## Run the tests.
 	$(BIN)/pytest -n 2 --dist worksteal
 
 SEED ?= $(shell date +%s)
@@ -37,7 +38,7 @@ docs: $(VENV)/.dev ## Write the pages that come from the code.
 	$(BIN)/python docs/generate.py
 
 clean: ## Take away .venv and what tools have left behind.
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 
 # --build-constraint (pip 25.3) holds the build backend to constraints.txt too.
 $(VENV)/.pip:
@@ -56,6 +57,13 @@ $(VENV)/.demo: $(VENV)/.pip pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.pip pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt --build-constraint constraints.txt -e '.[demo]' --group dev
 	@touch $@ $(VENV)/.demo
+
+# The emulator of Azure, and all it needs; node and npm come with the test tools.
+$(AZURITE): | $(VENV)/.dev
+	rm -rf $@.part
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-audit --no-fund --no-package-lock \
+	  --prefix $@.part azurite@$(@:.tools/azurite-%=%)
+	@mv $@.part $@
 
 # The tests of the systemd units ask systemd itself.
 systemd-analyze:

@@ -32,8 +32,9 @@ class Algorithm(StrEnum):
 
     SHA256 = "sha256"
     MD5 = "md5"
-    # An S3 ETag in the shape of an MD5. Equal to an MD5 it proves equal content; unequal it proves
-    # nothing, since ETags under SSE-KMS and SSE-C have the same shape.
+    # An S3 ETag in the shape of an MD5, or the Content-MD5 of an Azure blob. Equal to an MD5 it proves equal
+    # content; unequal it proves nothing, since ETags under SSE-KMS and SSE-C have the same shape, and a
+    # Content-MD5 may be an uploader's mistaken claim.
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
     ETAG_MD5 = "etag-md5"
 
@@ -309,7 +310,7 @@ class Remote:
     """
 
     name: str
-    type: str = "s3"  # s3 | oci
+    type: str = "s3"  # s3 | azure | oci
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None
@@ -324,6 +325,11 @@ class Remote:
     auth: str = "api_key"  # in the words of the OCI command line
     config_file: str | None = None
     namespace: str | None = None
+    # Azure alone:
+    account: str | None = None
+    account_key_env: str | None = None
+    sas_env: str | None = None
+    connection_string_env: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

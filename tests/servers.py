@@ -10,22 +10,24 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import boto3
 import psycopg
 import pytest
+from azure.storage.blob import ContainerClient
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from bisyncer.cli.seaweed import SeaweedServer
 from bisyncer.model import Remote
+from tests.azurite import Azurite
 from tests.oci.account import OciAccount, account
 
 BUCKET = "bucket"
@@ -84,9 +86,66 @@ class S3Server(NamedTuple):
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[S3Server]:
     """A SeaweedFS server: one for all workers of a run."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-    with _shared(shared / "seaweed") as server, server.in_environment():
+    folder = _folder(tmp_path_factory, worker_id) / "seaweed"
+    with _shared(folder, _start_seaweed, S3Server) as server, server.in_environment():
+        yield server
+
+
+@contextmanager
+def _start_seaweed(folder: Path) -> Iterator[S3Server]:
+    with SeaweedServer(folder) as started:
+        started.create_bucket(BUCKET)
+        yield S3Server("seaweed", started.endpoint_url, started.access_key, started.secret_key)
+
+
+class AzureServer(NamedTuple):
+    """A running emulator of Azure with a container, `BUCKET`, in which each test keeps to its own prefix."""
+
+    endpoint_url: str
+    account: str
+    key: str
+    variable: str = "AZURITE_TEST_KEY"
+
+    def remote(self, **changes: Any) -> Remote:
+        """The remote of a config that leads here; its key is in the environment."""
+        remote = Remote(
+            name="azurite",
+            type="azure",
+            endpoint_url=self.endpoint_url,
+            account=self.account,
+            account_key_env=self.variable,
+        )
+        return replace(remote, **changes)
+
+    @contextmanager
+    def in_environment(self) -> Iterator[AzureServer]:
+        """Keep the key in the environment."""
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv(self.variable, self.key)
+            yield self
+
+    @contextmanager
+    def client(self, container: str = BUCKET) -> Iterator[ContainerClient]:
+        """A client of somebody else."""
+        credential = {"account_name": self.account, "account_key": self.key}
+        with ContainerClient(self.endpoint_url, container, credential=credential) as client:
+            yield client
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[AzureServer]:
+    """The emulator of Azure: one for all workers of a run."""
+    folder = _folder(tmp_path_factory, worker_id) / "azurite"
+    with _shared(folder, _start_azurite, AzureServer) as server, server.in_environment():
+        yield server
+
+
+@contextmanager
+def _start_azurite(folder: Path) -> Iterator[AzureServer]:
+    with Azurite(folder) as started:
+        server = AzureServer(started.endpoint_url, started.account, started.key)
+        with server.client() as client:
+            client.create_container()
         yield server
 
 
@@ -155,8 +214,19 @@ def postgresql() -> Iterator[PostgresServer]:
     shutil.rmtree(parent)
 
 
+def _folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all workers of a run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+T = TypeVar("T", bound=tuple[Any, ...])
+
+
 @contextmanager
-def _shared(directory: Path) -> Iterator[S3Server]:
+def _shared(
+    directory: Path, start: Callable[[Path], AbstractContextManager[T]], kind: Callable[..., T]
+) -> Iterator[T]:
     """The server in `directory`: started by who comes first, who stops it when all others have left.
 
     Each user holds a shared lock on `users`, which goes with its process, however that ends.
@@ -168,13 +238,11 @@ def _shared(directory: Path) -> Iterator[S3Server]:
         stack.callback(os.close, users)
         with _locked(directory / "gate"):
             if not address.exists():
-                started = stack.enter_context(SeaweedServer(directory))
-                started.create_bucket(BUCKET)
+                server = stack.enter_context(start(directory))
                 stack.callback(_leave_last, directory / "gate", users, address)
-                server = S3Server("seaweed", started.endpoint_url, started.access_key, started.secret_key)
                 address.write_text(json.dumps(server))
             fcntl.flock(users, fcntl.LOCK_SH)
-        yield S3Server(*json.loads(address.read_text()))
+        yield kind(*json.loads(address.read_text()))
 
 
 def _leave_last(gate: Path, users: int, address: Path) -> None:

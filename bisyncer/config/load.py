@@ -20,6 +20,7 @@ from platformdirs import user_config_dir
 from bisyncer.config import setting
 from bisyncer.config.lines import line_of, line_of_error
 from bisyncer.config.setting import PREFIX, Setting, Shape
+from bisyncer.endpoints.open import REMOTE_SCHEMES
 from bisyncer.errors import UsageError
 from bisyncer.model import Job, Limits, Policy, Remote
 
@@ -67,6 +68,10 @@ class Values:
     def get(self, wanted: Setting[T]) -> T | None:
         """The value, or None where it has no default and wasn't given."""
         return cast("T | None", self._parsed.get(wanted.name))
+
+    def given(self, wanted: Setting[object]) -> bool:
+        """Whether the value was given, and isn't a default."""
+        return wanted.name in self._given
 
     def where(self, wanted: Setting[object]) -> str:
         """Where the value was given; its bare name where it wasn't."""
@@ -159,8 +164,8 @@ class Config:
     def _check_secrets(self, roots: Iterable[str]) -> None:
         """See that what the remotes of these roots name is there, before anything is begun."""
         for root in roots:
-            name = root.partition(":")[0]
-            name = name.lower() if "://" in root else name
+            word, _, rest = root.partition(":")
+            name = REMOTE_SCHEMES.get(word.lower(), word) if rest.startswith("//") else word
             if name not in self.remotes_where:
                 continue
             values = self.remotes_where[name]
@@ -396,6 +401,13 @@ def _check_roots(pairs: Mapping[str, object], overrides: dict[str, Given]) -> No
 
 
 def _remote(name: str, values: Values) -> Remote:
+    kind = str(values.fields()["type"])
+    for each in setting.REMOTE:
+        if values.given(each) and each not in setting.OF_TYPE[kind]:
+            words = ", ".join(known.name for known in setting.OF_TYPE[kind])
+            raise UsageError(
+                f"{values.where(each)}: a remote of type {kind} has no {each.name}. Known here: {words}."
+            )
     fields = {key: str(value) for key, value in values.fields().items()}
     return Remote(name=name, **fields)
 

@@ -31,6 +31,9 @@ Secrets never stand in the file: they come from the SDK's own chain (environment
 or from where an `..._env` or `..._file` key points.
 `s3://BUCKET/PREFIX` is served by the remote named `s3` where there is one, and
 `oci://BUCKET/PREFIX` by the one named `oci`.
+`azure://CONTAINER/PREFIX`, or `az://` for short, is served by the one named `azure`.
+A remote of Azure that names no secret uses `AZURE_STORAGE_CONNECTION_STRING`, `AZURE_STORAGE_KEY` or
+`AZURE_STORAGE_SAS_TOKEN` where they are set; the account may stand in `AZURE_STORAGE_ACCOUNT`.
 A flag is `--remote NAME.KEY=VALUE`, a variable `BISYNCER_REMOTES_NAME_KEY`.
 """
 

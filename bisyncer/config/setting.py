@@ -93,7 +93,8 @@ _MAX_TRANSFERS = 1024
 _MAX_WINDOW_NS = _UNITS_NS["d"]
 _MAX_NUMBER = 2**63 - 1  # what a database and a nanosecond clock can hold
 _MAX_DIGITS = 40  # more in one number are no number that anybody means, and not all can be read
-_REMOTE_TYPES = ("s3", "oci")
+_REMOTE_TYPES = ("s3", "azure", "oci")
+_RCLONE_TYPES = {"azureblob": "azure", "oracleobjectstorage": "oci"}
 _STATE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 _PASSWORD_WORDS = ("password", "passwd", "sslpassword")
 
@@ -236,8 +237,8 @@ def suffix(value: object) -> str:
 
 def remote_type(value: object) -> str:
     """The kind of a remote; rclone's name for one of them means the same."""
-    if value == "oracleobjectstorage":
-        return "oci"
+    if value in _RCLONE_TYPES:
+        return _RCLONE_TYPES[str(value)]
     if value not in _REMOTE_TYPES:
         raise Unfit(
             f"{_said(value)} is no type of remote that this version knows; there are: "
@@ -354,8 +355,9 @@ STATE: Final = Setting("state", state_url, None, "URL",
     "postgresql+psycopg://USER@HOST/NAME. Unset, it is a file in the user's state folder.")
 
 PATH1: Final = Setting("path1", root, None, "ROOT",
-    "The first root: a directory, s3://BUCKET/PREFIX, oci://BUCKET@NAMESPACE/PREFIX, or "
-    "REMOTE:BUCKET/PREFIX. A relative directory counts from the folder of the config file.")
+    "The first root: a directory, s3://BUCKET/PREFIX, azure://CONTAINER/PREFIX, "
+    "oci://BUCKET@NAMESPACE/PREFIX, or REMOTE:BUCKET/PREFIX. A relative directory counts from the folder of "
+    "the config file.")
 PATH2: Final = Setting("path2", root, None, "ROOT", "The second root, written like the first.")
 MODE: Final = Setting("mode", mode, "bisync", "MODE",
     "How the pair is reconciled: bisync, both ways, deletions too.")
@@ -386,11 +388,11 @@ PAIR: Final[tuple[Setting[object], ...]] = (
     CONFLICT_RESOLVE, CONFLICT_SUFFIX, TRANSFERS, STALE_AFTER,
 )
 
-REMOTE: Final[tuple[Setting[object], ...]] = (
+_BUCKETS: Final[tuple[Setting[object], ...]] = (
     Setting("type", remote_type, "s3", "TYPE",
-        "The kind of store: s3, or oci (also written oracleobjectstorage)."),
+        "The kind of store: s3, azure (also written azureblob), or oci (also written oracleobjectstorage)."),
     Setting("endpoint_url", service_url, None, "URL",
-        "Where the service is; unset, it is Amazon S3, or OCI in the region."),
+        "Where the service is; unset, it is Amazon S3, the account's place in Azure, or OCI in the region."),
     Setting("region", text, None, "REGION", "The region of the bucket."),
     Setting("profile", text, None, "NAME",
         "The profile of the AWS config and credentials files, or of the OCI config file."),
@@ -415,4 +417,14 @@ REMOTE: Final[tuple[Setting[object], ...]] = (
     Setting("namespace", text, None, "NAME",
         "OCI: the namespace of the tenancy; unset, the service is asked."),
 )
+_AZURE: Final[tuple[Setting[object], ...]] = (
+    Setting("account", text, None, "NAME", "Azure: the storage account."),
+    Setting("account_key_env", text, None, "VARIABLE",
+        "Azure: the environment variable that holds the account key."),
+    Setting("sas_env", text, None, "VARIABLE", "Azure: the environment variable that holds a SAS token."),
+    Setting("connection_string_env", text, None, "VARIABLE",
+        "Azure: the environment variable that holds a connection string; it names the account too."),
+)
+REMOTE: Final = (*_BUCKETS, *_AZURE)
+OF_TYPE: Final = {"s3": _BUCKETS, "azure": (*_BUCKETS[:2], *_AZURE), "oci": _BUCKETS}  # type and address: all
 # fmt: on

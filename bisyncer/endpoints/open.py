@@ -9,7 +9,13 @@ from bisyncer.endpoints.base import Endpoint
 from bisyncer.errors import UsageError
 from bisyncer.model import ALL_CONDITIONS, Conditions, Remote
 
-SCHEMES = ("file", "s3", "oci")  # and memory, for tests: no wish of a user may name it
+SCHEMES = ("file", "s3", "azure", "az", "oci")  # and memory, for tests: no wish of a user may name it
+REMOTE_SCHEMES = {
+    "s3": "s3",
+    "azure": "azure",
+    "az": "azure",
+    "oci": "oci",
+}  # and the remote that serves each
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
 _REMOTE = re.compile(r"^([A-Za-z0-9_][A-Za-z0-9_. +@-]*):(?!//)(.*)$", re.DOTALL)
@@ -36,10 +42,15 @@ def open_endpoint(
                     f"Write file:///{path} with three slashes, or mount the share and name where."
                 )
             return _local(rest, owner)
-        if scheme == "s3":
-            return _s3(rest, remotes.get("s3", Remote(name="s3")), owner, conditions, root)
-        if scheme == "oci":
-            return _oci(rest, remotes.get("oci", Remote(name="oci", type="oci")), owner, conditions, root)
+        if scheme in REMOTE_SCHEMES:
+            name = REMOTE_SCHEMES[scheme]
+            serving = remotes.get(name, Remote(name=name, type=name))
+            if serving.type != name:
+                raise UsageError(
+                    f"{root}: the remote '{name}', which serves {scheme}://, is of type {serving.type}. Give "
+                    f'[remotes.{name}] type = "{name}", or another name.'
+                )
+            return _OPENERS[name](rest, serving, owner, conditions, root)
         if scheme == "memory":
             from bisyncer.endpoints.memory import MemoryEndpoint  # noqa: PLC0415 -- only when asked for
 
@@ -57,8 +68,7 @@ def open_endpoint(
                 f"{root}: no remote named '{named[1]}' in the config (there: {known}). "
                 f"Add [remotes.{named[1]}], or write ./{root} for a directory of that name."
             )
-        opened = _oci if remote.type == "oci" else _s3
-        return opened(named[2], remote, owner, conditions, root)
+        return _OPENERS[remote.type](named[2], remote, owner, conditions, root)
     return _local(root, owner)
 
 
@@ -78,6 +88,16 @@ def _s3(place: str, remote: Remote, owner: str, conditions: Conditions, root: st
         start = root[: len(root) - len(place)]  # s3://, or the name of a remote and its colon
         raise UsageError(f"{root}: names no bucket. Write {start}bucket or {start}bucket/prefix.")
     return S3Endpoint(bucket, prefix.strip("/"), remote=remote, owner=owner, conditions=conditions)
+
+
+def _azure(place: str, remote: Remote, owner: str, conditions: Conditions, root: str) -> Endpoint:
+    from bisyncer.endpoints.azure import AzureEndpoint  # noqa: PLC0415 -- the SDK takes time to import
+
+    container, _, prefix = place.partition("/")
+    if not container:
+        start = root[: len(root) - len(place)]
+        raise UsageError(f"{root}: names no container. Write {start}container or {start}container/prefix.")
+    return AzureEndpoint(container, prefix.strip("/"), remote=remote, owner=owner, conditions=conditions)
 
 
 def _oci(place: str, remote: Remote, owner: str, conditions: Conditions, root: str) -> Endpoint:
@@ -101,3 +121,6 @@ def _oci(place: str, remote: Remote, owner: str, conditions: Conditions, root: s
         owner=owner,
         conditions=conditions,
     )
+
+
+_OPENERS = {"s3": _s3, "azure": _azure, "oci": _oci}  # by the type of the remote

@@ -6,6 +6,7 @@ does, since only who sent it knows how to find out what became of a mutation who
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,7 +110,9 @@ def create_bucket(name: str, *, endpoint_url: str, access_key: str, secret_key: 
     # A server that has just started answers with errors of status 500 for a moment; these are retried.
     client: Any = session.client("s3", endpoint_url=endpoint_url, config=config)
     try:
-        client.create_bucket(Bucket=name)
+        # One of the errors may have come after the deed.
+        with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(Bucket=name)
         client.get_waiter("bucket_exists").wait(Bucket=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     finally:
         client.close()

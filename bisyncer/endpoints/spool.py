@@ -5,17 +5,17 @@ from __future__ import annotations
 import heapq
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
-from typing import IO
-
-from bisyncer.endpoints.listing import Row
+from typing import IO, Any, TypeVar
 
 HELD_ROWS = 200_000  # in memory at a time, about 60 MB
 
+R = TypeVar("R", bound=tuple[Any, ...])  # a named tuple of what JSON can hold, beginning with the key
 
-def in_order(rows: Iterable[Row], held_rows: int = HELD_ROWS) -> Iterator[Row]:
+
+def in_order(rows: Iterable[R], held_rows: int = HELD_ROWS) -> Iterator[R]:
     """Yield `rows` sorted by key; what memory doesn't hold waits in temporary files."""
     unread = iter(rows)
     held = sorted(islice(unread, held_rows))
@@ -28,10 +28,10 @@ def in_order(rows: Iterable[Row], held_rows: int = HELD_ROWS) -> Iterator[Row]:
             run = files.enter_context(tempfile.TemporaryFile("w+", encoding="ascii", newline="\n"))
             run.writelines(json.dumps(row) + "\n" for row in held)
             run.seek(0)
-            runs.append(_rows(run))
+            runs.append(_rows(run, type(held[0])))
             held = sorted(islice(unread, held_rows))
         yield from heapq.merge(*runs)
 
 
-def _rows(run: IO[str]) -> Iterator[Row]:
-    return (Row(*json.loads(line)) for line in run)
+def _rows(run: IO[str], row: Callable[..., R]) -> Iterator[R]:
+    return (row(*json.loads(line)) for line in run)

@@ -31,7 +31,9 @@ def shown_root(root: str) -> str:
     The state knows them by more, since two services may have buckets of one name.
     """
     place, found, _ = root.rpartition("?endpoint=")
-    return place if found and root.startswith(("s3://", "oci://")) else root.removeprefix("file://")
+    return (
+        place if found and root.startswith(("s3://", "azure://", "oci://")) else root.removeprefix("file://")
+    )
 
 
 def shown_size(size: int) -> str:

@@ -85,7 +85,7 @@ def test_a_wrong_config(command: list[str], text: str, sentence: str, desk: Desk
         (["init", "one", "two", "--name", "cms"], "bisyncer.toml has a pair 'cms' already."),
         (
             ["init", "one", "ftp://host/x"],
-            "ftp://host/x: unknown scheme 'ftp'. A root is a directory, or a URL with one of: file, s3, oci",
+            "ftp://host/x: unknown scheme 'ftp'. A root is a directory, or a URL with one of: file, s3",
         ),
         (["init", "one", "file://host/x"], "file://host/x: names a host, 'host', and a tree is one of this"),
         (["init", "one", "memory://two"], "PATH2: memory:// holds nothing beyond this process; it is for"),

@@ -287,12 +287,13 @@ def test_a_bad_value_is_told_with_its_place_and_with_what_it_may_be(line: str, s
         ("endpoint_url = 'http://host:port'", "it is no URL;"),
         ("endpoint_url = 'http://me:hush@host'", "it holds a user name or a password;"),
         (
-            "type = 'azureblob'",
-            "'azureblob' is no type of remote that this version knows; there are: s3, oci.",
+            "type = 'swift'",
+            "'swift' is no type of remote that this version knows; there are: s3, azure, oci.",
         ),
         ("addressing_style = 'dns'", "'dns' is none of: auto, path, virtual."),
         ("auth = 'magic'", "'magic' is none of: api_key, security_token, instance_principal,"),
         ("sse = 'AES'", "'AES' is none of: AES256, aws:kms, aws:kms:dsse."),
+        ("sas_env = 'SAS'", "a remote of type s3 has no sas_env. Known here: type, endpoint_url, region,"),
     ],
 )
 def test_a_bad_value_of_a_remote_is_told_without_its_secret(line: str, sentence: str) -> None:
@@ -320,6 +321,23 @@ def test_a_config_file_that_is_missing_is_told_for_the_pair_that_needs_it(root: 
     (tmp_path / "home/.oci").mkdir(parents=True)
     (tmp_path / "home/.oci/cfg").touch()
     assert read(text).job("cms").path2 == root
+
+
+@pytest.mark.parametrize("word", ["azure", "azureblob"])
+def test_a_remote_of_azure_has_keys_of_its_own(word: str) -> None:
+    remote = read(f"[remotes.a]\ntype = '{word}'\naccount = 'acct'\nsas_env = 'SAS'\n").remotes["a"]
+
+    assert (remote.type, remote.account, remote.sas_env) == ("azure", "acct", "SAS")
+    told = refused(f"[remotes.a]\ntype = '{word}'\nregion = 'eu-west-1'\n")
+    assert told.startswith("bisyncer.toml:3: region in [remotes.a]: a remote of type azure has no region.")
+
+
+@pytest.mark.parametrize("root", ["azure://c/x", "az://c/x", "azure:c/x"])
+def test_a_missing_secret_of_azure_is_told_for_every_way_to_write_its_root(root: str) -> None:
+    remote = "[remotes.azure]\ntype = 'azure'\nsas_env = 'NO_SUCH_SAS'\n"
+    text = f"{remote}[pairs.p]\npath1 = '/d'\npath2 = '{root}'\n"
+    with pytest.raises(UsageError, match="the environment has no NO_SUCH_SAS"):
+        read(text).job("p")
 
 
 def test_a_bad_state_is_told_without_its_password() -> None:

@@ -1,0 +1,184 @@
+"""One container, or a prefix of one: its connections, its names, a look at a key, and errors in words."""
+
+from __future__ import annotations
+
+import threading
+import unicodedata
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from bisyncer.endpoints.azure_client import Answer, Client, connect
+from bisyncer.endpoints.azure_error import Failure, Kind
+from bisyncer.endpoints.azure_object import entry
+from bisyncer.endpoints.body import Parts
+from bisyncer.endpoints.counts import Requests
+from bisyncer.errors import Changed, Rejected
+from bisyncer.model import Conditions, Entry, Remote
+
+MAX_NAME_LENGTH = 1024  # of a whole name, in UTF-16 units
+_MAX_SEGMENTS = 254
+_BYTES_EACH = 3  # of UTF-8 at most for a UTF-16 unit
+
+
+class Container:
+    """The keys of `container` below `prefix/`, all of them where the prefix is empty.
+
+    `honoured` says which conditions the store tests itself: all, unless a probe found otherwise.
+    """
+
+    def __init__(self, container: str, prefix: str, remote: Remote, honoured: Conditions) -> None:
+        self.container = container
+        self.prefix = f"{prefix}/" if prefix else ""
+        self.remote = remote
+        self.requests = Requests()
+        self.honoured = honoured
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+        self._parts: Parts | None = None
+
+    # Connections: made when they are first needed, by one thread.
+
+    @property
+    def client(self) -> Client:
+        """The way to the store."""
+        with self._lock:
+            if self._client is None:
+                self._client = connect(self.container, self.remote, self.requests)
+            return self._client
+
+    @property
+    def parts(self) -> Parts:
+        """The threads that send the blocks of large bodies."""
+        with self._lock:
+            if self._parts is None:
+                self._parts = Parts("azure-block")
+            return self._parts
+
+    def close(self) -> None:
+        """Give back connections and threads; what is asked next makes new ones."""
+        with self._lock:
+            if self._parts is not None:
+                self._parts.close()
+            if self._client is not None:
+                self._client.close()
+            self._client = self._parts = None
+
+    # Names.
+
+    @cached_property
+    def server(self) -> str:
+        """The address of the storage account in one spelling."""
+        url = urlsplit(self.client.endpoint_url)
+        default_port = {"http": 80, "https": 443}.get(url.scheme)
+        port = "" if url.port in {None, default_port} else f":{url.port}"
+        return f"{url.scheme}://{(url.hostname or '').lower()}{port}{url.path.rstrip('/')}"
+
+    @cached_property
+    def root(self) -> str:
+        """The root as a canonical URL."""
+        return f"azure://{self.container}/{self.prefix}".rstrip("/") + f"?endpoint={self.server}"
+
+    @cached_property
+    def ordered(self) -> bool:
+        """Whether the namespace is known to be flat; the account says so, to whom it may."""
+        try:
+            answer = self.client.ask(
+                "GET", kind="account", query={"restype": "account", "comp": "properties"}, repeat=True
+            )
+        except Failure:
+            return False  # then each listing is sorted, which is right for either
+        return answer.headers.get("x-ms-is-hns-enabled", "false") != "true"
+
+    @property
+    def max_key_bytes(self) -> int:
+        """More bytes than this no key has, its prefix taken off; the service counts characters."""
+        return MAX_NAME_LENGTH * _BYTES_EACH - len(self.prefix.encode())
+
+    def name(self, key: str) -> str:
+        """The blob's whole name; raises `Rejected` where Azure can't hold it, or takes it for another."""
+        name = self.prefix + key
+        try:
+            length = len(name.encode("utf-16-le")) // 2
+        except UnicodeEncodeError:
+            raise Rejected(f"{key!r}: is not valid text, so no container can hold it. Rename it.") from None
+        segments = name.split("/")
+        if not key or length > MAX_NAME_LENGTH or len(segments) > _MAX_SEGMENTS:
+            raise Rejected(
+                f"{key!r}: a name in {self.root} has 1 to {MAX_NAME_LENGTH} characters, with the prefix, in "
+                f"at most {_MAX_SEGMENTS} segments. Rename it."
+            )
+        # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
+        if "\\" in key or any(segment.endswith(".") for segment in segments):
+            raise Rejected(
+                f"{self.place(key)}: Azure takes a backslash for '/', and may drop dots at the end of a "
+                "segment. Rename it."
+            )
+        if not key.isprintable() and any(unicodedata.category(char) == "Cc" for char in key):
+            raise Rejected(f"{self.place(key)}: Azure takes no control characters in names. Rename it.")
+        return name
+
+    def place(self, key: str) -> str:
+        """A key as errors name it."""
+        return f"{self.root}: {key!r}"
+
+    # Looks, and errors.
+
+    def head(self, key: str, name: str) -> Entry | None:
+        """The entry of a key; None where the store says that it isn't there."""
+        try:
+            return entry(key, self.client.ask("HEAD", name, kind="head", repeat=True).headers)
+        except Failure as error:
+            if error.trouble.kind is Kind.MISSING:
+                return None
+            raise error.trouble.error(self.place(key)) from None
+
+    def stat(self, key: str) -> Entry | None:
+        """The entry of a key as it is now."""
+        return self.head(key, self.name(key))
+
+    def look(self, key: str, expect: Entry | None) -> None:
+        """The condition for a store that tests none itself; a window remains until the deed."""
+        found = self.stat(key)
+        if (found and found.stamp) != (expect and expect.stamp):
+            raise self.changed(key, expect)
+
+    def landed(self, wanted: Entry) -> Entry | None:
+        """`wanted` with its stamp, where the store has exactly what a write of unclear outcome had sent."""
+        found = self.stat(wanted.key)
+        if found is None or found.size != wanted.size or wanted.mtime_ns not in {None, found.mtime_ns}:
+            return None
+        same = {digest.value for digest in found.digests} & {digest.value for digest in wanted.digests}
+        return wanted._replace(stamp=found.stamp) if same else None
+
+    def opened(self, key: str, expect: Entry) -> Answer:
+        """The body of the version of `key` that `expect` says, streamed."""
+        try:
+            return self.client.ask(
+                "GET",
+                self.name(key),
+                kind="get",
+                headers={"If-Match": quoted(expect.stamp)},
+                repeat=True,
+                stream=True,
+            )
+        except Failure as error:
+            if error.trouble.kind in {Kind.STALE, Kind.MISSING}:
+                raise self.changed(key, expect) from None
+            raise error.trouble.error(self.place(key)) from None
+
+    def changed(self, key: str, expect: Entry | None) -> Changed:
+        """The exception for a condition that didn't hold."""
+        seen = "exists, and was expected not to" if expect is None else "changed since it was looked at"
+        return Changed(f"{self.place(key)}: {seen}. Run again.")
+
+
+def quoted(stamp: str) -> str:
+    """A stamp as the ETag that conditions are written with."""
+    return f'"{stamp}"'
+
+
+def condition(expect: Entry | None, *, honoured: bool = True) -> dict[str, str]:
+    """The condition of a write, as headers; none where the store wouldn't test it."""
+    if not honoured:
+        return {}
+    return {"If-None-Match": "*"} if expect is None else {"If-Match": quoted(expect.stamp)}

@@ -1,0 +1,141 @@
+"""What went wrong with a request to Azure, as a kind to decide by and a sentence to tell."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import NamedTuple
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+
+from bisyncer.errors import EndpointError, Rejected, Transient
+
+
+class Kind(StrEnum):
+    """What an error means for who sent the request."""
+
+    PASSING = "passing"  # the same request may succeed; a mutation may have happened
+    STALE = "stale"  # 412, or 409 where a blob was to be created: the condition did not hold
+    MISSING = "missing"  # 404 of a blob
+    NO_CONTAINER = "no-container"
+    BLOCKS = "blocks"  # the blocks of an upload are no longer there, or are in another's way
+    DENIED = "denied"
+    KEYS = "keys"  # the credentials are wrong or too old, or there are none
+    ARCHIVED = "archived"
+    LEASED = "leased"
+    SNAPSHOTS = "snapshots"
+    REFUSED = "refused"  # whatever else won't change by itself
+
+
+class Trouble(NamedTuple):
+    """An error, judged; `sentence` ends with what to do."""
+
+    kind: Kind
+    sentence: str
+
+    def error(self, place: str) -> EndpointError:
+        """The exception for a request about `place` that is neither stale nor missing."""
+        kind = Transient if self.kind in {Kind.PASSING, Kind.BLOCKS} else Rejected
+        return kind(f"{place}: {self.sentence}")
+
+
+class Failure(Exception):
+    """A request that was not answered as it should be; it never leaves the Azure modules."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.sentence)
+        self.trouble = trouble
+
+
+_BY_CODE = {
+    "AuthenticationFailed": Kind.KEYS,
+    "BlobAlreadyExists": Kind.STALE,
+    "BlobArchived": Kind.ARCHIVED,
+    "BlobBeingRehydrated": Kind.ARCHIVED,
+    "ConditionNotMet": Kind.STALE,
+    "ContainerBeingDeleted": Kind.NO_CONTAINER,
+    "ContainerDisabled": Kind.NO_CONTAINER,
+    "ContainerNotFound": Kind.NO_CONTAINER,
+    "InvalidAuthenticationInfo": Kind.KEYS,
+    "InvalidBlobOrBlock": Kind.BLOCKS,
+    "InvalidBlockList": Kind.BLOCKS,
+    "LeaseIdMissing": Kind.LEASED,
+    "LeaseLost": Kind.LEASED,
+    "Md5Mismatch": Kind.PASSING,
+    "OperationTimedOut": Kind.PASSING,
+    "ServerBusy": Kind.PASSING,
+    "SnapshotsPresent": Kind.SNAPSHOTS,
+    "TargetConditionNotMet": Kind.STALE,
+}
+_BY_STATUS = {
+    401: Kind.KEYS,
+    403: Kind.DENIED,
+    404: Kind.MISSING,
+    408: Kind.PASSING,
+    412: Kind.STALE,
+    429: Kind.PASSING,
+}
+_SENTENCES = {
+    Kind.PASSING: "the store is busy or broken for now ({}). Run again later.",
+    Kind.STALE: "changed since it was looked at ({}). Run again.",
+    Kind.MISSING: "isn't there ({}). Check that the container exists, then run again.",
+    Kind.NO_CONTAINER: "the container isn't there ({}). Create it, or correct the root.",
+    Kind.BLOCKS: (
+        "another upload of the same blob came between ({}). Run again; where it stays so, one was left "
+        "unfinished by another program, and its blocks are gone a week after it."
+    ),
+    Kind.DENIED: (
+        "access denied ({}). Grant the role Storage Blob Data Contributor on the container, or a SAS that "
+        "may read, write, delete and list."
+    ),
+    Kind.KEYS: (
+        "the credentials are not accepted ({}). Correct or renew them, and see that this host's clock is "
+        "right."
+    ),
+    Kind.ARCHIVED: "is archived and can't be read ({}). Rehydrate it in the store, then run again.",
+    Kind.LEASED: "is leased by another program ({}). End the lease, or run again when it has ended.",
+    Kind.SNAPSHOTS: (
+        "has snapshots, which would be deleted with it ({}). Delete them in the store if they aren't needed."
+    ),
+    Kind.REFUSED: "the store refused it ({}). Correct what it says.",
+}
+_MESSAGE = re.compile(rb"<Message>([^<\n]*)")
+_CODE = re.compile(rb"<Code>([^<]*)</Code>")
+# Errors of the HTTP layer quote whole addresses, and that of a SAS is a secret.
+_ADDRESS = re.compile(r"(?:with url: )?\S*\?\S+")
+
+
+def answered(status: int, code: str | None, body: bytes) -> Trouble:
+    """What an answer with an error's status means; the code is in a header, and mostly in the body too."""
+    if not code:
+        found = _CODE.search(body)
+        code = found[1].decode(errors="replace") if found else ""
+    said = f"status {status}"
+    if code:
+        said += f", {code}"
+    words = _MESSAGE.search(body)
+    if words and words[1].strip():
+        said += f": {_one_line(words[1].decode(errors='replace'))}"
+    otherwise = Kind.PASSING if status >= 500 else Kind.REFUSED
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status, otherwise)
+    return Trouble(kind, _SENTENCES[kind].format(said))
+
+
+def unanswered(error: AzureError, endpoint_url: str) -> Trouble:
+    """What an error of the SDK means, talking to the store at `endpoint_url`."""
+    said = _one_line(_ADDRESS.sub("", str(error.message)))
+    if isinstance(error, ClientAuthenticationError):
+        return Trouble(
+            Kind.KEYS,
+            f"there are no usable credentials for {endpoint_url} ({said}). Say `az login`, or name the "
+            "variable with the account key, the SAS or the connection string in the remote's config.",
+        )
+    return Trouble(
+        Kind.PASSING,
+        f"no answer from {endpoint_url} ({said}). Check the address, the server and the network; then "
+        "run again.",
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")

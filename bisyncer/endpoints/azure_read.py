@@ -1,0 +1,57 @@
+"""Bodies received, in one request each."""
+
+from __future__ import annotations
+
+from azure.core.exceptions import AzureError
+
+from bisyncer.endpoints.azure_container import Container
+from bisyncer.endpoints.azure_object import entry
+from bisyncer.endpoints.body import PART_SIZE
+from bisyncer.errors import Transient
+from bisyncer.model import Entry
+
+_PIECE = 1 << 20
+
+
+class Reading:
+    """A body being read."""
+
+    def __init__(self, container: Container, key: str, expect: Entry) -> None:
+        self._container = container
+        self._expect = expect
+        self._answer = container.opened(key, expect)
+        self.entry = entry(key, self._answer.headers)
+        self._piece = memoryview(b"")
+        self._unread = self.entry.size
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; raises `Transient` instead of an end that comes too early."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_PIECE), b""))
+        while not self._piece:
+            try:
+                following = next(self._answer.pieces, None)
+            except AzureError as error:
+                raise self._cut(self._container.client.failure(error).trouble.sentence) from None
+            if following is None:
+                self._end()
+                return b""
+            self._piece = memoryview(following)
+        given, self._piece = self._piece[:size], self._piece[size:]
+        self._unread -= len(given)
+        return bytes(given)
+
+    def close(self) -> None:
+        """Give back the connection; one with unread bytes is closed."""
+        self._answer.close()
+
+    def _end(self) -> None:
+        if self._unread:
+            raise self._cut(f"{self._unread} bytes are missing.")
+        # Nothing in Azure's documentation says that a body which takes long to send stays one version.
+        if self.entry.size > PART_SIZE:
+            self._container.look(self.entry.key, self._expect)
+
+    def _cut(self, reason: str) -> Transient:
+        place = self._container.place(self.entry.key)
+        return Transient(f"{place}: the store stopped in the middle of the blob: {reason} Run again.")
