@@ -6,6 +6,7 @@ import base64
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -63,6 +64,7 @@ class Azurite:
                     *("--location", str(self._directory), "--skipApiVersionCheck"),
                     *("--disableTelemetry", "--silent"),
                 ],
+                start_new_session=True,
                 env={**os.environ, "AZURITE_ACCOUNTS": f"{self.account}:{self.key}"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -83,7 +85,8 @@ class Azurite:
 
     def _stop(self) -> None:
         if self._process is not None:
-            self._process.kill()
+            # The package's `node` is a wrapper, and the server its child: both are one session of ours.
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
