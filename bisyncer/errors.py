@@ -122,7 +122,15 @@ class Gone(EndpointError):
 
 
 class Transient(EndpointError):
-    """The store failed in a way that may pass."""
+    """The store failed in a way that may pass.
+
+    `throttled` says that it asks for fewer requests (429, 503), `retry_after_s` when it wants the next one.
+    """
+
+    def __init__(self, sentence: str, *, throttled: bool = False, retry_after_s: float | None = None) -> None:
+        super().__init__(sentence)
+        self.throttled = throttled
+        self.retry_after_s = retry_after_s
 
 
 class Changed(EndpointError):

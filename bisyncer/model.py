@@ -302,15 +302,33 @@ class Limits:
     force: frozenset[str] = frozenset()
 
 
+class Secret:
+    """Text that is never shown: neither by a log, nor a traceback, nor an error."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text, for who sends it to its store."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A named store of the config: where it is and how to speak to it; it holds no secret.
+    """A named store of the config: where it is and how to speak to it.
 
-    Secrets come from the SDK's own chain, or from the environment variables or files named here.
+    Secrets come from the SDK's own chain, or from the environment variables or files named here; or they
+    were read from an rclone.conf, and are a `Secret` here.
     """
 
     name: str
-    type: str = "s3"  # s3 | azure | oci
+    type: str = "s3"  # s3 | azure | oci | local
+    root: str | None = None  # where the remote begins: for local and alias remotes of an rclone.conf
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None
@@ -321,6 +339,14 @@ class Remote:
     storage_class: str | None = None
     sse: str | None = None  # AES256 | aws:kms | aws:kms:dsse
     sse_kms_key_id: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+    sse_customer_key_env: str | None = None  # of 32 bytes in Base64, for SSE-C
+    sse_customer_key_file: str | None = None
+    sse_customer_key: Secret | None = None
+    request_payer: bool = False  # requests are paid for by who asks
+    list_version: str = "auto"  # auto | 1 | 2: of ListObjects; auto: 2, and 1 where the server hasn't that
     # OCI alone:
     auth: str = "api_key"  # in the words of the OCI command line
     config_file: str | None = None
@@ -330,6 +356,25 @@ class Remote:
     account_key_env: str | None = None
     sas_env: str | None = None
     connection_string_env: str | None = None
+    account_key: Secret | None = None
+    sas: Secret | None = None
+    connection_string: Secret | None = None
+    access_tier: str | None = None  # Hot | Cool | Cold | Archive: of what is written; None: the account's
+    tenant_id: str | None = None
+    client_id: str | None = None  # of a service principal, or of a managed identity without a secret
+    client_secret_env: str | None = None
+    client_secret: Secret | None = None
+
+
+class Limit(NamedTuple):
+    """A line of a bandwidth timetable: from then on, so many bytes a second; None: no limit.
+
+    `weekday` is 0 for Monday, or None for every day; `minute` counts from midnight, local time.
+    """
+
+    weekday: int | None
+    minute: int
+    bytes_per_s: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +392,10 @@ class Job:
     check_file: str | None = None
     require_mount: bool = False
     transfers: int = 16
+    metadata: bool = True  # mode, uid and gid of files travel
+    require_conditional: bool = False
+    bwlimit: tuple[Limit, ...] = ()
+    max_duration_ns: int | None = None
     dry_run: bool = False
     resync: bool = False
 

@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 
 from bisyncer.endpoints import memory
-from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source
+from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Upload
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.tree import split
 from bisyncer.engine import pairing, session
@@ -98,9 +98,9 @@ class Hooked:
         self.before("stat", key)
         return self.inner.stat(key)
 
-    def read(self, key: str, *, expect: Entry) -> AbstractContextManager[Source]:
+    def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
         self.before("read", key)
-        return self.inner.read(key, expect=expect)
+        return self.inner.read(key, expect=expect, start=start)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         self.before("write", key)
@@ -112,6 +112,22 @@ class Hooked:
         self.before("delete", key)
         self.inner.delete(key, expect=expect)
         self.after("delete", key)
+
+    def copy_from(self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None) -> Entry | None:
+        assert isinstance(source, Hooked)
+        self.before("copy_from", key)
+        copied = self.inner.copy_from(source.inner, key, entry=entry, expect=expect)
+        self.after("copy_from", key)
+        return copied
+
+    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
+        self.before("move", key)
+        moved = self.inner.move(key, new_key, expect=expect)
+        self.after("move", key)
+        return moved
+
+    def abort(self, upload: Upload) -> None:
+        self.inner.abort(upload)
 
     def flush(self) -> None:
         self.inner.flush()

@@ -204,6 +204,7 @@ class _Text:
     def __init__(self, key: str, text: str) -> None:
         data = text.encode()
         self.entry = Entry(key, len(data), None, "")
+        self.metadata: Mapping[str, str] = {}
         self._bytes = io.BytesIO(data)
 
     def read(self, size: int = -1, /) -> bytes:

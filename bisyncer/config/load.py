@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from platformdirs import user_config_dir
 
@@ -408,7 +408,7 @@ def _remote(name: str, values: Values) -> Remote:
             raise UsageError(
                 f"{values.where(each)}: a remote of type {kind} has no {each.name}. Known here: {words}."
             )
-    fields = {key: str(value) for key, value in values.fields().items()}
+    fields: dict[str, Any] = values.fields()
     return Remote(name=name, **fields)
 
 

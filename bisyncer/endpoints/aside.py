@@ -28,7 +28,7 @@ import secrets
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Final, NamedTuple
 
 from bisyncer.endpoints import linux
@@ -47,6 +47,14 @@ _NOBODY = "0" * 16  # in the place of MINE where a file is only taken out
 _NO_LINKS = linux.UNSUPPORTED | {errno.EPERM}
 
 _STRIPES = 64
+
+
+class Spot(NamedTuple):
+    """The place of a key: its directory, opened, and its name there."""
+
+    directory: int
+    name: str
+    key: str
 
 
 class _Aside(NamedTuple):
@@ -96,6 +104,17 @@ class Asides:
         """The lock to hold while looking at `key` and placing, replacing or taking it."""
         return self._locks[hash(key) % _STRIPES]
 
+    @contextmanager
+    def both_alone(self, key: str, other: str) -> Iterator[None]:
+        """Hold the locks of two keys."""
+        stripes = sorted(
+            {hash(key) % _STRIPES, hash(other) % _STRIPES}
+        )  # in one order, or two could deadlock
+        with ExitStack() as held:
+            for stripe in stripes:
+                held.enter_context(self._locks[stripe])
+            yield
+
     def place(self, parent: int, temporary: str, name: str, key: str) -> None:
         """Give our file its name if nothing has it; raises `Changed` where something does."""
         try:
@@ -130,6 +149,57 @@ class Asides:
             finally:
                 self._touched(parent)
             self._finish(aside, name, key)
+
+    def move(self, here: Spot, there: Spot, seen: os.stat_result) -> None:
+        """Give the version that was `seen` its new name; raises `Changed` where it is another one.
+
+        Another version goes back. Where it can't, because yet another has taken the name, it stays under the
+        new one: so too after a crash in between, where nothing is lost and the next scan sees both names.
+        """
+        try:
+            try:
+                linux.rename_new(here.directory, here.name, there.directory, there.name)
+            except OSError as error:
+                if error.errno not in linux.UNSUPPORTED:
+                    raise
+                self._link_and_take(here, there, seen)
+                return
+            arrived = look(there.directory, there.name)
+            if arrived is not None and identity(arrived) == identity(seen):
+                return
+            if arrived is not None:
+                with suppress(OSError):
+                    _rename_new(there.directory, there.name, here.directory, here.name)
+            raise Changed(f"{here.key}: was written to while it was moved; that version is kept. Run again.")
+        except FileExistsError:
+            raise Changed(f"{there.key}: appeared while it was being moved to. Run again.") from None
+        except FileNotFoundError:
+            raise Changed(f"{here.key}: went away before it was moved. Run again.") from None
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            raise Rejected(f"{there.key}: lies on another file system than {here.key}.") from None
+        finally:
+            self._touched(here.directory)
+            self._touched(there.directory)
+
+    def _link_and_take(self, here: Spot, there: Spot, seen: os.stat_result) -> None:
+        """Move where renameat2 isn't known: a second link, then the first name is taken out and looked at."""
+        try:
+            os.link(
+                here.name,
+                there.name,
+                src_dir_fd=here.directory,
+                dst_dir_fd=there.directory,
+                follow_symlinks=False,
+            )
+        except OSError as error:
+            raise _no_links(error, there.name) from error
+        linked = look(there.directory, there.name)
+        if linked is None or identity(linked) != identity(seen):
+            # A version that nobody planned to move has two names now; which is to go, its owner decides.
+            raise Changed(f"{here.key}: was written to while it was moved; that version is kept. Run again.")
+        self.take(here.directory, here.name, here.key, seen)
 
     def sweep(self, parent: int, name: str) -> None:
         """Settle what a run that died left behind; other owners' temporaries are not touched."""

@@ -12,6 +12,10 @@ Rules, each a test of the contract suite that every store's tests inherit:
 9. What can't be read is yielded in its place as an `Unreadable`, not skipped and not raised.
 10. Every key is yielded exactly as the store has it.
 11. A listing that isn't whole raises `ListingIncomplete`; it never just ends.
+12. A copy or a move on the server is on the same conditions as a write and a delete, and what came back is
+   verified as for a write. Where it is more than one request, a crash in between leaves both keys.
+13. A store sends each request once: what may pass is raised as `Transient`, and `resilient.py` tries again.
+   Only the parts of a large body, and the looks that settle a lost answer, are repeated where they are sent.
 """
 
 from __future__ import annotations
@@ -20,9 +24,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from bisyncer.model import ALL_CONDITIONS, Conditions, Entry, Item
+from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item
 
 
 class NameRules(StrEnum):
@@ -45,6 +49,13 @@ class Capabilities:
     max_key_bytes: int
     conditional_write: bool
     conditional_delete: bool
+    ordered_listing: bool = True  # lists by code point; otherwise a listing is sorted on disk first
+    listed_mtime: bool = False  # a listing tells the time of the content, not that of its upload
+    listed_digests: tuple[Algorithm, ...] = ()  # what a listing may tell of the content
+    server_copy: bool = False  # copies from a root of the same account without bytes through here
+    atomic_move: bool = False  # a move is one step; otherwise a copy and then a deletion
+    max_object_bytes: int | None = None  # None: no limit of the store's own
+    single_put_bytes: int | None = None  # a larger body is sent in parts; None: never in parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,46 @@ class Probe:
     conditional_write: bool
     conditional_delete: bool
     conditions: Conditions = ALL_CONDITIONS  # the same in full, for who opens this endpoint again
+    skew_ns: int | None = (
+        None  # how far the store's clock is ahead of ours, by its answer; None: it tells none
+    )
+    free_bytes: int | None = None  # left on the file system; None for a bucket
+    remarks: tuple[str, ...] = ()  # sentences about limits of this very store that an operator should know
+
+
+class Upload(NamedTuple):
+    """An upload in parts that was begun: the key it is for, and the store's name for it."""
+
+    key: str
+    id: str
+
+
+class Uploads(Protocol):
+    """Who remembers the uploads in parts that are under way, so that those of a killed run can be aborted.
+
+    Both methods may be called from several threads, and return when what they were told is kept.
+    """
+
+    def began(self, upload: Upload) -> None:
+        """An upload was begun, and no part of it was sent yet."""
+        ...
+
+    def ended(self, upload: Upload) -> None:
+        """An upload was published or aborted."""
+        ...
+
+
+class Forgetful:
+    """Uploads that nobody remembers: for who opens a root without a state."""
+
+    def began(self, upload: Upload) -> None:
+        """Forget it."""
+
+    def ended(self, upload: Upload) -> None:
+        """Nothing was kept."""
+
+
+FORGETFUL = Forgetful()
 
 
 class Source(Protocol):
@@ -68,6 +119,15 @@ class Source(Protocol):
     @property
     def entry(self) -> Entry:
         """The entry as the store gave it when the object was opened."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What travels beside the content, under rclone's names (https://rclone.org/docs/#metadata).
+
+        `mode` (octal), `uid` and `gid`; of a bucket's object also content-type, cache-control and the like,
+        and every field of its own. Never `mtime`, which is the entry's.
+        """
         ...
 
     def read(self, size: int = -1, /) -> bytes:
@@ -126,16 +186,39 @@ class Endpoint(Protocol):
         """The entry of `key` as it is now; None only where the store says that it isn't there."""
         ...
 
-    def read(self, key: str, *, expect: Entry) -> AbstractContextManager[Source]:
-        """Open `key` for reading; raises `Changed` where it isn't what `expect` says."""
+    def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
+        """Open `key` for reading from byte `start` on; raises `Changed` where it isn't what `expect` says."""
         ...
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
-        """Write all of `source` to `key`, keeping the mtime of `source.entry`; return the new entry."""
+        """Write all of `source` to `key`, keeping its mtime and metadata; return the new entry."""
+        ...
+
+    def copy_from(self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None) -> Entry | None:
+        """Copy the version `entry` of `source` to `key` inside the store, with its mtime and metadata.
+
+        Returns the new entry, or None where these two can't: then nothing was done, and the content has to
+        go through here. Raises `Changed` where the source isn't `entry`, or `key` isn't as expected.
+        """
+        ...
+
+    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
+        """Give `key` the name `new_key`, which must be free, and return its entry there.
+
+        Raises `Changed` where `key` isn't what `expect` says or `new_key` is taken, and `Rejected` where
+        this store can't move it.
+        """
         ...
 
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key`; raises `Changed` where it isn't what `expect` says, or is gone."""
+        ...
+
+    def abort(self, upload: Upload) -> None:
+        """Take back what a killed run left of an upload in parts; one that is gone already is fine.
+
+        Raises `Transient`, or `Rejected` where that can't be.
+        """
         ...
 
     def flush(self) -> None:

@@ -17,16 +17,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bisyncer.endpoints import linux, mounts
-from bisyncer.endpoints.aside import Asides, is_temporary
-from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source
+from bisyncer.endpoints.aside import Asides, Spot, is_temporary
+from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Upload
 from bisyncer.endpoints.tree import (
     MAX_KEY_BYTES,
     SCHEME,
@@ -44,15 +46,31 @@ from bisyncer.endpoints.walk import Walk
 from bisyncer.errors import AccessDenied, Changed, Rejected, RootMissing, Transient, UsageError
 from bisyncer.model import Entry, Item
 
+CAPABILITIES = Capabilities(
+    names=NameRules.TREE,
+    max_key_bytes=MAX_KEY_BYTES,
+    conditional_write=True,
+    conditional_delete=True,
+    listed_mtime=True,
+    atomic_move=True,
+)
+
 _PIECE = 1 << 20  # bytes taken from a source at a time
+_OCTAL = re.compile("[0-7]{1,7}")
+_NUMBER = re.compile("[0-9]{1,10}")
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LocalEndpoint:
-    """The tree below `path`; `owner` is 8 hex digits that mark the temporaries of its pair."""
+    """The tree below `path`; `owner` is 8 hex digits that mark the temporaries of its pair.
 
-    def __init__(self, path: str, *, owner: str, now_ns: Callable[[], int] = time.time_ns) -> None:
+    With `metadata`, the mode and the owner of a file go with its content, and come back with it.
+    """
+
+    def __init__(
+        self, path: str, *, owner: str, metadata: bool = True, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         self._path = os.path.realpath(path)
         try:
             self._path.encode()
@@ -61,6 +79,7 @@ class LocalEndpoint:
                 f"{self._path!r}: the name of this root is not valid UTF-8. Rename it, or mount it elsewhere."
             ) from None
         self._now_ns = now_ns
+        self._metadata = metadata
         self._unsynced = _Unsynced()
         self._tree = Tree(self._path, self._unsynced.add)
         self._asides = Asides(owner, self._unsynced.add)
@@ -74,12 +93,7 @@ class LocalEndpoint:
     @property
     def capabilities(self) -> Capabilities:
         """What a tree can hold; a probe with `scratch` learns whether the file system can exchange names."""
-        return Capabilities(
-            names=NameRules.TREE,
-            max_key_bytes=MAX_KEY_BYTES,
-            conditional_write=self._conditional_write,
-            conditional_delete=True,
-        )
+        return replace(CAPABILITIES, conditional_write=self._conditional_write)
 
     @property
     def requests(self) -> Mapping[str, int]:
@@ -116,14 +130,17 @@ class LocalEndpoint:
             ) from None
         except OSError as error:
             raise Transient(str(explain(error, self.root))) from error
+        skew_ns = None
         if scratch:
-            self._conditional_write = self._try_exchange()
+            self._conditional_write, skew_ns = self._try_exchange()
         mount = mounts.mount_of(self._path)
         return Probe(
             mounted=mount.point != "/",
             filesystem=mount.filesystem,
             conditional_write=self._conditional_write,
             conditional_delete=True,
+            skew_ns=skew_ns,
+            free_bytes=_free_bytes(self._path),
         )
 
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
@@ -142,11 +159,16 @@ class LocalEndpoint:
         return make_entry(key, seen, self._now_ns())
 
     @contextmanager
-    def read(self, key: str, *, expect: Entry) -> Iterator[Source]:
+    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
         """Open `key` for reading; the end of its bytes is only given if no write touched it meanwhile."""
         opened = self._open(key, expect)
         try:
-            yield _Reading(opened, key, self._place(key), self._now_ns())
+            if start:
+                os.lseek(opened, start, os.SEEK_SET)
+            reading = _Reading(opened, key, self._place(key), self._now_ns(), start)
+            if self._metadata:
+                reading.metadata = reading.told()
+            yield reading
         finally:
             os.close(opened)
 
@@ -170,6 +192,41 @@ class LocalEndpoint:
             with self._asides.alone(key):
                 seen = _expected(directory, name, key, expect)
                 self._asides.take(directory, name, key, seen)
+
+    def copy_from(
+        self,
+        source: Endpoint,  # noqa: ARG002
+        key: str,  # noqa: ARG002
+        *,
+        entry: Entry,  # noqa: ARG002
+        expect: Entry | None,  # noqa: ARG002
+    ) -> Entry | None:
+        """None: the content goes through here, where it is hashed."""
+        return None
+
+    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
+        """Rename the file, look at what arrived, and rename it back where it isn't the version expected."""
+        *above, name = _segments(key)
+        *new_above, new_name = _segments(new_key)
+        with (
+            explained(self._place(key)),
+            self._tree.directory(above) as directory,
+            self._asides.both_alone(key, new_key),
+        ):
+            if directory is None:
+                raise Changed(f"{key}: its directory is gone. Run again.")
+            seen = _expected(directory, name, key, expect)
+            with self._tree.directory(new_above, make=True) as new_directory:
+                assert new_directory is not None, "it was made"
+                _make_room(new_directory, new_name, new_key)
+                self._asides.move(Spot(directory, name, key), Spot(new_directory, new_name, new_key), seen)
+                moved = look(new_directory, new_name)
+        if moved is None or identity(moved) != identity(seen):
+            raise Changed(f"{new_key}: was written to as soon as it was in place. Run again.")
+        return make_entry(new_key, moved, self._now_ns())
+
+    def abort(self, upload: Upload) -> None:
+        """Nothing is sent in parts; what a killed run left is swept by the next scan."""
 
     def flush(self) -> None:
         """Sync every file system that was written to since the last flush."""
@@ -202,13 +259,17 @@ class LocalEndpoint:
 
     def _write(self, place: _Place, temporary: str, source: Source) -> Entry:
         directory, name, key, expect, replaced = place
-        # Readable by nobody else until it has the mode of the file that it replaces.
-        opened = os.open(temporary, _CREATE, 0o666 if replaced is None else 0o600, dir_fd=directory)
+        mode = _mode(source.metadata) if self._metadata else None
+        # Readable by nobody else until it has the mode that it is to have.
+        secret = replaced is not None or mode is not None
+        opened = os.open(temporary, _CREATE, 0o600 if secret else 0o666, dir_fd=directory)
         try:
             try:
                 _fill(opened, source, key)
                 if replaced is not None:
                     _adopt(opened, replaced)
+                if self._metadata:
+                    _restore(opened, source.metadata, mode)
                 # The data is on its disk before the name is: else a power cut can leave the name with an
                 # empty file, which for a name that the state doesn't know yet is a new version that may
                 # win over the good one. Sixteen threads at once lose a third of their files/s by it.
@@ -232,15 +293,20 @@ class LocalEndpoint:
             raise Changed(f"{key}: was written to as soon as it was in place. Run again.")
         return make_entry(key, now, self._now_ns())
 
-    def _try_exchange(self) -> bool:
-        """Whether two files of our own can trade places in the root; they are gone afterwards."""
+    def _try_exchange(self) -> tuple[bool, int]:
+        """Whether two files of our own can trade places in the root, and how far its clock is ahead of ours.
+
+        The files are gone afterwards. A file system on a network stamps files by the clock of its server.
+        """
         directory = self._tree.open_root()
         try:
             with self._asides.temporary() as one, self._asides.temporary() as two:
                 try:
                     for name in (one, two):
                         os.close(os.open(name, _CREATE, 0o600, dir_fd=directory))
-                    return _can_exchange(directory, one, two)
+                    made = os.stat(two, dir_fd=directory, follow_symlinks=False)
+                    skew_ns = made.st_mtime_ns - self._now_ns()
+                    return _can_exchange(directory, one, two), skew_ns
                 finally:
                     for name in (one, two):
                         with suppress(OSError):
@@ -269,12 +335,18 @@ class _Place(NamedTuple):
 class _Reading:
     """A file being read: its bytes end only where no write came between the opening and the end."""
 
-    def __init__(self, opened: int, key: str, place: str, now_ns: int) -> None:
+    def __init__(self, opened: int, key: str, place: str, now_ns: int, start: int) -> None:
         self._opened = opened
         self._place = place
         self._seen = os.fstat(opened)
-        self._left = self._seen.st_size
+        self._left = max(0, self._seen.st_size - start)
         self.entry = make_entry(key, self._seen, now_ns)
+        self.metadata: Mapping[str, str] = {}
+
+    def told(self) -> Mapping[str, str]:
+        """The mode and the owner of the file, as rclone writes them."""
+        seen = self._seen
+        return {"mode": f"{seen.st_mode:o}", "uid": str(seen.st_uid), "gid": str(seen.st_gid)}
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes; raises `Changed` instead of the end of a torn read."""
@@ -429,6 +501,35 @@ def _adopt(opened: int, replaced: os.stat_result) -> None:
         with suppress(PermissionError):
             os.fchown(opened, replaced.st_uid, replaced.st_gid)
     os.fchmod(opened, stat.S_IMODE(replaced.st_mode) & ~(stat.S_ISUID | stat.S_ISGID))
+
+
+def _mode(metadata: Mapping[str, str]) -> int | None:
+    """The permission bits that metadata tells; None where it tells none.
+
+    Never set-user-ID, set-group-ID or sticky: whoever may write an object could hand out rights with them.
+    """
+    text = metadata.get("mode", "")
+    return int(text, 8) & 0o777 if _OCTAL.fullmatch(text) else None
+
+
+def _restore(opened: int, metadata: Mapping[str, str], mode: int | None) -> None:
+    """Give a file the owner that its content came with, as far as we may, and its mode."""
+    uid, gid = (
+        int(text) if _NUMBER.fullmatch(text := metadata.get(name, "")) else -1 for name in ("uid", "gid")
+    )
+    if (uid, gid) != (-1, -1):
+        with suppress(OSError, OverflowError):  # another host's numbers may be nobody's here
+            os.fchown(opened, uid, gid)
+    if mode is not None:
+        os.fchmod(opened, mode)
+
+
+def _free_bytes(path: str) -> int | None:
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
 
 
 def _can_exchange(directory: int, one: str, two: str) -> bool:

@@ -13,13 +13,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source
+from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Upload
 from bisyncer.errors import Changed, Rejected
 from bisyncer.model import Entry
 
 MAX_KEY_BYTES = 1024  # as S3 has it, so that tests meet the same limit
+CAPABILITIES = Capabilities(
+    names=NameRules.BUCKET,
+    max_key_bytes=MAX_KEY_BYTES,
+    conditional_write=True,
+    conditional_delete=True,
+    listed_mtime=True,
+    server_copy=True,
+    atomic_move=True,
+)
 
 _PIECE = 1 << 20  # bytes taken from a source at a time
+_NONE: Mapping[str, str] = {}
 
 
 class _Object(NamedTuple):
@@ -27,6 +37,7 @@ class _Object(NamedTuple):
 
     entry: Entry
     data: bytes
+    metadata: Mapping[str, str]
 
 
 class MemoryStore:
@@ -43,15 +54,25 @@ class MemoryStore:
         with self._lock:
             return self._store(key, data, self._now_ns() if mtime_ns is None else mtime_ns)
 
-    def put_if(self, key: str, data: bytes, mtime_ns: int | None, *, expect: Entry | None) -> Entry:
-        """Store `data` under `key` if `key` is as expected, in one step."""
+    def put_if(self, key: str, data: bytes, source: Source, *, expect: Entry | None) -> Entry:
+        """Store `data` under `key`, with what travels beside it, if `key` is as expected; in one step."""
         with self._lock:
-            if expect is None:
-                if key in self._objects:
-                    raise Changed(f"{key}: exists already, and was expected not to. Run again.")
-            else:
-                self._found(key, expect)
-            return self._store(key, data, mtime_ns)
+            self._check(key, expect)
+            return self._store(key, data, source.entry.mtime_ns, source.metadata)
+
+    def copy_if(self, source: _Object, key: str, *, expect: Entry | None) -> Entry:
+        """Store what `source` is under `key` if `key` is as expected, in one step."""
+        with self._lock:
+            self._check(key, expect)
+            return self._store(key, source.data, source.entry.mtime_ns, source.metadata)
+
+    def move_if(self, key: str, new_key: str, *, expect: Entry) -> Entry:
+        """Give `key` the name `new_key` if it is as expected and that is free, in one step."""
+        with self._lock:
+            found = self._found(key, expect)
+            self._check(new_key, None)
+            del self._objects[key]
+            return self._store(new_key, found.data, found.entry.mtime_ns, found.metadata)
 
     def remove(self, key: str) -> None:
         """Remove `key`, which must be there."""
@@ -85,6 +106,12 @@ class MemoryStore:
         with self._lock:
             return {key: found.data for key, found in sorted(self._objects.items())}
 
+    def _check(self, key: str, expect: Entry | None) -> None:
+        if expect is not None:
+            self._found(key, expect)
+        elif key in self._objects:
+            raise Changed(f"{key}: exists already, and was expected not to. Run again.")
+
     def _found(self, key: str, expect: Entry) -> _Object:
         found = self._objects.get(key)
         if found is None:
@@ -93,10 +120,12 @@ class MemoryStore:
             raise Changed(f"{key}: changed since it was looked at. Run again.")
         return found
 
-    def _store(self, key: str, data: bytes, mtime_ns: int | None) -> Entry:
+    def _store(
+        self, key: str, data: bytes, mtime_ns: int | None, metadata: Mapping[str, str] = _NONE
+    ) -> Entry:
         self._version += 1
         entry = Entry(key, len(data), mtime_ns, f"v{self._version}")
-        self._objects[key] = _Object(entry, data)
+        self._objects[key] = _Object(entry, data, dict(metadata))
         return entry
 
 
@@ -119,9 +148,10 @@ def discard(name: str) -> None:
 class _Reading:
     """An object being read; its bytes can't change any more."""
 
-    def __init__(self, found: _Object) -> None:
+    def __init__(self, found: _Object, start: int) -> None:
         self.entry = found.entry
-        self._data = memoryview(found.data)
+        self.metadata = found.metadata
+        self._data = memoryview(found.data)[start:]
 
     def read(self, size: int = -1, /) -> bytes:
         end = len(self._data) if size < 0 else size
@@ -134,12 +164,7 @@ class MemoryEndpoint:
 
     def __init__(self, name: str) -> None:
         self.root = f"memory://{name}"
-        self.capabilities = Capabilities(
-            names=NameRules.BUCKET,
-            max_key_bytes=MAX_KEY_BYTES,
-            conditional_write=True,
-            conditional_delete=True,
-        )
+        self.capabilities = CAPABILITIES
         self.requests: Mapping[str, int] = {}
         self._store = store(name)
 
@@ -153,7 +178,9 @@ class MemoryEndpoint:
 
     def probe(self, *, scratch: bool = False) -> Probe:  # noqa: ARG002 -- nothing is to be learnt by writing
         """Always there, always writable, and conditions always hold."""
-        return Probe(mounted=None, filesystem="memory", conditional_write=True, conditional_delete=True)
+        return Probe(
+            mounted=None, filesystem="memory", conditional_write=True, conditional_delete=True, skew_ns=0
+        )
 
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Entry]:
         """Yield the entries of one instant with low <= key < high."""
@@ -169,10 +196,10 @@ class MemoryEndpoint:
         return self._store.entry(key)
 
     @contextmanager
-    def read(self, key: str, *, expect: Entry) -> Iterator[Source]:
+    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
         """Open one version of `key`, which stays whole whatever becomes of the key."""
         _check(key)
-        yield _Reading(self._store.get_if(key, expect=expect))
+        yield _Reading(self._store.get_if(key, expect=expect), start)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Take all of `source`, then store it in one step."""
@@ -183,12 +210,29 @@ class MemoryEndpoint:
         size = source.entry.size
         if len(data) != size:
             raise Changed(f"{key}: gave {len(data)} bytes where {size} were listed. Run again.")
-        return self._store.put_if(key, bytes(data), source.entry.mtime_ns, expect=expect)
+        return self._store.put_if(key, bytes(data), source, expect=expect)
+
+    def copy_from(self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None) -> Entry | None:
+        """Copy from any other store in memory, in one step."""
+        if not isinstance(source, MemoryEndpoint):
+            return None
+        _check(key)
+        found = source._store.get_if(entry.key, expect=entry)  # noqa: SLF001 -- of the same class
+        return self._store.copy_if(found, key, expect=expect)
+
+    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
+        """Give `key` another name, in one step."""
+        _check(key)
+        _check(new_key)
+        return self._store.move_if(key, new_key, expect=expect)
 
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key` if it is as expected."""
         _check(key)
         self._store.remove_if(key, expect=expect)
+
+    def abort(self, upload: Upload) -> None:
+        """Nothing is ever sent in parts."""
 
     def flush(self) -> None:
         """Nothing here outlasts the process, let alone a power cut."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source
+from bisyncer.endpoints.base import FORGETFUL, Capabilities, Endpoint, NameRules, Probe, Source, Uploads
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.oci_bucket import Bucket, unusable
 from bisyncer.endpoints.oci_error import Failed, Kind
@@ -43,7 +43,9 @@ class OciEndpoint:
         remote: Remote,
         owner: str,  # noqa: ARG002
         conditions: Conditions = ALL_CONDITIONS,
+        uploads: Uploads = FORGETFUL,
     ) -> None:
+        self._uploads = uploads
         self._bucket = Bucket(bucket, prefix, namespace, remote, conditions)
 
     @property

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from bisyncer.endpoints.base import Endpoint
+from bisyncer.endpoints.base import FORGETFUL, Endpoint, Uploads
 from bisyncer.errors import UsageError
 from bisyncer.model import ALL_CONDITIONS, Conditions, Remote
 
@@ -21,16 +22,33 @@ _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
 _REMOTE = re.compile(r"^([A-Za-z0-9_][A-Za-z0-9_. +@-]*):(?!//)(.*)$", re.DOTALL)
 
 
+class _Given(NamedTuple):
+    """What every store is opened with."""
+
+    owner: str
+    conditions: Conditions
+    uploads: Uploads
+    metadata: bool
+
+
 def open_endpoint(
-    root: str, remotes: Mapping[str, Remote], *, owner: str, conditions: Conditions = ALL_CONDITIONS
+    root: str,
+    remotes: Mapping[str, Remote],
+    *,
+    owner: str,
+    conditions: Conditions = ALL_CONDITIONS,
+    uploads: Uploads = FORGETFUL,
+    metadata: bool = True,
 ) -> Endpoint:
     """Open the root that a user wrote.
 
     `owner` marks temporary names so that only their pair sweeps them; `conditions` are what an earlier
-    probe found that the store honours. Nothing is looked at yet: `probe` does that.
+    probe found that the store honours; `uploads` remembers what is sent in parts; `metadata` says whether
+    the mode and the owner of files travel. Nothing is looked at yet: `probe` does that.
 
     Raises `UsageError` where the text names no root.
     """
+    given = _Given(owner, conditions, uploads, metadata)
     match = _SCHEME.match(root)
     if match:
         scheme, rest = match[1].lower(), match[2]
@@ -41,7 +59,7 @@ def open_endpoint(
                     f"{root}: names a host, '{host}', and a tree is one of this machine. "
                     f"Write file:///{path} with three slashes, or mount the share and name where."
                 )
-            return _local(rest, owner)
+            return _local(rest, given)
         if scheme in REMOTE_SCHEMES:
             name = REMOTE_SCHEMES[scheme]
             serving = remotes.get(name, Remote(name=name, type=name))
@@ -50,7 +68,7 @@ def open_endpoint(
                     f"{root}: the remote '{name}', which serves {scheme}://, is of type {serving.type}. Give "
                     f'[remotes.{name}] type = "{name}", or another name.'
                 )
-            return _OPENERS[name](rest, serving, owner, conditions, root)
+            return _OPENERS[name](rest, serving, given, root)
         if scheme == "memory":
             from bisyncer.endpoints.memory import MemoryEndpoint  # noqa: PLC0415 -- only when asked for
 
@@ -68,39 +86,48 @@ def open_endpoint(
                 f"{root}: no remote named '{named[1]}' in the config (there: {known}). "
                 f"Add [remotes.{named[1]}], or write ./{root} for a directory of that name."
             )
-        return _OPENERS[remote.type](named[2], remote, owner, conditions, root)
-    return _local(root, owner)
+        return _OPENERS[remote.type](named[2], remote, given, root)
+    return _local(root, given)
 
 
-def _local(path: str, owner: str) -> Endpoint:
+def _local(path: str, given: _Given) -> Endpoint:
     from bisyncer.endpoints.local import LocalEndpoint  # noqa: PLC0415 -- only when asked for
 
     if not path:
         raise UsageError("A root is empty. Name a directory or a bucket.")
-    return LocalEndpoint(path, owner=owner)
+    return LocalEndpoint(path, owner=given.owner, metadata=given.metadata)
 
 
-def _s3(place: str, remote: Remote, owner: str, conditions: Conditions, root: str) -> Endpoint:
+def _s3(place: str, remote: Remote, given: _Given, root: str) -> Endpoint:
     from bisyncer.endpoints.s3 import S3Endpoint  # noqa: PLC0415 -- boto3 takes time to import
 
     bucket, _, prefix = place.partition("/")
     if not bucket:
         start = root[: len(root) - len(place)]  # s3://, or the name of a remote and its colon
         raise UsageError(f"{root}: names no bucket. Write {start}bucket or {start}bucket/prefix.")
-    return S3Endpoint(bucket, prefix.strip("/"), remote=remote, owner=owner, conditions=conditions)
+    return S3Endpoint(
+        bucket,
+        prefix.strip("/"),
+        remote=remote,
+        owner=given.owner,
+        conditions=given.conditions,
+        uploads=given.uploads,
+    )
 
 
-def _azure(place: str, remote: Remote, owner: str, conditions: Conditions, root: str) -> Endpoint:
+def _azure(place: str, remote: Remote, given: _Given, root: str) -> Endpoint:
     from bisyncer.endpoints.azure import AzureEndpoint  # noqa: PLC0415 -- the SDK takes time to import
 
     container, _, prefix = place.partition("/")
     if not container:
         start = root[: len(root) - len(place)]
         raise UsageError(f"{root}: names no container. Write {start}container or {start}container/prefix.")
-    return AzureEndpoint(container, prefix.strip("/"), remote=remote, owner=owner, conditions=conditions)
+    return AzureEndpoint(
+        container, prefix.strip("/"), remote=remote, owner=given.owner, conditions=given.conditions
+    )
 
 
-def _oci(place: str, remote: Remote, owner: str, conditions: Conditions, root: str) -> Endpoint:
+def _oci(place: str, remote: Remote, given: _Given, root: str) -> Endpoint:
     try:
         from bisyncer.endpoints.oci import OciEndpoint  # noqa: PLC0415 -- the SDK is large, and an extra
     except ModuleNotFoundError as error:
@@ -118,8 +145,9 @@ def _oci(place: str, remote: Remote, owner: str, conditions: Conditions, root: s
         prefix.strip("/"),
         namespace=namespace or None,
         remote=remote,
-        owner=owner,
-        conditions=conditions,
+        owner=given.owner,
+        conditions=given.conditions,
+        uploads=given.uploads,
     )
 
 

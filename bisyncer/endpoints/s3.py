@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source
+from bisyncer.endpoints.base import FORGETFUL, Capabilities, Endpoint, NameRules, Probe, Source, Uploads
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.s3_bucket import Bucket
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
@@ -42,7 +42,9 @@ class S3Endpoint:
         remote: Remote,
         owner: str,  # noqa: ARG002
         conditions: Conditions = ALL_CONDITIONS,
+        uploads: Uploads = FORGETFUL,
     ) -> None:
+        self._uploads = uploads
         self._bucket = Bucket(bucket, prefix, remote, conditions)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from bisyncer.core.compare import by_digest
@@ -70,6 +71,11 @@ class Hashing:
     def entry(self) -> Entry:
         """The entry of the source."""
         return self._source.entry
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What travels beside the content of the source."""
+        return self._source.metadata
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes of the source; b'' at the end."""

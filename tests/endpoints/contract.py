@@ -7,14 +7,14 @@ and `behind`, the same store as somebody else reaches it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Protocol
 
 import pytest
 
-from bisyncer.endpoints.base import Endpoint, NameRules
+from bisyncer.endpoints.base import Endpoint, NameRules, Upload
 from bisyncer.errors import Changed, Rejected
 from bisyncer.model import Entry
 
@@ -89,7 +89,9 @@ class BytesSource:
         mtime_ns: int | None = MTIME_NS,
         longest: int = 1 << 20,
         breaks_at: int | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
+        self.metadata = metadata or {}
         self.entry = Entry("from", len(data) if size is None else size, mtime_ns, "from-stamp")
         self._data = data
         self._at = 0
@@ -105,15 +107,27 @@ class BytesSource:
         return piece
 
 
-def put(endpoint: Endpoint, key: str, data: bytes, expect: Entry | None = None) -> Entry:
+def put(
+    endpoint: Endpoint,
+    key: str,
+    data: bytes,
+    expect: Entry | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> Entry:
     """Write `data` to `key`."""
-    return endpoint.write(key, BytesSource(data), expect=expect)
+    return endpoint.write(key, BytesSource(data, metadata=metadata), expect=expect)
 
 
-def whole(endpoint: Endpoint, key: str, expect: Entry) -> bytes:
-    """All bytes of `key`, read in pieces of an odd size."""
-    with endpoint.read(key, expect=expect) as source:
+def whole(endpoint: Endpoint, key: str, expect: Entry, start: int = 0) -> bytes:
+    """All bytes of `key` from `start` on, read in pieces of an odd size."""
+    with endpoint.read(key, expect=expect, start=start) as source:
         return b"".join(iter(lambda: source.read(7), b""))
+
+
+def metadata_of(endpoint: Endpoint, entry: Entry) -> Mapping[str, str]:
+    """What travels beside the content of an object."""
+    with endpoint.read(entry.key, expect=entry) as source:
+        return dict(source.metadata)
 
 
 def entries(endpoint: Endpoint, low: str = "", high: str | None = None) -> list[Entry]:
@@ -423,6 +437,163 @@ class EndpointContract:
 
         assert behind.content("k") == b"22"
 
+    # What travels beside the content.
+
+    def test_the_mode_of_the_source_is_kept(self, endpoint: Endpoint) -> None:
+        entry = put(endpoint, "k", b"1", metadata={"mode": "100640"})
+
+        assert metadata_of(endpoint, entry)["mode"] == "100640"
+
+    def test_replaced_content_comes_with_its_own_mode(self, endpoint: Endpoint) -> None:
+        first = put(endpoint, "k", b"1", metadata={"mode": "100640"})
+        second = put(endpoint, "k", b"22", first, metadata={"mode": "100600"})
+
+        assert metadata_of(endpoint, second)["mode"] == "100600"
+
+    # Bodies from somewhere on.
+
+    @pytest.mark.parametrize("start", [0, 1, 9, 10])
+    def test_a_body_can_be_read_from_any_byte_on(self, endpoint: Endpoint, start: int) -> None:
+        entry = put(endpoint, "k", b"0123456789")
+
+        assert whole(endpoint, "k", entry, start) == b"0123456789"[start:]
+
+    def test_the_rest_of_a_version_that_is_gone_is_refused(self, endpoint: Endpoint, behind: Behind) -> None:
+        stale = put(endpoint, "k", b"0123456789")
+        behind.plant("k", b"9876543210")
+
+        with pytest.raises(Changed):
+            whole(endpoint, "k", stale, 5)
+
+    # Rule 12: moves, and copies inside the store.
+
+    def test_a_move_gives_the_same_content_another_name(self, endpoint: Endpoint, behind: Behind) -> None:
+        entry = put(endpoint, "a/k", b"12345", metadata={"mode": "100640"})
+
+        moved = endpoint.move("a/k", "b/c/l", expect=entry)
+
+        assert behind.names() == ["b/c/l"]
+        assert (moved.key, moved.size) == ("b/c/l", 5)
+        assert self.identity(now(endpoint, "b/c/l")) == self.identity(moved)
+        assert now(endpoint, "b/c/l").mtime_ns == MTIME_NS
+        assert whole(endpoint, "b/c/l", moved) == b"12345"
+        assert metadata_of(endpoint, moved)["mode"] == "100640"
+
+    def test_what_was_listed_can_be_moved(self, endpoint: Endpoint, behind: Behind) -> None:
+        behind.plant("k", b"1")
+        (listed,) = entries(endpoint)
+
+        endpoint.move("k", "l", expect=listed)
+
+        assert behind.names() == ["l"]
+
+    def test_moving_a_key_that_changed_is_refused(self, endpoint: Endpoint, behind: Behind) -> None:
+        stale = put(endpoint, "k", b"seen")
+        behind.plant("k", b"unseen")
+
+        with pytest.raises(Changed):
+            endpoint.move("k", "l", expect=stale)
+
+        assert behind.content("k") == b"unseen"
+        assert behind.names() == ["k"]
+
+    def test_moving_a_key_that_is_gone_is_refused(self, endpoint: Endpoint, behind: Behind) -> None:
+        stale = put(endpoint, "k", b"seen")
+        behind.remove("k")
+
+        with pytest.raises(Changed):
+            endpoint.move("k", "l", expect=stale)
+
+        assert behind.names() == []
+
+    def test_moving_to_a_name_that_is_taken_is_refused(self, endpoint: Endpoint, behind: Behind) -> None:
+        entry = put(endpoint, "k", b"ours")
+        behind.plant("l", b"theirs")
+
+        with pytest.raises(Changed):
+            endpoint.move("k", "l", expect=entry)
+
+        assert behind.content("k") == b"ours"
+        assert behind.content("l") == b"theirs"
+
+    def test_of_many_that_move_to_one_name_exactly_one_wins(self, endpoint: Endpoint, behind: Behind) -> None:
+        if not endpoint.capabilities.conditional_write:
+            pytest.skip("this store says that a window remains")
+        seen = [put(endpoint, f"d/{number}", bytes([number]) * (number + 1)) for number in range(WRITERS)]
+        won = race(lambda number: endpoint.move(f"d/{number}", "k", expect=seen[number]))
+
+        assert len(won) == 1
+        assert behind.content("k") == bytes(won) * (won[0] + 1)
+        assert len(behind.names()) == WRITERS
+
+    def test_every_name_can_be_moved_to_and_from(self, endpoint: Endpoint, behind: Behind) -> None:
+        names = self.nasty_keys(endpoint)
+        for number, key in enumerate(names):
+            first = put(endpoint, "from here", b"x" * number)
+            there = endpoint.move("from here", key, expect=first)
+            assert whole(endpoint, key, there) == b"x" * number
+            back = endpoint.move(key, "to there", expect=there)
+            endpoint.delete("to there", expect=back)
+
+        assert behind.names() == []
+
+    def test_a_copy_inside_the_store_is_the_same_content_with_its_time_and_mode(
+        self, endpoint: Endpoint
+    ) -> None:
+        entry = put(endpoint, "a/k", b"12345", metadata={"mode": "100640"})
+
+        copied = endpoint.copy_from(endpoint, "b/l", entry=entry, expect=None)
+
+        if not endpoint.capabilities.server_copy:
+            assert copied is None
+            assert keys(endpoint) == ["a/k"]
+            return
+        assert copied is not None
+        assert (copied.key, copied.size, copied.mtime_ns) == ("b/l", 5, MTIME_NS)
+        assert self.identity(now(endpoint, "b/l")) == self.identity(copied)
+        assert now(endpoint, "b/l").mtime_ns == MTIME_NS
+        assert whole(endpoint, "b/l", copied) == b"12345"
+        assert metadata_of(endpoint, copied)["mode"] == "100640"
+        assert whole(endpoint, "a/k", entry) == b"12345"
+
+    def test_a_copy_inside_the_store_replaces_what_was_seen_and_nothing_else(
+        self, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        if not endpoint.capabilities.server_copy:
+            return
+        entry = put(endpoint, "k", b"12345")
+        there = put(endpoint, "l", b"seen")
+
+        replaced = endpoint.copy_from(endpoint, "l", entry=entry, expect=there)
+        assert replaced is not None
+        assert behind.content("l") == b"12345"
+        with pytest.raises(Changed):
+            endpoint.copy_from(endpoint, "l", entry=entry, expect=None)
+        with pytest.raises(Changed):
+            endpoint.copy_from(endpoint, "l", entry=entry, expect=there)
+        with pytest.raises(Changed):
+            endpoint.copy_from(endpoint, "m", entry=entry, expect=there)
+        assert behind.names() == ["k", "l"]
+
+    def test_a_version_that_is_gone_is_not_copied_inside_the_store(
+        self, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        if not endpoint.capabilities.server_copy:
+            return
+        stale = put(endpoint, "k", b"seen")
+        behind.plant("k", b"unseen")
+
+        with pytest.raises(Changed):
+            endpoint.copy_from(endpoint, "l", entry=stale, expect=None)
+        behind.remove("k")
+        with pytest.raises(Changed):
+            endpoint.copy_from(endpoint, "l", entry=stale, expect=None)
+
+        assert behind.names() == []
+
+    def test_an_upload_that_is_gone_can_be_aborted(self, endpoint: Endpoint) -> None:
+        endpoint.abort(Upload("k", "00000000-0000-0000-0000-000000000000"))
+
     # Several threads.
 
     def test_of_many_that_create_a_key_exactly_one_wins(self, endpoint: Endpoint, behind: Behind) -> None:
@@ -504,6 +675,50 @@ class EndpointContract:
         put(endpoint, "k", b"1")
         endpoint.close()
         endpoint.close()
+
+
+class BucketContract(EndpointContract):
+    """The rules of a store whose `capabilities.names` is `bucket`."""
+
+    def test_every_field_beside_the_content_is_kept(self, endpoint: Endpoint) -> None:
+        fields = {
+            "mode": "100640",
+            "uid": "1000",
+            "gid": "100",
+            "project": "apollo 11",
+            "content-type": "text/x-log",
+            "cache-control": "max-age=60",
+            "content-disposition": 'attachment; filename="k.log"',
+            "content-language": "de",
+        }
+
+        entry = put(endpoint, "k", b"1", metadata=fields)
+
+        assert metadata_of(endpoint, entry) == fields
+
+    def test_a_large_body_keeps_its_fields_and_time(self, endpoint: Endpoint) -> None:
+        data = b"0123456789abcdef" * (9 << 16)
+
+        entry = put(endpoint, "large", data, metadata={"mode": "100640", "content-type": "text/x-log"})
+
+        assert metadata_of(endpoint, entry) == {"mode": "100640", "content-type": "text/x-log"}
+        assert now(endpoint, "large").mtime_ns == MTIME_NS
+        with endpoint.read("large", expect=entry, start=len(data) - 20) as source:
+            assert source.read() == data[-20:]
+
+    def test_a_large_object_is_copied_and_moved_inside_the_store(self, endpoint: Endpoint) -> None:
+        data = b"0123456789abcdef" * (9 << 16)
+        entry = put(endpoint, "large", data, metadata={"mode": "100640"})
+
+        copied = endpoint.copy_from(endpoint, "copy", entry=entry, expect=None)
+        moved = endpoint.move("large", "moved", expect=entry)
+
+        for found in (copied, moved) if endpoint.capabilities.server_copy else (moved,):
+            assert found is not None
+            with endpoint.read(found.key, expect=found) as source:
+                assert source.read() == data
+                assert dict(source.metadata)["mode"] == "100640"
+                assert source.entry.mtime_ns == MTIME_NS
 
 
 class TreeContract(EndpointContract):

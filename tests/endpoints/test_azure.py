@@ -36,8 +36,8 @@ from tests.endpoints.contract import (
     BUCKET_KEYS,
     MTIME_NS,
     Behind,
+    BucketContract,
     BytesSource,
-    EndpointContract,
     entries,
     keys,
     now,
@@ -103,7 +103,7 @@ def faulty(server: AzureServer, prefix: str, *faults: Fault) -> Iterator[AzureEn
         yield endpoint
 
 
-class TestAzurite(EndpointContract):
+class TestAzurite(BucketContract):
     tree_keys = ()
     bucket_keys = tuple(key for key in BUCKET_KEYS if key not in REFUSED)
 

@@ -7,7 +7,7 @@ import pytest
 from bisyncer.endpoints import memory
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.memory import MemoryEndpoint
-from tests.endpoints.contract import Behind, EndpointContract, put, whole
+from tests.endpoints.contract import Behind, BucketContract, put, whole
 
 
 class _Behind:
@@ -27,7 +27,7 @@ class _Behind:
         return list(self._store.contents())
 
 
-class TestMemory(EndpointContract):
+class TestMemory(BucketContract):
     @pytest.fixture
     def endpoint(self) -> Iterator[Endpoint]:
         yield MemoryEndpoint("contract")

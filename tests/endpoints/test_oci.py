@@ -33,8 +33,8 @@ from tests.endpoints.contract import (
     BUCKET_KEYS,
     MTIME_NS,
     Behind,
+    BucketContract,
     BytesSource,
-    EndpointContract,
     entries,
     keys,
     now,
@@ -99,7 +99,7 @@ def opened(account: OciAccount, prefix: str, **changes: Any) -> Iterator[OciEndp
         yield endpoint
 
 
-class TestOci(EndpointContract):
+class TestOci(BucketContract):
     bucket_keys = tuple(key for key in BUCKET_KEYS if "\n" not in key)  # OCI refuses line breaks
 
     @pytest.fixture

@@ -36,8 +36,8 @@ from tests.endpoints.contract import (
     MTIME_NS,
     TREE_KEYS,
     Behind,
+    BucketContract,
     BytesSource,
-    EndpointContract,
     entries,
     keys,
     now,
@@ -101,7 +101,7 @@ def opened(server: S3Server, prefix: str, **changes: Any) -> Iterator[S3Endpoint
         yield endpoint
 
 
-class S3Contract(EndpointContract):
+class S3Contract(BucketContract):
     """The rules, and those that only a bucket has; `server` is the store."""
 
     @pytest.fixture

@@ -1,0 +1,38 @@
+"""When to try again: exponential backoff with full jitter, and not before the store wants it.
+
+https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from bisyncer.errors import Transient
+
+ATTEMPTS: Final = 4  # of a request that may be repeated
+
+_FIRST_S = 0.25  # before the second attempt, at the most; doubled for each further one
+_LONGEST_S = 20.0
+_ASKED_S = 300.0  # a store that wants to be left alone for longer is one that doesn't answer
+
+T = TypeVar("T")
+
+
+def pause_s(attempt: int, error: Transient) -> float:
+    """How long to wait after the failed attempt of that number, counted from 1."""
+    spread = random.uniform(0, min(_LONGEST_S, _FIRST_S * 2 ** (attempt - 1)))  # noqa: S311 -- jitter, no secret
+    asked = error.retry_after_s
+    return spread if asked is None else min(asked, _ASKED_S) + spread
+
+
+def persist(deed: Callable[[], T], *, wait: Callable[[float], object] = time.sleep) -> T:
+    """Do what may be done again without harm, up to `ATTEMPTS` times; raises the last `Transient`."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return deed()
+        except Transient as error:
+            wait(pause_s(attempt, error))
+    return deed()
