@@ -29,10 +29,14 @@ def pause_s(attempt: int, error: Transient) -> float:
 
 
 def persist(deed: Callable[[], T], *, wait: Callable[[float], object] = time.sleep) -> T:
-    """Do what may be done again without harm, up to `ATTEMPTS` times; raises the last `Transient`."""
+    """Do what may be done again without harm, up to `ATTEMPTS` times; raises the last `Transient`.
+
+    `wait` takes seconds, and says by a true value that there shall be no further attempt.
+    """
     for attempt in range(1, ATTEMPTS):
         try:
             return deed()
         except Transient as error:
-            wait(pause_s(attempt, error))
+            if wait(pause_s(attempt, error)):
+                raise
     return deed()

@@ -213,8 +213,8 @@ class MemoryEndpoint:
         return self._store.put_if(key, bytes(data), source, expect=expect)
 
     def copy_from(self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None) -> Entry | None:
-        """Copy from any other store in memory, in one step."""
-        if not isinstance(source, MemoryEndpoint):
+        """Copy inside one name, in one step; two names are two accounts."""
+        if not isinstance(source, MemoryEndpoint) or source.root != self.root:
             return None
         _check(key)
         found = source._store.get_if(entry.key, expect=entry)  # noqa: SLF001 -- of the same class

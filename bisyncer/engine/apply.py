@@ -7,15 +7,15 @@ write state and never print.
 
 from __future__ import annotations
 
-import random
-import threading
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
+from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.keep import Taken, keep_both
 from bisyncer.engine.look import judge, look
 from bisyncer.engine.transfer import agreed, transfer
@@ -35,9 +35,7 @@ from bisyncer.model import (
 )
 from bisyncer.state.lease import Lease
 
-ATTEMPTS = 4
 GIVE_UP = 4  # failures in a row a thread, after which a store is taken to be gone
-BACKOFF_S = 0.25  # before the second attempt; doubled for each further one, with full jitter
 
 _T = TypeVar("_T")
 
@@ -119,7 +117,7 @@ class Worker:
     width: int
     recorded: Callable[[Collection[str]], Mapping[str, Ancestor]]
     lease: Lease
-    stop: threading.Event
+    stop: Deadline
     taken: Taken = field(default_factory=Taken)
 
     def gone(self) -> str | None:
@@ -163,16 +161,11 @@ class Worker:
         return self.perform(again)
 
     def _persist(self, deed: Callable[[], _T]) -> _T:
-        for attempt in range(1, ATTEMPTS + 1):
+        def held() -> _T:
             self.lease.assert_held()
-            try:
-                return deed()
-            except Transient:
-                if attempt == ATTEMPTS or self.stop.is_set():
-                    raise
-                spread = random.uniform(0, 1)  # noqa: S311 -- jitter, not a secret
-                self.stop.wait(BACKOFF_S * 2 ** (attempt - 1) * spread)
-        raise AssertionError("the last attempt either returned or raised")
+            return deed()
+
+        return persist(held, wait=self.stop.wait)
 
     def _once(self, planned: Planned) -> Outcome:
         verdict = planned.action.verdict

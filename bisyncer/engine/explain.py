@@ -10,7 +10,7 @@ from bisyncer.core.decide import MEANING
 from bisyncer.core.filters import Filters
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.look import judge, look
-from bisyncer.engine.pairing import bound_pair, policy_for
+from bisyncer.engine.pairing import bound_pair, policy_for, resilient
 from bisyncer.model import Agreement, Delta, Job, Side, Triple, Verdict
 from bisyncer.state.store import Store
 
@@ -30,6 +30,7 @@ class Explanation(NamedTuple):
 def explain(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, key: str) -> Explanation:
     """Look at one key on both sides and judge it as a run would, content and all; change nothing."""
     pair = bound_pair(job, endpoints, store)
+    endpoints = resilient(endpoints, job)
     ancestor = None if job.resync else store.ancestors_of(pair.id, [key]).get(key)
     triple = look(key, ancestor, endpoints)
     policy = policy_for(job, endpoints)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from bisyncer.core.compare import by_digest
 from bisyncer.core.conflict import names
 from bisyncer.endpoints.base import Endpoint
-from bisyncer.engine.transfer import agreed, content, transfer
+from bisyncer.engine.transfer import agreed, content, stream, transfer
 from bisyncer.model import Agreement, Done, Entry, Kept, Planned, Side
 
 
@@ -53,16 +53,17 @@ def keep_both(
     candidates = (name for name in names(action.key, suffix, longest) if not recorded(name))
     name, held = _free_name(candidates, endpoints, endpoints[loses], lost)
     aside: dict[Side, Entry] = {}
-    for side in (wins, loses):
-        there = held[side]
-        aside[side] = there or transfer(endpoints[loses], lost, endpoints[side], name, expect=None).target
-    winner = transfer(endpoints[wins], won, endpoints[loses], action.key, expect=lost)
+    # Across, the content goes through here, however it could: resolving goes by its digests.
+    aside[wins] = held[wins] or stream(endpoints[loses], lost, endpoints[wins], name, expect=None).target
+    aside[loses] = held[loses] or transfer(endpoints[loses], lost, endpoints[loses], name, expect=None).target
+    winner = stream(endpoints[wins], won, endpoints[loses], action.key, expect=lost)
 
     both = {wins: winner.source, loses: winner.target}
+    loser = agreed(name, aside[Side.PATH1], aside[Side.PATH2])
     # What each side held when they met, with the digests that were learnt while it was copied.
     met = {
         wins: won._replace(digests=winner.source.digests),
-        loses: lost._replace(digests=aside[loses].digests),
+        loses: lost._replace(digests=loser.path1.digests),
     }
     return Done(
         planned,
@@ -71,7 +72,7 @@ def keep_both(
             wins,
             met[Side.PATH1],
             met[Side.PATH2],
-            agreed(name, aside[Side.PATH1], aside[Side.PATH2]),
+            loser,
         ),
         size=won.size + lost.size,
     )

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from bisyncer.endpoints.base import Endpoint, NameRules, Probe
+from bisyncer.endpoints.bandwidth import Bandwidth
+from bisyncer.endpoints.base import FORGETFUL, Endpoint, NameRules, Probe
 from bisyncer.endpoints.open import open_endpoint
+from bisyncer.endpoints.pace import Pace
+from bisyncer.endpoints.resilient import ResilientEndpoint
+from bisyncer.engine.deadline import Deadline
+from bisyncer.engine.uploads import Remembered
 from bisyncer.errors import NeedsResync, UsageError
 from bisyncer.model import ALL_CONDITIONS, Job, Policy, Side
 from bisyncer.state.records import Pair
@@ -29,8 +35,17 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
     owner = known.owner if known else secrets.token_hex(4)
     remotes = {remote.name: remote for remote in job.remotes}
     one, two = known.conditions if known else (ALL_CONDITIONS, ALL_CONDITIONS)
-    path1 = open_endpoint(job.path1, remotes, owner=owner, conditions=one)
-    path2 = open_endpoint(job.path2, remotes, owner=owner, conditions=two)
+    path1, path2 = (
+        open_endpoint(
+            root,
+            remotes,
+            owner=owner,
+            conditions=conditions,
+            uploads=Remembered(store, known.id, side) if known else FORGETFUL,
+            metadata=job.metadata,
+        )
+        for side, root, conditions in ((Side.PATH1, job.path1, one), (Side.PATH2, job.path2, two))
+    )
     if path1.overlaps(path2):
         where = "are the same place" if path1.root == path2.root else "lie one inside the other"
         raise UsageError(
@@ -38,6 +53,20 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
             "Choose two roots of which neither contains the other."
         )
     return {Side.PATH1: path1, Side.PATH2: path2}
+
+
+def resilient(
+    endpoints: Mapping[Side, Endpoint], job: Job, until: Deadline | None = None
+) -> dict[Side, Endpoint]:
+    """Both endpoints, asked again where what failed may pass, at a pace and a rate that the job allows."""
+    until = until or Deadline(threading.Event(), None)
+    bandwidth = Bandwidth(job.bwlimit, until.wait) if job.bwlimit else None
+    return {
+        side: ResilientEndpoint(
+            endpoint, Pace(2 * job.transfers, stopped=until.is_set), until.wait, bandwidth
+        )
+        for side, endpoint in endpoints.items()
+    }
 
 
 def init(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> InitReport:
@@ -49,6 +78,8 @@ def init(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> InitRepo
     if known is not None:
         _refuse_other_roots(known, endpoints)
     probes = {side: endpoint.probe(scratch=True) for side, endpoint in endpoints.items()}
+    if job.require_conditional:
+        _require_conditions(endpoints)
     pair = known or store.add_pair(job.pair, endpoints[Side.PATH1].root, endpoints[Side.PATH2].root, job.mode)
     pair = store.record_conditions(pair, (probes[Side.PATH1].conditions, probes[Side.PATH2].conditions))
     warnings = [
@@ -79,6 +110,8 @@ def bound_pair(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Pa
             f"`bisyncer init {job.pair} --resync` once; it deletes nothing."
         )
     _refuse_other_roots(pair, endpoints)
+    if job.require_conditional:
+        _require_conditions(endpoints)
     return pair
 
 
@@ -86,6 +119,17 @@ def policy_for(job: Job, endpoints: Mapping[Side, Endpoint]) -> Policy:
     """The job's policy, told which sides are trees: their stamps move without the content."""
     trees = (side for side, end in endpoints.items() if end.capabilities.names is NameRules.TREE)
     return replace(job.policy, restless=frozenset(trees))
+
+
+def _require_conditions(endpoints: Mapping[Side, Endpoint]) -> None:
+    for side, endpoint in endpoints.items():
+        able = endpoint.capabilities
+        if able.names is NameRules.BUCKET and not (able.conditional_write and able.conditional_delete):
+            raise UsageError(
+                f"{side} ({endpoint.root}) doesn't honour conditions on every write and delete, and "
+                "require_conditional is set. Nothing was changed. Use a store that does; after an upgrade of "
+                "the store, `bisyncer init` tries it again."
+            )
 
 
 def _refuse_other_roots(pair: Pair, endpoints: Mapping[Side, Endpoint]) -> None:

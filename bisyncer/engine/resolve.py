@@ -8,7 +8,7 @@ from typing import Final
 from bisyncer.core.compare import by_digest
 from bisyncer.core.conflict import winner
 from bisyncer.endpoints.base import Endpoint
-from bisyncer.engine.pairing import bound_pair
+from bisyncer.engine.pairing import bound_pair, resilient
 from bisyncer.engine.transfer import agreed, transfer
 from bisyncer.errors import BisyncerError, Changed, Unfinished, UsageError
 from bisyncer.model import Agreement, Ancestor, Entry, Job, Resolve, Side
@@ -27,6 +27,7 @@ def resolve(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, conflict
     what was shown any more: then what was shown is still there, and nothing of it was removed.
     """
     pair = bound_pair(job, endpoints, store)
+    endpoints = resilient(endpoints, job)
     with Lease.take(store, pair) as lease:
         conflict = store.conflict(conflict_id)
         if conflict is None or conflict.pair != pair.name:

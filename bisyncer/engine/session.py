@@ -15,10 +15,12 @@ from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine import preflight
 from bisyncer.engine.apply import Worker, apply
 from bisyncer.engine.check import check, recount
-from bisyncer.engine.pairing import bound_pair, policy_for
+from bisyncer.engine.deadline import Deadline
+from bisyncer.engine.pairing import bound_pair, policy_for, resilient
 from bisyncer.engine.plan import make_plan
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import WHOLE, Shard
+from bisyncer.engine.uploads import abort_leftovers
 from bisyncer.errors import (
     BisyncerError,
     Gone,
@@ -90,8 +92,9 @@ def run(
     used, `LeaseLost` where another run took the pair over; any other error is a failed run.
     """
     pair = bound_pair(job, endpoints, store)
+    until = Deadline(stop, job.max_duration_ns)
     with Lease.take(store, pair) as lease:
-        this = _Run(job, pair, endpoints, store, reporter, lease, stop, now_ns)
+        this = _Run(job, pair, resilient(endpoints, job, until), store, reporter, lease, until, now_ns)
         try:
             this.begin()
             this.plan()
@@ -101,8 +104,10 @@ def run(
                 this.apply()
         except Halted as error:
             return this.end(RunOutcome.HALTED, halts=error.halts)
-        except Interrupted:
-            return this.end(RunOutcome.INTERRUPTED)
+        except Interrupted as error:
+            if not until.passed:
+                return this.end(RunOutcome.INTERRUPTED)
+            return this.end(RunOutcome.INTERRUPTED, sentence=str(error), exit_code=Unfinished.exit_code)
         except BaseException as error:
             this.end(RunOutcome.FAILED, sentence=str(error), exit_code=getattr(error, "exit_code", None))
             raise
@@ -119,7 +124,7 @@ class _Run:
     store: Store
     reporter: Reporter
     lease: Lease
-    stop: threading.Event
+    stop: Deadline
     now_ns: Callable[[], int]
     number: int = 0
     started_ns: int = 0
@@ -149,6 +154,8 @@ class _Run:
         self.policy = policy_for(self.job, self.endpoints)
         if halts := preflight.halts(self.job, self.endpoints):
             raise Halted(halts)
+        if not self.job.dry_run:
+            abort_leftovers(self.pair.id, self.endpoints, self.store)
 
     def plan(self) -> None:
         self.reporter.tell(PhaseBegan(Phase.SCAN))
@@ -264,6 +271,10 @@ class _Run:
                 self.size[verdict.side] += outcome.size
 
     def _go_on(self) -> None:
+        if self.stop.passed:
+            raise Interrupted(
+                "The time of this run (max_duration) is over. What was done is committed; the next goes on."
+            )
         if self.stop.is_set():
             raise Interrupted("Stopped by a signal; what was done is committed. Run again to go on.")
 

@@ -24,8 +24,20 @@ class Landed(NamedTuple):
 def transfer(source: Endpoint, entry: Entry, target: Endpoint, key: str, *, expect: Entry | None) -> Landed:
     """Copy the version `entry` of `source` to `key` of `target`, where `expect` must be what is there.
 
+    Where the target can, it is copied inside the store, and what the store says of both is compared; else it
+    goes through here. Raises `Changed`, `Transient` or `Rejected`.
+    """
+    if target.capabilities.server_copy:
+        copied = target.copy_from(source, key, entry=entry, expect=expect)
+        if copied is not None:
+            return _copied(target, entry, copied)
+    return stream(source, entry, target, key, expect=expect)
+
+
+def stream(source: Endpoint, entry: Entry, target: Endpoint, key: str, *, expect: Entry | None) -> Landed:
+    """Copy as `transfer` does, through here: both entries then have digests of what passed.
+
     Nothing is published unless the whole of that one version was read.
-    Raises `Changed`, `Transient` or `Rejected`.
     """
     with source.read(entry.key, expect=entry) as opened:
         passing = Hashing(opened)
@@ -39,6 +51,16 @@ def transfer(source: Endpoint, entry: Entry, target: Endpoint, key: str, *, expe
     return Landed(
         passing.entry._replace(key=entry.key, digests=digests), written._replace(key=key, digests=digests)
     )
+
+
+def _copied(target: Endpoint, entry: Entry, copied: Entry) -> Landed:
+    if copied.size != entry.size or by_digest(entry.digests, copied.digests) is Agreement.DIFFERENT:
+        raise Transient(
+            f"{target.root}: {copied.key!r} was copied inside the store, and has another size or digest than "
+            f"{entry.key!r}. The next run looks at it again."
+        )
+    digests = tuple(dict.fromkeys(entry.digests + copied.digests))
+    return Landed(entry._replace(digests=digests), copied._replace(digests=digests))
 
 
 def content(endpoint: Endpoint, entry: Entry) -> Entry:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 # What `migrations/versions` ends in. Kept here so that opening a state at head doesn't need Alembic.
-REVISION = "0001"
+REVISION = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -161,4 +161,17 @@ lease = Table(
     Column("taken_ns", BigInteger, nullable=False),
     Column("heartbeat_ns", BigInteger, nullable=False),
     Column("expires_ns", BigInteger, nullable=False),
+)
+
+# Uploads in parts that are under way, by the store's own id of each: of a run that was killed, they are
+# aborted by the next one.
+upload = Table(
+    "upload",
+    metadata,
+    Column("pair_id", _ID, ForeignKey("pair.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("side", Text, primary_key=True),
+    Column("upload_id", Text, primary_key=True),
+    Column("key", _KEY, nullable=False),
+    Column("began_ns", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )

@@ -508,6 +508,34 @@ class Store:
         with self.database.read() as connection:
             return connection.execute(statement).scalar_one()
 
+    # Uploads in parts
+
+    def begin_upload(self, pair_id: int, side: Side, key: str, upload: str) -> None:
+        """Remember an upload that was begun; it is kept when this returns."""
+        with self.database.write() as connection:
+            connection.execute(
+                insert(schema.upload).values(
+                    pair_id=pair_id, side=side.value, upload_id=upload, key=key, began_ns=self.now_ns()
+                )
+            )
+
+    def end_upload(self, pair_id: int, side: Side, upload: str) -> None:
+        """Forget an upload that was published or aborted."""
+        table = schema.upload.c
+        with self.database.write() as connection:
+            connection.execute(
+                delete(schema.upload).where(
+                    table.pair_id == pair_id, table.side == side.value, table.upload_id == upload
+                )
+            )
+
+    def uploads(self, pair_id: int) -> list[tuple[Side, str, str]]:
+        """The side, the key and the id of each upload that has not ended, as far as is known."""
+        table = schema.upload.c
+        statement = select(table.side, table.key, table.upload_id).where(table.pair_id == pair_id)
+        with self.database.read() as connection:
+            return [(Side(row.side), row.key, row.upload_id) for row in connection.execute(statement)]
+
     # Inside
 
     def _ancestors(self, found: Iterable[Sequence[Any]]) -> Iterator[Ancestor]:

@@ -10,7 +10,7 @@ from bisyncer.endpoints.memory import MemoryEndpoint
 from tests.endpoints.contract import Behind, BucketContract, put, whole
 
 
-class _Behind:
+class MemoryBehind:
     def __init__(self, name: str) -> None:
         self._store = memory.store(name)
 
@@ -35,7 +35,7 @@ class TestMemory(BucketContract):
 
     @pytest.fixture
     def behind(self, endpoint: Endpoint) -> Behind:
-        return _Behind("contract")
+        return MemoryBehind("contract")
 
     def test_a_name_opened_twice_is_the_same_store(self, endpoint: Endpoint) -> None:
         again = MemoryEndpoint("contract")

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
+from bisyncer.endpoints import backoff
 from bisyncer.endpoints.base import Probe
-from bisyncer.engine import apply
 from bisyncer.errors import (
     Changed,
     Gone,
@@ -301,7 +301,7 @@ def test_a_store_that_is_gone_ends_the_run_soon_and_the_next_one_goes_on(
 
     world.hooked[TWO].before = vanish
     monkeypatch.setattr(world.hooked[TWO], "probe", no_answer)
-    monkeypatch.setattr(apply, "BACKOFF_S", 0.0)
+    monkeypatch.setattr(backoff, "_FIRST_S", 0.0)
     with pytest.raises(Gone, match="connection refused"):
         world.run()
 
@@ -328,7 +328,7 @@ def test_many_bad_keys_in_a_row_never_keep_the_others_from_their_turn(
             raise Transient("input/output error")
 
     world.hooked[TWO].before = fail
-    monkeypatch.setattr(apply, "BACKOFF_S", 0.0)
+    monkeypatch.setattr(backoff, "_FIRST_S", 0.0)
     summary = world.run()
 
     assert summary.outcome is RunOutcome.UNFINISHED

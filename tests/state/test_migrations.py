@@ -29,14 +29,16 @@ from bisyncer.state.store import Store
 
 ROOT = Path(bisyncer.__file__).parents[1]
 
+HEAD = schema.REVISION  # before a test makes this bisyncer a newer one
+
 NEXT = '''
 """One more column, and a table rebuilt."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0999"
+down_revision = "{head}"
 
 
 def upgrade() -> None:
@@ -72,9 +74,9 @@ def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]
     def install() -> None:
         folder = tmp_path / "migrations"
         shutil.copytree(ROOT / "migrations", folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "versions" / "0002_one_more.py").write_text(NEXT)
+        (folder / "versions" / "0999_one_more.py").write_text(NEXT.replace("{head}", schema.REVISION))
         monkeypatch.setattr(migrate, "folder", lambda: folder)
-        monkeypatch.setattr(schema, "REVISION", "0002")
+        monkeypatch.setattr(schema, "REVISION", "0999")
 
     return install
 
@@ -152,6 +154,7 @@ def test_on_postgresql_every_key_sorts_by_bytes(database: Database) -> None:
         ("conflict", "kept_as", "C"),
         ("conflict", "key", "C"),
         ("problem", "key", "C"),
+        ("upload", "key", "C"),
     ]
 
 
@@ -225,7 +228,7 @@ def test_a_state_that_is_behind_is_brought_up_with_its_rows(
     done = migrate.upgrade(url)  # while another process has it open
 
     after = opened(url)
-    assert (done.before, done.after) == ("0001", "0002")
+    assert (done.before, done.after) == (HEAD, "0999")
     assert after.pair("cms") == pair
     assert [each.id for each in after.runs()] == [run]  # rebuilding `pair` deleted nothing of it
     with after.database.read() as connection:
@@ -241,10 +244,10 @@ def test_a_sqlite_file_is_copied_before_it_is_upgraded(
 
     done = migrate.upgrade(f"sqlite:///{path}")
 
-    backup = tmp_path / "state.db.backup-0001"
+    backup = tmp_path / f"state.db.backup-{HEAD}"
     assert done.backup == backup
     with closing(sqlite3.connect(backup)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
         assert connection.execute("SELECT name FROM pair").fetchall() == [("cms",)]
     assert not list(tmp_path.glob("*.unfinished"))
 
@@ -253,7 +256,7 @@ def test_an_upgrade_that_fails_leaves_all_as_it_was(database: Database, newer: C
     migrate.bring_to_head(database)
     before = described(database)
     newer()
-    with (migrate.folder() / "versions" / "0002_one_more.py").open("a") as script:
+    with (migrate.folder() / "versions" / "0999_one_more.py").open("a") as script:
         script.write(
             "\n\nwork = upgrade\n\n\ndef upgrade() -> None:\n    work()\n    raise ZeroDivisionError\n"
         )
@@ -272,7 +275,7 @@ def test_a_schema_of_a_newer_bisyncer_is_refused_and_left_alone(
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
     before = described(database)
 
-    with pytest.raises(SchemaAhead, match=r"newer bisyncer \(schema 0999, this one knows 0001\): upgrade"):
+    with pytest.raises(SchemaAhead, match=rf"newer bisyncer \(schema 0999, this one knows {HEAD}\): upgrade"):
         Store.open(url)
 
     assert described(database) == before

@@ -1,0 +1,192 @@
+"""An endpoint around an endpoint, which bears what passes: failures, throttling, cut listings and bodies.
+
+It repeats what does no harm: looks; a listing, from after its last key on; a body, from its last byte on.
+Writes, deletions, copies and moves are repeated by the engine, which asks the lease before each of them and
+opens the source anew. Every request waits for its turn, and there are fewer turns when a store asks for that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from bisyncer.endpoints.backoff import ATTEMPTS, pause_s, persist
+from bisyncer.endpoints.bandwidth import Bandwidth, Limited
+from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Upload
+from bisyncer.endpoints.pace import Pace
+from bisyncer.errors import ListingIncomplete, Transient
+from bisyncer.model import Entry, Item
+
+_NEXT = "\x01"  # the least that a key after another one ends with, since no key has a NUL
+
+T = TypeVar("T")
+
+
+class ResilientEndpoint:
+    """`inner`, asked at a pace it bears; `wait` takes seconds, and says whether the run is to stop.
+
+    `bandwidth` holds for bodies that come from a bucket or go to one.
+    """
+
+    def __init__(
+        self, inner: Endpoint, pace: Pace, wait: Callable[[float], bool], bandwidth: Bandwidth | None = None
+    ) -> None:
+        self._inner = inner
+        self._pace = pace
+        self._wait = wait
+        self._bandwidth = bandwidth if inner.capabilities.names is NameRules.BUCKET else None
+        self._lock = threading.Lock()
+        self._failures = {"transient": 0, "throttled": 0}
+
+    @property
+    def root(self) -> str:
+        """The root of the endpoint inside."""
+        return self._inner.root
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the store inside can promise."""
+        return self._inner.capabilities
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        """Requests by kind; `transient` failed in a way that may pass, `throttled` were too many."""
+        with self._lock:
+            return {**self._inner.requests, **{kind: n for kind, n in self._failures.items() if n}}
+
+    def refusal(self, key: str) -> str | None:
+        """Why the store inside can never hold `key`."""
+        return self._inner.refusal(key)
+
+    def overlaps(self, other: Endpoint) -> bool:
+        """Whether one of the two roots is, or lies inside, the other."""
+        return self._inner.overlaps(_inside(other))
+
+    def probe(self, *, scratch: bool = False) -> Probe:
+        """Asked once: a store that doesn't answer is told at once."""
+        return self._inner.probe(scratch=scratch)
+
+    def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
+        """Yield what the store inside lists; where that breaks off, it goes on after the last key."""
+        attempt = 0
+        while True:
+            try:
+                for item in self._inner.scan(low, high):
+                    yield item
+                    low = item[0] + _NEXT
+                    attempt = 0
+            except Transient as error:
+                self._count(error)
+                attempt += 1
+                self._pace.bear(error)
+                if attempt == ATTEMPTS or self._wait(pause_s(attempt, error)):
+                    raise ListingIncomplete(str(error)) from error
+            else:
+                return
+
+    def stat(self, key: str) -> Entry | None:
+        """The entry of `key` as it is now."""
+        return persist(lambda: self._once(lambda: self._inner.stat(key)), wait=self._wait)
+
+    @contextmanager
+    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
+        """Open `key` for reading; where the body breaks off, it goes on after the last byte."""
+        with ExitStack() as opened:
+            source: Source = _Resumed(lambda at: self._open(opened, key, expect, at), start, self._broke_off)
+            yield source if self._bandwidth is None else Limited(source, self._bandwidth)
+
+    def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
+        """Write all of `source`, once."""
+        limited = source if self._bandwidth is None else Limited(source, self._bandwidth)
+        return self._once(lambda: self._inner.write(key, limited, expect=expect))
+
+    def copy_from(self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None) -> Entry | None:
+        """Copy inside the store, once."""
+        inside = _inside(source)
+        return self._once(lambda: self._inner.copy_from(inside, key, entry=entry, expect=expect))
+
+    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
+        """Move inside the store, once."""
+        return self._once(lambda: self._inner.move(key, new_key, expect=expect))
+
+    def delete(self, key: str, *, expect: Entry) -> None:
+        """Delete, once."""
+        self._once(lambda: self._inner.delete(key, expect=expect))
+
+    def abort(self, upload: Upload) -> None:
+        """Take back what a killed run left."""
+        persist(lambda: self._once(lambda: self._inner.abort(upload)), wait=self._wait)
+
+    def flush(self) -> None:
+        """Return when all that was written would outlast a power cut."""
+        self._inner.flush()
+
+    def close(self) -> None:
+        """Close the endpoint inside."""
+        self._inner.close()
+
+    def _once(self, deed: Callable[[], T]) -> T:
+        try:
+            with self._pace.turn():
+                return deed()
+        except Transient as error:
+            self._count(error)
+            raise
+
+    def _open(self, opened: ExitStack, key: str, expect: Entry, start: int) -> Source:
+        opened.close()  # what was open before, of a body that broke off
+        return persist(
+            lambda: self._once(
+                lambda: opened.enter_context(self._inner.read(key, expect=expect, start=start))
+            ),
+            wait=self._wait,
+        )
+
+    def _broke_off(self, attempt: int, error: Transient) -> None:
+        self._count(error)
+        if self._wait(pause_s(attempt, error)):
+            raise error
+
+    def _count(self, error: Transient) -> None:
+        with self._lock:
+            self._failures["transient"] += 1
+            self._failures["throttled"] += error.throttled
+
+
+class _Resumed:
+    """A body that is opened again from its last byte on where it breaks off."""
+
+    def __init__(
+        self, open_at: Callable[[int], Source], start: int, broke_off: Callable[[int, Transient], None]
+    ) -> None:
+        self._open_at = open_at
+        self._broke_off = broke_off
+        self._at = start
+        self._source = open_at(start)
+        self.entry = self._source.entry
+        self.metadata = self._source.metadata
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; raises `Transient` where it breaks off at one place for good."""
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return self._piece(size)
+            except Transient as error:
+                self._broke_off(attempt, error)
+                self._source = self._open_at(self._at)
+        return self._piece(size)
+
+    def _piece(self, size: int) -> bytes:
+        piece = self._source.read(size)
+        self._at += len(piece)
+        return piece
+
+
+def _inside(endpoint: Endpoint) -> Endpoint:
+    return endpoint._inner if isinstance(endpoint, ResilientEndpoint) else endpoint  # noqa: SLF001 -- of the same class
+
+
+if TYPE_CHECKING:
+    _: type[Endpoint] = ResilientEndpoint

@@ -1,0 +1,39 @@
+"""When a run is to take up no more work: when it is told to, or when its time is over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class Deadline:
+    """A stop that comes by itself after `max_duration_ns`; None: it only comes when it is told to."""
+
+    def __init__(
+        self,
+        stop: threading.Event,
+        max_duration_ns: int | None,
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stop = stop
+        self._now_s = now_s
+        self._ends_s = None if max_duration_ns is None else now_s() + max_duration_ns / 1e9
+
+    @property
+    def passed(self) -> bool:
+        """Whether the time is over, and nobody said stop."""
+        return not self._stop.is_set() and self._left_s() == 0
+
+    def is_set(self) -> bool:
+        """Whether no more work is to be taken up."""
+        return self._stop.is_set() or self._left_s() == 0
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long, or until no more work is to be taken up; return whether that is so."""
+        self._stop.wait(min(seconds, self._left_s()))
+        return self.is_set()
+
+    def _left_s(self) -> float:
+        return threading.TIMEOUT_MAX if self._ends_s is None else max(0.0, self._ends_s - self._now_s())

@@ -1,0 +1,272 @@
+"""What passes is borne: by looks, listings and bodies that go on, and by asking for less."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from bisyncer.endpoints import memory
+from bisyncer.endpoints.backoff import ATTEMPTS, pause_s
+from bisyncer.endpoints.base import Endpoint, Source
+from bisyncer.endpoints.memory import MemoryEndpoint
+from bisyncer.endpoints.pace import Pace
+from bisyncer.endpoints.resilient import ResilientEndpoint
+from bisyncer.errors import Changed, ListingIncomplete, Transient
+from bisyncer.model import Entry, Item
+from tests.endpoints.contract import Behind, BucketContract, BytesSource, keys, now, put, whole
+from tests.endpoints.test_memory import MemoryBehind
+
+
+class Failing(MemoryEndpoint):
+    """A store in memory that fails where a test says, each time by taking one off a list."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.failures: dict[str, list[Transient | None]] = {}
+        self.scans: list[str] = []
+        self.starts: list[int] = []
+
+    def _fail(self, what: str) -> None:
+        waiting = self.failures.get(what, [])
+        if waiting and (failure := waiting.pop(0)) is not None:
+            raise failure
+
+    def stat(self, key: str) -> Entry | None:
+        self._fail("stat")
+        return super().stat(key)
+
+    def scan(self, low: str = "", high: str | None = None) -> Iterator[Entry]:
+        self.scans.append(low)
+        for entry in super().scan(low, high):
+            self._fail("scan")
+            yield entry
+
+    @contextmanager
+    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
+        self._fail("open")
+        self.starts.append(start)
+        with super().read(key, expect=expect, start=start) as source:
+            yield _Breaking(source, self)
+
+    def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
+        self._fail("write")
+        return super().write(key, source, expect=expect)
+
+
+class _Breaking:
+    def __init__(self, source: Source, store: Failing) -> None:
+        self.entry, self.metadata = source.entry, source.metadata
+        self._source = source
+        self._store = store
+
+    def read(self, size: int = -1, /) -> bytes:
+        self._store._fail("read")
+        return self._source.read(size)
+
+
+class Waits:
+    """Takes no time; says that the run goes on, as long as it is to."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.stopped = False
+
+    def __call__(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        return self.stopped
+
+
+@pytest.fixture
+def inner() -> Iterator[Failing]:
+    yield Failing("resilient")
+    memory.discard("resilient")
+
+
+@pytest.fixture
+def waits() -> Waits:
+    return Waits()
+
+
+@pytest.fixture
+def endpoint(inner: Failing, waits: Waits) -> ResilientEndpoint:
+    return ResilientEndpoint(inner, Pace(8, stopped=lambda: False), waits)
+
+
+class TestResilient(BucketContract):
+    @pytest.fixture
+    def endpoint(self, inner: Failing, waits: Waits) -> Endpoint:
+        return ResilientEndpoint(inner, Pace(8, stopped=lambda: False), waits)
+
+    @pytest.fixture
+    def behind(self, inner: Failing) -> Behind:
+        return MemoryBehind("resilient")
+
+
+def test_a_look_that_fails_is_repeated_and_counted(endpoint: ResilientEndpoint, inner: Failing) -> None:
+    put(endpoint, "k", b"1")
+    inner.failures["stat"] = [Transient("busy"), Transient("slow down", throttled=True)]
+
+    assert now(endpoint, "k").size == 1
+    assert endpoint.requests == {"transient": 2, "throttled": 1}
+
+
+def test_a_look_that_keeps_failing_is_given_up(endpoint: ResilientEndpoint, inner: Failing) -> None:
+    inner.failures["stat"] = [Transient("busy")] * ATTEMPTS
+
+    with pytest.raises(Transient, match="busy"):
+        endpoint.stat("k")
+    assert inner.failures["stat"] == []
+
+
+def test_a_run_that_is_to_stop_repeats_nothing(
+    endpoint: ResilientEndpoint, inner: Failing, waits: Waits
+) -> None:
+    waits.stopped = True
+    inner.failures["stat"] = [Transient("busy"), Transient("busy")]
+
+    with pytest.raises(Transient):
+        endpoint.stat("k")
+    assert len(inner.failures["stat"]) == 1
+
+
+def test_a_listing_that_breaks_off_goes_on_after_its_last_key(
+    endpoint: ResilientEndpoint, inner: Failing
+) -> None:
+    names = [f"k{number}" for number in range(6)]
+    for name in names:
+        put(endpoint, name, b"1")
+    inner.failures["scan"] = [None, None, Transient("cut"), Transient("cut"), None, Transient("cut")]
+
+    assert keys(endpoint) == names
+    assert inner.scans == ["", "k1\x01", "k1\x01", "k2\x01"]
+
+
+def test_a_listing_that_breaks_off_at_one_place_for_good_is_incomplete(
+    endpoint: ResilientEndpoint, inner: Failing
+) -> None:
+    put(endpoint, "a", b"1")
+    put(endpoint, "b", b"1")
+    inner.failures["scan"] = [None, *[Transient("cut")] * ATTEMPTS]
+    seen: list[Item] = []
+
+    with pytest.raises(ListingIncomplete, match="cut"):
+        seen.extend(endpoint.scan())
+    assert len(inner.scans) == ATTEMPTS
+
+
+def test_a_body_that_breaks_off_goes_on_after_its_last_byte(
+    endpoint: ResilientEndpoint, inner: Failing
+) -> None:
+    entry = put(endpoint, "k", b"0123456789" * 3)
+    inner.failures["read"] = [None, None, Transient("cut"), Transient("cut"), None, Transient("cut")]
+
+    assert whole(endpoint, "k", entry) == b"0123456789" * 3
+    assert inner.starts == [0, 14, 14, 21]
+
+
+def test_a_body_whose_version_is_gone_when_it_breaks_off_is_not_joined_with_another(
+    endpoint: ResilientEndpoint, inner: Failing
+) -> None:
+    entry = put(endpoint, "k", b"0123456789")
+    inner.failures["read"] = [None, Transient("cut")]
+
+    with endpoint.read("k", expect=entry) as source:
+        assert source.read(5) == b"01234"
+        memory.store("resilient").put("k", b"9876543210")
+        with pytest.raises(Changed):
+            source.read(5)
+
+
+def test_a_write_is_sent_once(endpoint: ResilientEndpoint, inner: Failing) -> None:
+    inner.failures["write"] = [Transient("unclear")]
+
+    with pytest.raises(Transient):
+        endpoint.write("k", BytesSource(b"1"), expect=None)
+    assert keys(endpoint) == []
+    assert endpoint.requests["transient"] == 1
+
+
+def test_the_pause_is_at_least_what_the_store_asks_for() -> None:
+    assert all(0 <= pause_s(attempt, Transient("busy")) <= 20 for attempt in range(1, 20))
+    assert 7 <= pause_s(1, Transient("slow down", throttled=True, retry_after_s=7)) <= 7.25
+    assert pause_s(1, Transient("go away", retry_after_s=1e9)) <= 301
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.s = 100.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+def throttle(pace: Pace, retry_after_s: float | None = None) -> None:
+    with pytest.raises(Transient), pace.turn():
+        raise Transient("slow down", throttled=True, retry_after_s=retry_after_s)
+
+
+def test_a_store_that_says_slow_down_is_asked_half_as_much_and_slowly_more_again() -> None:
+    clock = Clock()
+    pace = Pace(16, stopped=lambda: False, now_s=clock)
+    throttle(pace)
+    throttle(pace)  # at the same instant: one burst counts once
+    assert pace.limit == 8
+    for _ in range(10):
+        clock.s += 1
+        throttle(pace)
+    assert pace.limit == 1
+    for _ in range(200):
+        with pace.turn():
+            pass
+    assert pace.limit == 16
+
+
+def test_other_failures_slow_nothing_down() -> None:
+    pace = Pace(16, stopped=lambda: False)
+    with pytest.raises(Transient), pace.turn():
+        raise Transient("connection reset")
+    assert pace.limit == 16
+
+
+def test_no_more_than_the_limit_are_under_way_at_once() -> None:
+    pace = Pace(3, stopped=lambda: False)
+    lock, running, most = threading.Lock(), [0], [0]
+    together = threading.Barrier(3)
+
+    def ask(_: int) -> None:
+        with pace.turn():
+            with lock:
+                running[0] += 1
+                most[0] = max(most[0], running[0])
+            together.wait(timeout=60)
+            with lock:
+                running[0] -= 1
+
+    with ThreadPoolExecutor(9) as pool:
+        list(pool.map(ask, range(9)))
+
+    assert most[0] == 3
+
+
+def test_a_store_that_names_a_time_is_left_alone_until_then() -> None:
+    clock = Clock()
+    waited: list[float] = []
+    pace = Pace(16, stopped=lambda: bool(waited), now_s=clock)
+    throttle(pace, retry_after_s=30)
+
+    assert pace._wait_s() > 0
+    clock.s += 29
+    assert pace._wait_s() == 1
+    clock.s += 1
+    assert pace._wait_s() == 0
+
+
+def test_whoever_is_to_stop_waits_for_no_turn() -> None:
+    pace = Pace(1, stopped=lambda: True)
+    throttle(pace, retry_after_s=1e6)
+    with pace.turn(), pace.turn():
+        pass

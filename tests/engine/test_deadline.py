@@ -1,0 +1,78 @@
+"""A run that takes up no more work once its time is over."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from bisyncer.engine import session
+from bisyncer.engine.deadline import Deadline
+from bisyncer.model import RunOutcome
+from tests.world import ONE, TWO, World
+
+
+class Clock:
+    s = 50.0
+
+    def now_s(self) -> float:
+        return self.s
+
+
+def test_without_a_duration_only_a_word_stops() -> None:
+    stop = threading.Event()
+    until = Deadline(stop, None)
+    assert not until.is_set()
+    stop.set()
+    assert until.is_set()
+    assert not until.passed
+    assert until.wait(1e9)
+
+
+def test_the_time_is_over_when_it_is() -> None:
+    clock = Clock()
+    until = Deadline(threading.Event(), 2_000_000_000, now_s=clock.now_s)
+    assert not until.is_set()
+    clock.s += 2
+    assert until.passed
+    assert until.is_set()
+    assert until.wait(1e9)
+
+
+def test_a_run_whose_time_is_over_keeps_what_was_done_and_the_next_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align({"a": "1"})
+    world.put(ONE, {f"k{number:02}": "new" for number in range(40)})
+    written = []
+
+    def take_long(method: str, key: str) -> None:
+        if method == "write":
+            written.append(key)
+            if len(written) == 8:
+                world.hooked[TWO].before = lambda _method, _key: None
+                over.set()
+
+    over = threading.Event()
+    world.hooked[TWO].before = take_long
+
+    class Timed(Deadline):
+        """A deadline that passes when a test says so."""
+
+        @property
+        def passed(self) -> bool:
+            return over.is_set()
+
+        def is_set(self) -> bool:
+            return over.is_set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "Deadline", Timed)
+        summary = world.run()
+
+    assert (summary.outcome, summary.exit_code) == (RunOutcome.INTERRUPTED, 3)
+    assert summary.sentence is not None
+    assert "max_duration" in summary.sentence
+    assert 8 <= len(world.held(TWO)) < 41
+    assert world.run().outcome is RunOutcome.SUCCESS
+    assert world.held(ONE) == world.held(TWO)
