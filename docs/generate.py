@@ -18,6 +18,8 @@ from bisyncer.cli.failure import most_serious
 from bisyncer.cli.options import SETTINGS_PANEL
 from bisyncer.config import setting
 from bisyncer.core.decide import BOTH, BOTH_SIDES, COLUMNS, MEANING, TABLE
+from bisyncer.endpoints import azure, local, memory, oci, s3
+from bisyncer.endpoints.base import Capabilities
 from bisyncer.engine.session import EXIT_CODES
 from bisyncer.model import Agreement, Delta, RunOutcome
 
@@ -304,10 +306,73 @@ def _summary(command: Any) -> str:
     return (command.help or "").partition("\n")[0]
 
 
+STORES: Final[Mapping[str, Capabilities]] = {
+    "local tree": local.CAPABILITIES,
+    "S3": s3.CAPABILITIES,
+    "Azure Blob": azure.CAPABILITIES,
+    "OCI": oci.CAPABILITIES,
+    "memory": memory.CAPABILITIES,
+}
+PROMISES: Final[Mapping[str, str]] = {
+    "names": "which keys it holds",
+    "max_key_bytes": "the longest key, in bytes of UTF-8 with its prefix",
+    "conditional_write": "the store itself tests that a write replaces what was seen",
+    "conditional_delete": "the store itself tests that a deletion removes what was seen",
+    "ordered_listing": "lists in the order of keys; else the listing is sorted on disk",
+    "listed_mtime": "a listing tells the time of the content, not that of its upload",
+    "listed_digests": "what a listing may tell of the content",
+    "server_copy": "copies inside the store, between roots of one account",
+    "atomic_move": "a move is one step; else a copy, then a deletion",
+    "max_object_bytes": "the largest object",
+    "single_put_bytes": "the largest body in one request; a larger one goes in parts",
+}
+
+
+def stores() -> str:
+    """The page of what each store can promise."""
+    return "\n".join(
+        [
+            "# What each store can promise",
+            "",
+            "<!-- Written by `make docs` from the CAPABILITIES of bisyncer/endpoints: change it there. -->",
+            "",
+            "This is what a store promises where nothing else is found.",
+            "`bisyncer init` and `bisyncer doctor` try the very store: a file system that can't exchange two files,",
+            "or a server that ignores conditions, promises less, and they say so.",
+            "[Stores](../concepts/stores.md) tells what follows from each line.",
+            "",
+            f"| | {' | '.join(STORES)} |",
+            "|---" * (len(STORES) + 1) + "|",
+            *(
+                f"| {promise} | {' | '.join(_promised(getattr(each, name)) for each in STORES.values())} |"
+                for name, promise in PROMISES.items()
+            ),
+            "",
+            "All keep the time of the content, its mode and its owner; a bucket keeps them as metadata of the object,",
+            "under the names that rclone uses.",
+            "",
+        ]
+    )
+
+
+def _promised(value: object) -> str:
+    if value is None:
+        return "no limit"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "nothing"
+    if isinstance(value, int):
+        units = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"))
+        return next((f"{value / size:g} {unit}" for size, unit in units if value >= size), f"{value:,}")
+    return str(value)
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "concepts/decision-table.md": decision_table,
     "reference/cli.md": cli,
     "reference/exit-codes.md": exit_codes,
+    "reference/stores.md": stores,
 }
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from bisyncer.core.decide import MEANING, TABLE
+from bisyncer.endpoints.base import Capabilities
 from bisyncer.model import Agreement, Delta, Verdict
 from docs import generate
 from tests.docs.pages import ROOT
@@ -24,6 +26,10 @@ def test_the_table_has_every_delta_verdict_and_agreement() -> None:
     assert set(generate.DELTAS) == set(Delta) == set(TABLE)
     assert set(generate.AGREEMENTS) == set(Agreement)
     assert set(MEANING) == set(Verdict)
+
+
+def test_the_page_of_the_stores_has_every_promise() -> None:
+    assert list(generate.PROMISES) == [field.name for field in fields(Capabilities)]
 
 
 def test_the_words_of_make_docs_write_the_pages(tmp_path: Path) -> None:
