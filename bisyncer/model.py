@@ -134,6 +134,8 @@ class Verdict(StrEnum):
     NOTHING = "nothing"
     COPY_TO_PATH1 = "copy-to-path1"
     COPY_TO_PATH2 = "copy-to-path2"
+    MOVE_ON_PATH1 = "move-on-path1"
+    MOVE_ON_PATH2 = "move-on-path2"
     DELETE_FROM_PATH1 = "delete-from-path1"
     DELETE_FROM_PATH2 = "delete-from-path2"
     RECORD = "record"
@@ -144,13 +146,15 @@ class Verdict(StrEnum):
 
     @property
     def side(self) -> Side | None:
-        """The side that a copy or a delete writes; None for every other verdict."""
+        """The side that a copy, a move or a delete writes; None for every other verdict."""
         return _WRITES.get(self)
 
 
 _WRITES: Mapping[Verdict, Side] = {
     Verdict.COPY_TO_PATH1: Side.PATH1,
     Verdict.COPY_TO_PATH2: Side.PATH2,
+    Verdict.MOVE_ON_PATH1: Side.PATH1,
+    Verdict.MOVE_ON_PATH2: Side.PATH2,
     Verdict.DELETE_FROM_PATH1: Side.PATH1,
     Verdict.DELETE_FROM_PATH2: Side.PATH2,
 }
@@ -162,7 +166,8 @@ class Action(NamedTuple):
     """A verdict about a key, with the facts that it was made from; data, nothing here acts.
 
     `reason` is a sentence where the verdict is `hold`. `winner` is set on a conflict once it is known
-    which side keeps the name.
+    which side keeps the name. `origin` is set on a move: what the side that is written holds under the old
+    name, with the digests that both sides agreed on.
     """
 
     key: str
@@ -174,6 +179,7 @@ class Action(NamedTuple):
     path2: Entry | None
     reason: str | None = None
     winner: Side | None = None
+    origin: Entry | None = None
 
     def entry(self, side: Side) -> Entry | None:
         """The entry that `side` held when the plan was made."""
@@ -290,6 +296,7 @@ class Policy:
     conflict_resolve: Resolve = Resolve.NEWER
     conflict_suffix: str = "conflict"
     restless: frozenset[Side] = frozenset()
+    track_renames: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -337,8 +337,9 @@ def stores() -> str:
             "<!-- Written by `make docs` from the CAPABILITIES of bisyncer/endpoints: change it there. -->",
             "",
             "This is what a store promises where nothing else is found.",
-            "`bisyncer init` and `bisyncer doctor` try the very store: a file system that can't exchange two files,",
-            "or a server that ignores conditions, promises less, and they say so.",
+            "`bisyncer init` and `bisyncer doctor` try the very store:",
+            "a file system that can't exchange two files promises less, and so does a server that ignores",
+            "conditions, and they say so.",
             "[Stores](../concepts/stores.md) tells what follows from each line.",
             "",
             f"| | {' | '.join(STORES)} |",
@@ -348,8 +349,8 @@ def stores() -> str:
                 for name, promise in PROMISES.items()
             ),
             "",
-            "All keep the time of the content, its mode and its owner; a bucket keeps them as metadata of the object,",
-            "under the names that rclone uses.",
+            "All keep the time of the content, its mode and its owner;",
+            "a bucket keeps them as metadata of the object, under the names that rclone uses.",
             "",
         ]
     )

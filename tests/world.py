@@ -180,6 +180,13 @@ class World:
         for key in keys:
             self.stores[side].remove(key)
 
+    def rename(self, side: Side, key: str, new_key: str) -> None:
+        """Give a key another name, as a tree does: its time stays."""
+        found = self.stores[side].entry(key)
+        assert found is not None
+        self.stores[side].put(new_key, self.stores[side].contents()[key], mtime_ns=found.mtime_ns)
+        self.stores[side].remove(key)
+
     def held(self, side: Side) -> dict[str, str]:
         return {key: data.decode() for key, data in self.stores[side].contents().items()}
 

@@ -254,6 +254,7 @@ def _run_cells(run: Run) -> list[str]:
 def _action_row(action: ActionRow) -> dict[str, object]:
     return {
         "key": action.key,
+        "from": action.origin,
         "action": action.verdict,
         "state": action.state,
         "finished": None if action.finished_ns is None else instant(action.finished_ns),
@@ -267,5 +268,6 @@ def _action_row(action: ActionRow) -> dict[str, object]:
 def _action_line(action: ActionRow) -> str:
     when = "" if action.finished_ns is None else f"{instant(action.finished_ns)} "
     why = "" if action.sentence is None else f": {shown_line(action.sentence)}"
-    line = f"{action.verdict} {shown_key(action.key)} ({action.delta1} / {action.delta2})"
+    key = shown_key(action.key) + (f" from {shown_key(action.origin)}" if action.origin is not None else "")
+    line = f"{action.verdict} {key} ({action.delta1} / {action.delta2})"
     return f"{when}{action.state} {line}{why}"

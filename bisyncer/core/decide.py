@@ -48,6 +48,8 @@ MEANING: Mapping[Verdict, str] = {
     Verdict.NOTHING: "neither side changed; there is nothing to do",
     Verdict.COPY_TO_PATH1: "path2 holds the newer state; it is copied to path1",
     Verdict.COPY_TO_PATH2: "path1 holds the newer state; it is copied to path2",
+    Verdict.MOVE_ON_PATH1: "path2 renamed it, with its content as it was; it is moved on path1",
+    Verdict.MOVE_ON_PATH2: "path1 renamed it, with its content as it was; it is moved on path2",
     Verdict.DELETE_FROM_PATH1: "path2 deleted it and path1 left it alone; it is deleted from path1",
     Verdict.DELETE_FROM_PATH2: "path1 deleted it and path2 left it alone; it is deleted from path2",
     Verdict.RECORD: "both sides hold the same content; that is recorded, nothing is moved",

@@ -1,7 +1,7 @@
 """The worker pool: actions become outcomes.
 
-Conflicts first, then what only the state must learn, then copies, and deletes last, so that a run cut
-short has removed nothing that it hadn't replaced. Workers act on stores and return outcomes; they never
+Conflicts first, then what only the state must learn, then moves and copies, and deletes last, so that a run
+cut short has removed nothing that it hadn't replaced. Workers act on stores and return outcomes; they never
 write state and never print.
 """
 
@@ -19,7 +19,7 @@ from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.keep import Taken, keep_both
 from bisyncer.engine.look import judge, look
 from bisyncer.engine.transfer import agreed, transfer
-from bisyncer.errors import BisyncerError, Changed, EndpointError, Gone, Transient
+from bisyncer.errors import BisyncerError, Changed, EndpointError, Gone, Rejected, Transient
 from bisyncer.model import (
     Action,
     Ancestor,
@@ -39,9 +39,11 @@ GIVE_UP = 4  # failures in a row a thread, after which a store is taken to be go
 
 _T = TypeVar("_T")
 
+_MOVES = (Verdict.MOVE_ON_PATH1, Verdict.MOVE_ON_PATH2)
 _DELETES = (Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2)
 _ON_STORES = (
     (Verdict.CHECK,),  # what is still to be checked moved while it was
+    _MOVES,
     (Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2),
     _DELETES,
 )
@@ -182,6 +184,8 @@ class Worker:
             )
         if verdict in {Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2}:
             return self._copy(planned)
+        if verdict in _MOVES:
+            return self._move(planned)
         return self._delete(planned)
 
     def _copy(self, planned: Planned) -> Done:
@@ -198,6 +202,25 @@ class Worker:
         )
         both = {to_side: landed.target, to_side.other: landed.source}
         return Done(planned, agreed(action.key, both[Side.PATH1], both[Side.PATH2]), size=entry.size)
+
+    def _move(self, planned: Planned) -> Done:
+        """Move on one side what the other has renamed; what can't be moved is looked at again, and copied.
+
+        That the renamed version is still there isn't looked at: what is recorded is what was listed, with the
+        content that both have, so a later edit of it is a change like any other.
+        """
+        action = planned.action
+        side = _written(action.verdict)
+        renamed = action.entry(side.other)
+        assert action.origin is not None and renamed is not None, "a move has two names"  # noqa: PT018
+        if self.endpoints[side.other].stat(action.origin.key) is not None:
+            raise Changed(f"{self.endpoints[side.other].root}: {action.origin.key!r} is there again.")
+        try:
+            moved = self.endpoints[side].move(action.origin.key, action.key, expect=action.origin)
+        except Rejected as error:
+            raise Changed(str(error)) from error
+        both = {side: moved._replace(digests=action.origin.digests), side.other: renamed}
+        return Done(planned, agreed(action.key, both[Side.PATH1], both[Side.PATH2]))
 
     def _delete(self, planned: Planned) -> Done:
         action = planned.action

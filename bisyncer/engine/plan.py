@@ -68,7 +68,7 @@ def count(action: Action, tally: Tally, times: int = 1) -> None:
     """Add an action to the tally; `times=-1` takes it out again."""
     tally.verdicts[action.verdict] += times
     side = action.verdict.side
-    if side is not None:
+    if side is not None and action.origin is None:  # of a move, no bytes go anywhere
         entry = action.entry(side.other)
         tally.size[side] += times * (entry.size if entry else 0)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from bisyncer.core.filters import Filters
@@ -17,7 +18,8 @@ from bisyncer.engine.apply import Worker, apply
 from bisyncer.engine.check import check, recount
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.pairing import bound_pair, policy_for, resilient
-from bisyncer.engine.plan import make_plan
+from bisyncer.engine.plan import count, make_plan
+from bisyncer.engine.renames import renames
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import WHOLE, Shard
 from bisyncer.engine.uploads import abort_leftovers
@@ -99,6 +101,7 @@ def run(
             this.begin()
             this.plan()
             this.check()
+            this.find_renames()
             this.gate()
             if not job.dry_run:
                 this.apply()
@@ -207,6 +210,21 @@ class _Run:
                 self._hold(Problem(key, reason) for key, reason in reasons if reason is not None)
                 checked += len(batch)
                 self.reporter.tell(Checked(checked))
+
+    def find_renames(self) -> None:
+        if not self.policy.track_renames:
+            return
+        by_size = partial(self.store.planned_by_size, self.number)
+        with closing(renames(by_size, self._recorded, self.endpoints, self.job.transfers)) as found:
+            for batch in found:
+                self._go_on()
+                self.store.amend(
+                    self.number, [each.moved for each in batch], dropped=[each.deleted for each in batch]
+                )
+                for each in batch:
+                    count(each.deleted.action, self.tally, -1)
+                    count(each.copied.action, self.tally, -1)
+                    count(each.moved.action, self.tally)
 
     def _recorded(self, keys: Collection[str]) -> Mapping[str, Ancestor]:
         return {} if self.job.resync else self.store.ancestors_of(self.pair.id, keys)

@@ -16,7 +16,10 @@ _COPIES = {"copy-to-path1": Side.PATH1, "copy-to-path2": Side.PATH2}
 
 def action_line(action: Action) -> str:
     """An action as text: its verdict, its key, and what each side did since they last agreed."""
-    line = f"{action.verdict} {shown_key(action.key)} ({action.delta1} / {action.delta2})"
+    key = shown_key(action.key)
+    if action.origin is not None:
+        key = f"{key} from {shown_key(action.origin.key)}"
+    line = f"{action.verdict} {key} ({action.delta1} / {action.delta2})"
     return line if action.reason is None else f"{line}: {shown_line(action.reason)}"
 
 
@@ -59,6 +62,10 @@ def summary_line(summary: Summary) -> str:
         parts.append(
             f"{shown_count(len(summary.conflicts), 'new conflict')}: bisyncer conflicts list {summary.pair}"
         )
+    if failed := sum(counts.get("transient", 0) for counts in summary.requests.values()):
+        throttled = sum(counts.get("throttled", 0) for counts in summary.requests.values())
+        too_many = f", {throttled:,} for being too many" if throttled else ""
+        parts.append(f"{shown_count(failed, 'request')} failed for a while{too_many}")
     if summary.skipped:
         parts.append(f"{summary.skipped:,} skipped: --verbose names them")
     return f"{head}: {'; '.join(parts)}"

@@ -102,6 +102,8 @@ def action_row(action: Action) -> dict[str, object]:
         "path1": action.delta1,
         "path2": action.delta2,
     }
+    if action.origin is not None:
+        row["from"] = action.origin.key
     if action.reason is not None:
         row["reason"] = action.reason
     return row

@@ -86,6 +86,7 @@ class ActionRow(NamedTuple):
     finished_ns: int | None
     path1: Entry | None
     path2: Entry | None
+    origin: str | None = None  # of a move: the old name
 
 
 class Conflict(NamedTuple):
@@ -173,6 +174,7 @@ def action_of(row: Row[Any]) -> ActionRow:
         finished_ns=row.finished_ns,
         path1=rows.entry(row.key, row.path1_size, row.path1_mtime_ns, row.path1_stamp, row.path1_digests),
         path2=rows.entry(row.key, row.path2_size, row.path2_mtime_ns, row.path2_stamp, row.path2_digests),
+        origin=row.origin_key,
     )
 
 

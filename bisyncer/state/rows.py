@@ -73,7 +73,7 @@ def _digest(text: str) -> Digest:
 
 
 def action(planned: Action) -> tuple[Any, ...]:
-    """The columns of an action that the plan knows, `verdict` to `sentence`."""
+    """The columns of an action that the plan knows, `verdict` to `origin_digests`."""
     return (
         planned.verdict.value,
         planned.delta1.value,
@@ -83,6 +83,8 @@ def action(planned: Action) -> tuple[Any, ...]:
         *facts(planned.path2),
         None if planned.winner is None else planned.winner.value,
         None if planned.reason is None else tellable(planned.reason),
+        None if planned.origin is None else planned.origin.key,
+        *facts(planned.origin),
     )
 
 
@@ -91,6 +93,7 @@ def planned(row: Sequence[Any]) -> Planned:
     (
         seq, key, verdict, delta1, delta2, agreement,
         size1, mtime1, stamp1, digests1, size2, mtime2, stamp2, digests2, winner, sentence,
+        origin, size, mtime, stamp, digests,
     ) = row  # fmt: skip
     return Planned(
         seq,
@@ -104,6 +107,7 @@ def planned(row: Sequence[Any]) -> Planned:
             entry(key, size2, mtime2, stamp2, digests2),
             sentence,
             _WINNERS[winner],
+            None if origin is None else entry(origin, size, mtime, stamp, digests),
         ),
     )
 

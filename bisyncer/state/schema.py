@@ -40,12 +40,12 @@ _KEY = Text().with_variant(Text(collation="C"), "postgresql")
 _ID = BigInteger().with_variant(Integer, "sqlite")
 
 
-def _entry(side: str, *, nullable: bool = True) -> tuple[Column[int], Column[int], Column[str]]:
-    """The columns of what `side` holds; a size of NULL says that it holds nothing."""
+def _entry(what: str, *, nullable: bool = True) -> tuple[Column[int], Column[int], Column[str]]:
+    """The columns of what a side holds; a size of NULL says that it holds nothing."""
     return (
-        Column(f"{side}_size", BigInteger, nullable=nullable),
-        Column(f"{side}_mtime_ns", BigInteger),
-        Column(f"{side}_stamp", Text, nullable=nullable),
+        Column(f"{what}_size", BigInteger, nullable=nullable),
+        Column(f"{what}_mtime_ns", BigInteger),
+        Column(f"{what}_stamp", Text, nullable=nullable),
     )
 
 
@@ -113,6 +113,10 @@ action = Table(
     Column("state", Text, nullable=False),
     Column("sentence", Text),  # while planned: why it is held; once failed or raced: what happened
     Column("finished_ns", BigInteger),
+    # Of a move: the key that it moves from, and what is there.
+    Column("origin_key", _KEY),
+    *_entry("origin"),
+    Column("origin_digests", Text),
     sqlite_with_rowid=False,
 )
 

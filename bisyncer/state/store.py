@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import Any, Protocol, TypeVar
@@ -78,12 +78,21 @@ _DELETE_ANCESTOR = 'DELETE FROM ancestor WHERE pair_id = ? AND "key" = ?'
 _INSERT_ACTION = (
     'INSERT INTO action (run_id, seq, "key", verdict, delta1, delta2, agreement, path1_size, path1_mtime_ns, '
     "path1_stamp, path1_digests, path2_size, path2_mtime_ns, path2_stamp, path2_digests, winner, sentence, "
-    "state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"
+    "origin_key, origin_size, origin_mtime_ns, origin_stamp, origin_digests, "
+    "state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"
 )
 _AMEND_ACTION = (
     "UPDATE action SET verdict = ?, delta1 = ?, delta2 = ?, agreement = ?, path1_size = ?, "
     "path1_mtime_ns = ?, path1_stamp = ?, path1_digests = ?, path2_size = ?, path2_mtime_ns = ?, "
-    "path2_stamp = ?, path2_digests = ?, winner = ?, sentence = ? WHERE run_id = ? AND seq = ?"
+    "path2_stamp = ?, path2_digests = ?, winner = ?, sentence = ?, origin_key = ?, origin_size = ?, "
+    "origin_mtime_ns = ?, origin_stamp = ?, origin_digests = ? WHERE run_id = ? AND seq = ?"
+)
+# Each name stands in the order of the columns, as `rows.planned` takes them.
+_READ_ACTION = (
+    'SELECT seq, "key", verdict, delta1, delta2, agreement, path1_size, path1_mtime_ns, path1_stamp, '
+    "path1_digests, path2_size, path2_mtime_ns, path2_stamp, path2_digests, winner, sentence, origin_key, "
+    "origin_size, origin_mtime_ns, origin_stamp, origin_digests FROM action "
+    "WHERE run_id = ? AND state = 'planned' AND verdict = ? ORDER BY {}_size, seq"
 )
 _DELETE_ACTION = "DELETE FROM action WHERE run_id = ? AND seq = ?"
 _FINISH_ACTION = "UPDATE action SET state = ?, sentence = ?, finished_ns = ? WHERE run_id = ? AND seq = ?"
@@ -303,14 +312,24 @@ class Store:
             statement = statement.where(table.verdict.in_([verdict.value for verdict in verdicts]))
         return self._actions(run, statement, rows.planned)
 
-    def amend(self, run: int, planned: Sequence[Planned]) -> None:
-        """Replace what the plan says about these: their content has been looked at meanwhile."""
-        if not planned:
+    def planned_by_size(self, run: int, verdict: Verdict, side: Side) -> Generator[Planned]:
+        """Yield the actions still planned with that verdict, in order of the size that `side` holds.
+
+        They are one snapshot, streamed, and may be amended meanwhile.
+        """
+        statement = self.database.sql(_READ_ACTION.format(side.value))
+        with closing(self.database.rows(statement, (run, verdict.value))) as found:
+            yield from map(rows.planned, found)
+
+    def amend(self, run: int, planned: Sequence[Planned], dropped: Sequence[Planned] = ()) -> None:
+        """Replace what the plan says about these, of which more is known meanwhile, and drop some."""
+        if not planned and not dropped:
             return
         with self.database.write() as connection:
             self._many(
                 connection, _AMEND_ACTION, [(*rows.action(each.action), run, each.seq) for each in planned]
             )
+            self._many(connection, _DELETE_ACTION, [(run, each.seq) for each in dropped])
 
     def commit(self, run: int, outcomes: Sequence[Outcome], lease: Fence) -> list[tuple[int, str]]:
         """Write what came of some actions, all in one transaction; return the new conflicts (id, key).
@@ -344,7 +363,7 @@ class Store:
             self._write_ancestors(connection, lease.pair_id, ancestors, now, left=_left_alone(done))
             met = {"pair_id": lease.pair_id, "run_id": run, "detected_ns": now}
             conflicts = [(_insert_conflict(connection, met, key, settled), key) for key, settled in kept]
-            self._end_problems(connection, lease.pair_id, [outcome.planned.action.key for outcome in done])
+            self._end_problems(connection, lease.pair_id, list(ancestors))
             self._write_problems(connection, lease.pair_id, run, troubled, now)
             self._many(connection, _FINISH_ACTION, finished)
             self._many(connection, _DELETE_ACTION, dropped)
@@ -695,6 +714,8 @@ def _judged(done: Iterable[Done]) -> dict[str, Ancestor | None]:
         if outcome.ancestor is not None:
             _judge(key, outcome.ancestor)
         ancestors[key] = outcome.ancestor
+        if (origin := outcome.planned.action.origin) is not None:
+            ancestors[origin.key] = None
         if outcome.kept is not None:
             _judge(outcome.kept.loser.key, outcome.kept.loser)
             ancestors[outcome.kept.loser.key] = outcome.kept.loser

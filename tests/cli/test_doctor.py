@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,14 +121,13 @@ def test_too_few_open_files_are_warned_of(desk: Desk) -> None:
 
 
 @pytest.fixture
-def bucket_pair(desk: Desk, seaweed: S3Server, tmp_path: Path) -> Iterator[None]:
+def bucket_pair(desk: Desk, seaweed: S3Server, tmp_path: Path) -> None:
     key_env, secret_env = seaweed.variables
     desk.config.write_text(
         f'state = "sqlite:///{desk.state}"\n[remotes.weed]\nendpoint_url = "{seaweed.endpoint_url}"\n'
         f'access_key_id_env = "{key_env}"\nsecret_access_key_env = "{secret_env}"\nregion = "us-east-1"\n'
         f'[pairs.cms]\npath1 = "{desk.one}"\npath2 = "weed:{BUCKET}/{tmp_path.name}"\n'
     )
-    return
 
 
 def test_a_bucket_is_tried_and_its_clock_compared(desk: Desk, bucket_pair: None) -> None:

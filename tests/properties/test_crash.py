@@ -75,8 +75,9 @@ def edit_against_delete(world: World) -> None:
 
 def renames(world: World) -> None:
     for side, old, new in ((ONE, "k0", "r0"), (TWO, "k1", "d/r1")):
-        world.put(side, {new: BASE[old]})
-        world.remove(side, old)
+        world.rename(side, old, new)
+    world.put(ONE, {"r2": BASE["k2"]})  # and one whose time is not that of what went away
+    world.remove(ONE, "k2")
 
 
 def touched(world: World) -> None:

@@ -24,9 +24,9 @@ from tests.world import ONE, TWO, World
 
 KEYS = st.sampled_from(["a", "b", "d/a", "d/b", "a.conflict1"])
 SIDES = st.sampled_from(list(Side))
-METHODS = st.sampled_from(["scan", "stat", "read", "write", "delete"])
+METHODS = st.sampled_from(["scan", "stat", "read", "write", "move", "copy_from", "delete"])
 NTH = st.integers(1, 6)
-CALLS = st.tuples(SIDES, st.sampled_from(["read", "write", "delete", "stat", "scan"]))
+CALLS = st.tuples(SIDES, st.sampled_from(["read", "write", "move", "copy_from", "delete", "stat", "scan"]))
 
 
 class Crash(BaseException):
@@ -72,11 +72,15 @@ class Pair(RuleBasedStateMachine):
             self.release(side, key)
             self.world.remove(side, key)
 
-    @rule(side=SIDES, key=KEYS, new_key=KEYS)
-    def rename(self, side: Side, key: str, new_key: str) -> None:
+    @rule(side=SIDES, key=KEYS, new_key=KEYS, keeps_time=st.booleans())
+    def rename(self, side: Side, key: str, new_key: str, keeps_time: bool) -> None:
         held = self.world.held(side)
-        if key in held and key != new_key:
-            self.release(side, new_key)
+        if key not in held or key == new_key:
+            return
+        self.release(side, new_key)
+        if keeps_time:
+            self.world.rename(side, key, new_key)
+        else:
             self.world.put(side, {new_key: held[key]})
             self.world.remove(side, key)
 

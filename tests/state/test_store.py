@@ -773,6 +773,8 @@ def test_only_actions_that_changed_a_store_or_tried_to_stay_after_a_run(
     assert {row.key: row.state for row in store.run_actions(run)} == {
         "copy-to-path1": ActionState.FAILED,
         "copy-to-path2": ActionState.DONE,
+        "move-on-path1": ActionState.DONE,
+        "move-on-path2": ActionState.DONE,
         "delete-from-path1": ActionState.DONE,
         "delete-from-path2": ActionState.DONE,
         "conflict": ActionState.DONE,

@@ -1,0 +1,84 @@
+"""Find the renames in a plan: deletions and copies of one size, of which the contents are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import groupby
+
+from bisyncer.core.renames import Rename, is_new, pair_up, worth_reading
+from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine.transfer import content
+from bisyncer.errors import EndpointError
+from bisyncer.model import Ancestor, Entry, Planned, Side, Verdict
+
+_DELETES = {Side.PATH1: Verdict.DELETE_FROM_PATH1, Side.PATH2: Verdict.DELETE_FROM_PATH2}
+_COPIES = {Side.PATH1: Verdict.COPY_TO_PATH1, Side.PATH2: Verdict.COPY_TO_PATH2}
+
+_BySize = Callable[[Verdict, Side], Generator[Planned]]
+
+
+def renames(
+    by_size: _BySize,
+    recorded: Callable[[Collection[str]], Mapping[str, Ancestor]],
+    endpoints: Mapping[Side, Endpoint],
+    width: int,
+) -> Generator[list[Rename]]:
+    """Yield the renames of a plan, those of one size at a time; nothing is written to any store.
+
+    `by_size` gives the actions of a verdict in order of the size that a side holds. Files that may have been
+    renamed, and whose listing tells no digest, are read, `width` at a time.
+    """
+    with ThreadPoolExecutor(width, thread_name_prefix="renames") as pool:
+        for side in Side:
+            with (
+                closing(by_size(_DELETES[side], side)) as deleted,
+                closing(by_size(_COPIES[side], side.other)) as copied,
+            ):
+                for olds, news in _same_size(deleted, (new for new in copied if is_new(new, side)), side):
+                    known = recorded([old.action.key for old in olds])
+                    pairs = [(old, known[old.action.key]) for old in olds if old.action.key in known]
+                    gone = [ancestor.side(side.other) for _, ancestor in pairs]
+                    looked = pool.map(
+                        lambda new, gone=gone, side=side: _read(new, gone, side, endpoints), news
+                    )
+                    if found := pair_up(pairs, list(looked), side):
+                        yield found
+
+
+def _same_size(
+    deleted: Iterator[Planned], copied: Iterator[Planned], side: Side
+) -> Iterator[tuple[list[Planned], list[Planned]]]:
+    """The groups of one size that have both; a group at a time is in memory."""
+    olds = groupby(deleted, lambda old: _size(old, side))
+    news = groupby(copied, lambda new: _size(new, side.other))
+    old, new = next(olds, None), next(news, None)
+    while old is not None and new is not None:
+        if old[0] == new[0]:
+            yield list(old[1]), list(new[1])
+            old, new = next(olds, None), next(news, None)
+        elif old[0] < new[0]:
+            old = next(olds, None)
+        else:
+            new = next(news, None)
+
+
+def _size(planned: Planned, side: Side) -> int:
+    entry = planned.action.entry(side)
+    assert entry is not None, f"{planned.action.verdict} of {planned.action.key!r} has no entry of {side}"
+    return entry.size
+
+
+def _read(new: Planned, gone: list[Entry], side: Side, endpoints: Mapping[Side, Endpoint]) -> Planned:
+    """The copy with digests of its content, where reading it may show a rename."""
+    entry = new.action.entry(side.other)
+    if entry is None or not worth_reading(entry, gone):
+        return new
+    try:
+        read = content(endpoints[side.other], entry)
+    except EndpointError:
+        return new  # what is wrong with it, its copy will tell
+    known = entry._replace(digests=read.digests)
+    one, two = (known, None) if side is Side.PATH2 else (None, known)
+    return new._replace(action=new.action._replace(path1=one, path2=two))

@@ -1,0 +1,86 @@
+"""Which deletions and copies together are moves."""
+
+from __future__ import annotations
+
+from bisyncer.core.renames import is_new, pair_up, worth_reading
+from bisyncer.model import Action, Ancestor, Delta, Planned, Side, Verdict
+from tests.making import ancestor, entry
+
+
+def deleted(seq: int, key: str, **more: object) -> tuple[Planned, Ancestor]:
+    """A key that path1 deleted, and that path2 still holds."""
+    known = ancestor(key, **more)  # type: ignore[arg-type]
+    held = known.path2._replace(digests=())
+    action = Action(key, Verdict.DELETE_FROM_PATH2, Delta.DELETED, Delta.UNCHANGED, None, None, held)
+    return Planned(seq, action), known
+
+
+def copied(seq: int, key: str, **more: object) -> Planned:
+    """A key that is new on path1."""
+    action = Action(
+        key,
+        Verdict.COPY_TO_PATH2,
+        Delta.NEW,
+        Delta.ABSENT,
+        None,
+        entry(key, **more),
+        None,  # type: ignore[arg-type]
+    )
+    return Planned(seq, action)
+
+
+def pairs(olds: list[tuple[Planned, Ancestor]], news: list[Planned]) -> list[tuple[str, str]]:
+    return [(each.deleted.action.key, each.moved.action.key) for each in pair_up(olds, news, Side.PATH2)]
+
+
+def test_the_same_content_under_another_name_is_a_move() -> None:
+    (found,) = pair_up([deleted(1, "a", sha256="11")], [copied(2, "b", sha256="11")], Side.PATH2)
+
+    assert found.moved.seq == 2
+    assert found.moved.action.verdict is Verdict.MOVE_ON_PATH2
+    assert found.moved.action.origin == entry("a", sha256="11")
+    assert found.moved.action.path1 == found.copied.action.path1
+
+
+def test_another_content_is_none() -> None:
+    assert pairs([deleted(1, "a", sha256="11")], [copied(2, "b", sha256="22")]) == []
+
+
+def test_what_has_no_digest_is_none() -> None:
+    assert pairs([deleted(1, "a", sha256="11")], [copied(2, "b")]) == []
+    assert pairs([deleted(1, "a")], [copied(2, "b", sha256="11")]) == []
+
+
+def test_an_etag_that_equals_an_md5_is_proof() -> None:
+    assert pairs([deleted(1, "a", md5="11")], [copied(2, "b", etag_md5="11")]) == [("a", "b")]
+
+
+def test_each_is_taken_once() -> None:
+    olds = [deleted(1, "a", md5="11")]
+    news = [copied(2, "b", md5="11"), copied(3, "c", md5="11")]
+
+    assert pairs(olds, news) == [("a", "b")]
+
+
+def test_of_equal_contents_those_that_keep_the_end_of_their_name_are_preferred() -> None:
+    olds = [deleted(1, "old/x", md5="11"), deleted(2, "old/y", md5="11"), deleted(3, "old/z", md5="11")]
+    news = [copied(4, "new/first", md5="11"), copied(5, "new/y", md5="11"), copied(6, "new/x", md5="11")]
+
+    assert sorted(pairs(olds, news)) == [("old/x", "new/x"), ("old/y", "new/y"), ("old/z", "new/first")]
+
+
+def test_only_a_key_that_was_never_on_the_other_side_is_new() -> None:
+    new = copied(1, "a")
+    assert is_new(new, Side.PATH2)
+    assert not is_new(Planned(1, new.action._replace(delta2=Delta.DELETED)), Side.PATH2)
+    assert not is_new(Planned(1, new.action._replace(delta1=Delta.CHANGED)), Side.PATH2)
+
+
+def test_a_file_is_worth_reading_where_one_of_its_time_went_away() -> None:
+    gone = [entry("a", mtime_ns=7, sha256="11")]
+
+    assert worth_reading(entry("b", mtime_ns=7), gone)
+    assert not worth_reading(entry("b", mtime_ns=8), gone)
+    assert not worth_reading(entry("b", mtime_ns=None), gone)
+    assert not worth_reading(entry("b", mtime_ns=7, md5="22"), gone)
+    assert not worth_reading(entry("b", mtime_ns=7), [entry("a", mtime_ns=7)])

@@ -1,0 +1,180 @@
+"""A renamed key is moved on the other side, not sent again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bisyncer.errors import Rejected
+from bisyncer.model import Limits, RunOutcome, Side
+from tests.world import ONE, TWO, World, carried_out
+
+TWENTY = {f"dir/k{number:02}": "x" * (number + 1) for number in range(20)}
+
+
+def calls(world: World, side: Side) -> list[str]:
+    """The methods that are called on a side from now on, but for looks and listings."""
+    seen: list[str] = []
+
+    def note(method: str, _key: str) -> None:
+        if method not in {"scan", "stat"}:
+            seen.append(method)
+
+    world.hooked[side].before = note
+    return seen
+
+
+def rename_all(world: World, side: Side) -> None:
+    for key in TWENTY:
+        world.rename(side, key, key.replace("dir/", "renamed/"))
+
+
+@pytest.mark.parametrize("side", Side)
+def test_a_renamed_directory_is_moves_and_no_copy(world: World, side: Side) -> None:
+    world.align(TWENTY)
+    rename_all(world, side)
+    seen = calls(world, side.other)
+
+    summary = world.run()
+
+    assert summary.outcome is RunOutcome.SUCCESS
+    assert carried_out(summary) == {f"move-on-{side.other}": 20}
+    assert summary.size == {ONE: 0, TWO: 0}
+    assert set(seen) == {"move"}
+    assert (
+        world.held(ONE)
+        == world.held(TWO)
+        == {key.replace("dir/", "renamed/"): text for key, text in TWENTY.items()}
+    )
+    assert world.plan() == []
+
+
+def test_moves_are_no_deletions_to_the_gates(world: World) -> None:
+    world.align(TWENTY)
+    rename_all(world, ONE)
+
+    assert world.run(limits=Limits(max_delete_count=0)).outcome is RunOutcome.SUCCESS
+
+
+def test_a_dry_run_tells_the_moves_and_moves_nothing(world: World) -> None:
+    world.align({"a": "text", "b": "more text"})
+    world.rename(ONE, "a", "c")
+
+    assert world.plan() == ["move-on-path2 c (new / absent)"]
+    assert set(world.held(TWO)) == {"a", "b"}
+
+
+def test_without_track_renames_it_is_a_copy_and_a_deletion(world: World) -> None:
+    world.align(TWENTY)
+    world.rename(ONE, "dir/k00", "k")
+
+    summary = world.run(policy=replace(world.job.policy, track_renames=False))
+
+    assert carried_out(summary) == {"copy-to-path2": 1, "delete-from-path2": 1}
+
+
+def test_another_content_of_the_same_size_and_time_is_no_move(world: World) -> None:
+    world.align({"a": "this", "b": "other"})
+    found = world.stores[ONE].entry("a")
+    assert found is not None
+    world.stores[ONE].put("c", b"that", mtime_ns=found.mtime_ns)
+    world.remove(ONE, "a")
+
+    assert carried_out(world.run()) == {"copy-to-path2": 1, "delete-from-path2": 1}
+    assert world.held(TWO) == {"b": "other", "c": "that"}
+
+
+def test_what_was_edited_across_is_not_moved_and_not_lost(world: World) -> None:
+    world.align({"a": "text", "b": "more text"})
+    world.rename(ONE, "a", "c")
+    world.hooked[TWO].before = lambda method, _key: (
+        world.put(TWO, {"a": "edited meanwhile"}) if method == "move" else None
+    )
+
+    first = world.run()
+    world.hooked[TWO].before = lambda _method, _key: None
+    world.run()
+
+    assert carried_out(first) == {"copy-to-path2": 1}
+    assert world.held(ONE) == world.held(TWO) == {"a": "edited meanwhile", "b": "more text", "c": "text"}
+
+
+def test_a_name_that_is_taken_across_in_the_last_moment_keeps_what_it_holds(world: World) -> None:
+    world.align({"a": "text", "b": "more text"})
+    world.rename(ONE, "a", "c")
+    world.hooked[TWO].before = lambda method, _key: (
+        world.put(TWO, {"c": "made meanwhile"}) if method == "move" else None
+    )
+
+    world.run()
+    world.hooked[TWO].before = lambda _method, _key: None
+    world.run()
+
+    assert world.held(ONE) == world.held(TWO)
+    assert set(world.held(ONE).values()) == {"text", "more text", "made meanwhile"}
+
+
+def test_a_renamed_key_that_is_edited_in_the_last_moment_is_sent_by_the_next_run(world: World) -> None:
+    world.align({"a": "text", "b": "more text"})
+    world.rename(ONE, "a", "c")
+    world.hooked[TWO].before = lambda method, _key: (
+        world.put(ONE, {"c": "edited"}) if method == "move" else None
+    )
+
+    assert carried_out(world.run()) == {"move-on-path2": 1}
+    world.hooked[TWO].before = lambda _method, _key: None
+    assert carried_out(world.run()) == {"copy-to-path2": 1}
+    assert world.held(ONE) == world.held(TWO) == {"b": "more text", "c": "edited"}
+
+
+def test_a_key_that_is_there_again_under_its_old_name_is_not_moved(world: World) -> None:
+    world.align({"a": "text", "b": "more text"})
+    world.rename(ONE, "a", "c")
+    back = iter([True])
+
+    def make_again(method: str, key: str) -> None:
+        if (method, key) == ("stat", "a") and next(back, False):
+            world.put(ONE, {"a": "again"})
+
+    world.hooked[ONE].before = make_again
+
+    world.run()
+    world.run()
+
+    assert world.held(ONE) == world.held(TWO) == {"a": "again", "b": "more text", "c": "text"}
+
+
+def test_what_a_store_can_not_move_is_copied_and_deleted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align({"a": "text", "b": "more text"})
+    world.rename(ONE, "a", "c")
+
+    def refuse(method: str, _key: str) -> None:
+        if method == "move":
+            raise Rejected("lies on another file system")
+
+    world.hooked[TWO].before = refuse
+
+    assert carried_out(world.run()) == {"copy-to-path2": 1}
+    assert carried_out(world.run()) == {"delete-from-path2": 1}
+    assert world.held(ONE) == world.held(TWO) == {"b": "more text", "c": "text"}
+
+
+def test_history_tells_where_a_moved_key_came_from(world: World) -> None:
+    world.align({"a": "text", "b": "more text"})
+    world.rename(ONE, "a", "c")
+
+    (action,) = world.state.run_actions(world.run().run)
+
+    assert (action.verdict, action.key, action.origin) == ("move-on-path2", "c", "a")
+
+
+def test_a_resync_knows_no_renames(world: World) -> None:
+    world.align({"a": "text", "b": "more text"})
+    world.rename(ONE, "a", "c")
+
+    world.run(resync=True)
+
+    assert world.held(ONE) == world.held(TWO) == {"a": "text", "b": "more text", "c": "text"}
