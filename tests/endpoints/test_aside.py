@@ -45,6 +45,9 @@ class Scene:
             if self.operation == "delete":
                 assert self.expect is not None
                 self.endpoint.delete("d/file", expect=self.expect)
+            elif self.operation == "move":
+                assert self.expect is not None
+                self.endpoint.move("d/file", "e/f/moved", expect=self.expect)
             else:
                 put(self.endpoint, "d/file", OURS, self.expect)
         except EndpointError:
@@ -89,7 +92,7 @@ def renames_over(path: Path) -> None:
 
 
 Act = Callable[[Path], None]
-OPERATIONS = ["create", "replace", "delete"]
+OPERATIONS = ["create", "replace", "move", "delete"]
 
 
 def stage(tmp_path: Path, number: int, operation: str) -> Scene:
@@ -114,7 +117,9 @@ def judge(scene: Scene, act: Act, acted: bool) -> None:
     if acted:
         assert THEIRS in contents
     else:
-        assert set(keys(scene.endpoint)) <= {"d/file", "d/other"}
+        assert set(keys(scene.endpoint)) <= {"d/file", "d/other", "e/f/moved"}
+    if scene.operation == "move" and not acted:
+        assert SEEN in contents
     if scene.operation == "replace" and not acted:
         assert SEEN in contents or OURS in contents
     assert contents <= {SEEN, OURS, THEIRS, b"other"}

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -760,3 +762,79 @@ def test_closing_gives_back_every_descriptor(root: Path) -> None:
     local.close()
 
     assert open_descriptors() == before
+
+
+# What travels beside the content.
+
+
+# Only root may give a file away.
+UID, GID = (1234, 2345) if os.geteuid() == 0 else (os.getuid(), os.getgid())
+
+
+def fields(local: LocalEndpoint, key: str) -> Mapping[str, str]:
+    with local.read(key, expect=now(local, key)) as source:
+        return source.metadata
+
+
+def test_a_file_tells_its_mode_and_owner_as_rclone_writes_them(local: LocalEndpoint, root: Path) -> None:
+    (root / "k").write_bytes(b"1")
+    (root / "k").chmod(0o640)
+    os.chown(root / "k", UID, GID)
+
+    assert fields(local, "k") == {"mode": "100640", "uid": str(UID), "gid": str(GID)}
+
+
+def test_a_file_gets_the_mode_and_the_owner_that_its_content_came_with(
+    local: LocalEndpoint, root: Path
+) -> None:
+    put(local, "k", b"1", metadata={"mode": "100604", "uid": str(UID), "gid": str(GID)})
+
+    made = (root / "k").stat()
+    assert (stat.S_IMODE(made.st_mode), made.st_uid, made.st_gid) == (0o604, UID, GID)
+
+
+def test_no_right_to_act_as_somebody_else_comes_out_of_a_bucket(local: LocalEndpoint, root: Path) -> None:
+    put(local, "k", b"1", metadata={"mode": "107755"})
+
+    assert stat.S_IMODE((root / "k").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("mode", ["", "rwx", "-1", "99999", "0o644", "123456789"])
+def test_what_is_no_mode_is_none(local: LocalEndpoint, root: Path, mode: str) -> None:
+    put(local, "k", b"1", metadata={"mode": mode, "uid": "nobody", "gid": "99999999999"})
+    put(local, "l", b"1")
+
+    assert (root / "k").stat().st_mode == (root / "l").stat().st_mode
+    assert (root / "k").stat().st_uid == (root / "l").stat().st_uid
+
+
+def test_without_metadata_nothing_of_it_travels(root: Path) -> None:
+    plain = LocalEndpoint(str(root), owner=OWNER, metadata=False)
+    put(plain, "k", b"1", metadata={"mode": "100604"})
+
+    assert stat.S_IMODE((root / "k").stat().st_mode) != 0o604
+    assert fields(plain, "k") == {}
+    plain.close()
+
+
+def test_a_probe_tells_the_room_that_is_left_and_the_clock(local: LocalEndpoint) -> None:
+    probe = local.probe(scratch=True)
+
+    assert probe.free_bytes is not None
+    assert probe.free_bytes > 0
+    assert probe.skew_ns is not None
+    assert abs(probe.skew_ns) < 10**9
+
+
+def test_a_file_is_not_moved_to_another_file_system(
+    local: LocalEndpoint, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = put(local, "k", b"1")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(linux, "rename_new", refuse)
+    with pytest.raises(Rejected, match="another file system"):
+        local.move("k", "mnt/k", expect=entry)
+    assert (root / "k").read_bytes() == b"1"
