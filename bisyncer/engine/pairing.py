@@ -88,6 +88,11 @@ def init(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> InitRepo
         for side, probe in probes.items()
         if not (probe.conditional_write and probe.conditional_delete)
     ]
+    warnings += [
+        f"{side} ({endpoints[side].root}): {remark}"
+        for side, probe in probes.items()
+        for remark in probe.remarks
+    ]
     return InitReport(pair, probes, tuple(warnings))
 
 
