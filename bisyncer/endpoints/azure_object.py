@@ -65,11 +65,22 @@ def entry(key: str, headers: Mapping[str, str]) -> Entry:
     mtime_ns = parse_mtime(headers.get(MTIME))
     return Entry(
         key,
-        int(headers["Content-Length"]),
+        _size(headers),
         http_time_ns(headers["Last-Modified"]) if mtime_ns is None else mtime_ns,
         stamp(headers["ETag"]),
-        digests(headers.get("Content-MD5"), headers.get("x-ms-blob-type", "")),
+        digests(_md5(headers), headers.get("x-ms-blob-type", "")),
     )
+
+
+def _size(headers: Mapping[str, str]) -> int:
+    """The size of the whole blob; an answer with a part of it tells that beside the part's."""
+    whole = headers.get("Content-Range", "").rpartition("/")[2]
+    return int(whole or headers["Content-Length"])
+
+
+def _md5(headers: Mapping[str, str]) -> str | None:
+    """The MD5 of the whole blob."""
+    return headers.get("x-ms-blob-content-md5") if "Content-Range" in headers else headers.get("Content-MD5")
 
 
 def parse_mtime(text: str | None) -> int | None:

@@ -1,5 +1,7 @@
 """The listing of a container: every key below a prefix once, in order, or `ListingIncomplete`.
 
+A page that doesn't come for now is `Transient` instead: a listing from after the last key on is the rest.
+
 The service may order names by their UTF-16, as the emulator does, which differs from the order of code
 points where a name has a character beyond the basic plane. Such names wait until their like have come.
 """
@@ -7,24 +9,25 @@ points where a name has a character beyond the basic plane. Such names wait unti
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
 from bisyncer.endpoints import azure_page
 from bisyncer.endpoints.azure_client import Client
-from bisyncer.endpoints.azure_error import Failure
+from bisyncer.endpoints.azure_error import Failure, Kind
 from bisyncer.endpoints.azure_object import digests, http_time_ns
-from bisyncer.endpoints.azure_page import Row
+from bisyncer.endpoints.azure_page import Page, Row
+from bisyncer.endpoints.backoff import persist
+from bisyncer.endpoints.scratch import is_scratch
 from bisyncer.endpoints.spool import in_order
 from bisyncer.errors import ListingIncomplete
 from bisyncer.model import Entry, Item
 
-SCRATCH = ".bisyncer-probe-"  # and 16 hex digits: the last segment of what is ours, and never listed
-
-_OURS = re.compile(rf"(?:^|/){re.escape(SCRATCH)}[0-9a-f]{{16}}$")
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
-_HIGH = re.compile("[\ud800-\U0010ffff]")
+# No listing is asked to start there: where the two orders differ, or with what no name holds.
+_NO_START = re.compile("[\x00-\x1f\\\\\x7f-\x9f\ud800-\U0010ffff]")
 
 
 class Where(NamedTuple):
@@ -44,7 +47,7 @@ def scan(client: Client, where: Where, low: str, high: str | None) -> Iterator[I
     last = ""
     for row in _rows(client, where, low, high):
         key = row.key
-        if key < low or not key or (SCRATCH in key and _OURS.search(key)):
+        if key < low or not key or is_scratch(key):
             continue
         if high is not None and key >= high:
             return
@@ -67,7 +70,7 @@ def scan(client: Client, where: Where, low: str, high: str | None) -> Iterator[I
 def _rows(client: Client, where: Where, low: str, high: str | None) -> Iterator[Row]:
     """The rows from `low` or a little before it, in order; `high` only says which can be left out."""
     if where.ordered:
-        yield from by_code_point(_pages(client, where, _HIGH.split(low, maxsplit=1)[0]))
+        yield from by_code_point(_pages(client, where, _NO_START.split(low, maxsplit=1)[0]))
         return
     yield from in_order(
         row
@@ -107,17 +110,9 @@ def _pages(client: Client, where: Where, start: str) -> Iterator[Row]:
     cut = len(where.prefix)
     asked: set[str] = set()
     while True:
-        try:
-            page = azure_page.parse(client.ask("GET", kind="list", query=query, repeat=True).body)
-        except Failure as error:
-            raise ListingIncomplete(
-                f"{where.place}: can't be listed to its end: {error.trouble.sentence}"
-            ) from None
-        except azure_page.Malformed as error:
-            raise ListingIncomplete(
-                f"{where.place}: can't be listed to its end: {error}. Nothing is concluded from it; run "
-                "again."
-            ) from None
+        look = partial(_page, client, where, query)
+        # Nothing of a listing that is sorted is yielded before its end: tried again, it would begin anew.
+        page = look() if where.ordered else persist(look)
         for row in page.rows:
             if not row.key.startswith(where.prefix):
                 raise ListingIncomplete(
@@ -135,3 +130,15 @@ def _pages(client: Client, where: Where, start: str) -> Iterator[Row]:
         asked.add(page.marker)
         query["marker"] = page.marker
         query.pop("startFrom", None)  # the marker says it
+
+
+def _page(client: Client, where: Where, query: Mapping[str, str]) -> Page:
+    place = f"{where.place}: can't be listed to its end"
+    try:
+        return azure_page.parse(client.ask("GET", kind="list", query=query).body)
+    except Failure as error:
+        if error.trouble.kind is Kind.PASSING:
+            raise error.trouble.passing(place) from None
+        raise ListingIncomplete(f"{place}: {error.trouble.sentence}") from None
+    except azure_page.Malformed as error:
+        raise ListingIncomplete(f"{place}: {error}. Nothing is concluded from it; run again.") from None

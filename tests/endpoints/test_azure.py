@@ -549,9 +549,12 @@ def names(*keys: str, marker: str = "") -> Answer:
 
 @contextlib.contextmanager
 def listing_of(
-    *pages: Answer | None, hierarchical: str | None = "false", asked: list[dict[str, str]] | None = None
+    *pages: Answer | None,
+    hierarchical: str | None = "false",
+    asked: list[dict[str, str]] | None = None,
+    first: Iterator[Answer | None] = iter(()),
 ) -> Iterator[AzureEndpoint]:
-    """An endpoint of which page n, by the number that is its marker, is canned."""
+    """An endpoint of which page n, by the number that is its marker, is canned; `first` come before them."""
 
     def respond(_method: str, _path: str, query: dict[str, str]) -> Answer:
         if query.get("restype") == "account":
@@ -560,7 +563,7 @@ def listing_of(
             return Answer(200, b"", (("x-ms-is-hns-enabled", hierarchical),))
         if asked is not None:
             asked.append(query)
-        answer = pages[int(query.get("marker", "0"))]
+        answer = next(first, pages[int(query.get("marker", "0"))])
         return answer or Answer(500, b"<Error><Code>InternalError</Code></Error>")
 
     with canned(respond) as url:
@@ -582,17 +585,35 @@ class TestListing:
             assert endpoint.requests == {"account": 1, "list": 3}
 
     @pytest.mark.parametrize("failing", [0, 1, 2])
-    def test_a_page_that_fails_for_good_is_an_incomplete_listing(self, failing: int) -> None:
-        pages: list[Answer | None] = [names("a", marker="1"), names("b", marker="2"), names("c")]
-        pages[failing] = None
+    def test_a_page_that_fails_for_now_is_no_end_and_the_rest_can_be_listed_later(self, failing: int) -> None:
+        whole = [names("a", marker="1"), names("b\U0001f600", "b\uff5e", marker="2"), names("c")]
+        pages: list[Answer | None] = [*whole]
+        pages[failing] = Answer(
+            503, b"<Error><Code>ServerBusy</Code></Error>", (("x-ms-retry-after-ms", "70"),)
+        )
+        found: list[str] = []
         with listing_of(*pages) as endpoint:
-            scan = endpoint.scan()
-            for _ in range(failing):
-                next(scan)
-            with pytest.raises(
-                ListingIncomplete, match=r"azure://c/p\?.*can't be listed to its end.*Run again"
-            ):
-                next(scan)
+            with pytest.raises(Transient, match=r"azure://c/p\?.*can't be listed to its end") as busy:
+                found.extend(item.key for item in endpoint.scan() if isinstance(item, Entry))
+            assert (busy.value.throttled, busy.value.retry_after_s) == (True, 0.07)
+            assert endpoint.requests["list"] == failing + 1
+        with listing_of(*whole) as endpoint:
+            found += keys(endpoint, found[-1] + "\0" if found else "")
+        assert found == ["a", "b\uff5e", "b\U0001f600", "c"]
+
+    def test_a_page_of_a_listing_that_must_be_sorted_is_asked_for_again(self) -> None:
+        busy = iter([None])
+        pages = (names("b", marker="1"), names("a"))
+        with listing_of(*pages, hierarchical=None, first=busy) as endpoint:
+            assert keys(endpoint) == ["a", "b"]
+            assert endpoint.requests["list"] == 3
+
+    def test_a_listing_is_never_asked_to_start_with_what_no_name_holds(self) -> None:
+        asked: list[dict[str, str]] = []
+        with listing_of(names("a/b", "c"), asked=asked) as endpoint:
+            assert keys(endpoint, "a/b\0") == ["c"]
+            assert keys(endpoint, "a/\\") == ["a/b", "c"]
+        assert [query.get("startFrom") for query in asked] == ["p/a/b", "p/a/"]
 
     @pytest.mark.parametrize(
         ("pages", "words"),
