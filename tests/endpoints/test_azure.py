@@ -723,6 +723,17 @@ class TestListing:
             assert keys(endpoint, "c\U0001f600") == ["c\U0001f600", "d"]
         assert [query.get("startFrom") for query in asked] == ["p/b", "p/c"]
 
+    @pytest.mark.parametrize("hierarchical", ["false", "true", None])
+    @pytest.mark.parametrize("beside", ["o/a", "p", "q/a"])
+    def test_a_name_beside_the_prefix_is_never_left_out_in_silence(
+        self, hierarchical: str | None, beside: str
+    ) -> None:
+        with (
+            listing_of(page(blob("p/b"), blob(beside)), hierarchical=hierarchical) as endpoint,
+            pytest.raises(ListingIncomplete, match="isn't below the prefix"),
+        ):
+            list(endpoint.scan("a", "c"))
+
     @pytest.mark.parametrize("hierarchical", ["true", None])
     def test_a_hierarchical_namespace_is_sorted_and_its_directories_are_no_keys(
         self, hierarchical: str | None
