@@ -36,32 +36,33 @@ class Blocks:
         self._upload = secrets.token_hex(16)
 
     def send(self, number: int, data: bytes) -> str:
-        """Send block `number`, again where that fails: one sent twice is one. Returns its id."""
+        """Send block `number`; return its id. Raises `Transient` or `Rejected`."""
         md5 = hashlib.md5(data, usedforsecurity=False).digest()
-        return self.place(number, {"Content-MD5": base64.b64encode(md5).decode()}, data)
+        try:
+            return self._place(number, {"Content-MD5": base64.b64encode(md5).decode()}, data)
+        except Failure as error:
+            raise error.trouble.error(self._container.place(self._key)) from None
 
-    def place(self, number: int, headers: Mapping[str, str], data: bytes) -> str:
-        """Have block `number` made, by the store from elsewhere if `headers` say so; return its id.
+    def copy(self, number: int, source: Mapping[str, str]) -> str:
+        """Have the store itself copy block `number` from where the headers `source` say; return its id.
 
-        Raises what a `Trouble` is: `Transient` or `Rejected`; or `Failure` where the store can't do it.
+        Raises `Transient`, or `Failure` where trying again is of no use.
         """
+        return self._place(number, source, b"")
+
+    def _place(self, number: int, headers: Mapping[str, str], data: bytes) -> str:
+        """Have a block made, again where that fails: one that is made twice is one."""
         block = base64.b64encode(f"{self._upload}-{number:015}".encode()).decode()
         return persist(partial(self._placed, block, headers, data))
 
     def _placed(self, block: str, headers: Mapping[str, str], data: bytes) -> str:
+        query = {"comp": "block", "blockid": block}
         try:
-            self._container.client.ask(
-                "PUT",
-                self._name,
-                kind="put",
-                query={"comp": "block", "blockid": block},
-                headers=headers,
-                body=data,
-            )
+            self._container.client.ask("PUT", self._name, kind="put", query=query, headers=headers, body=data)
         except Failure as error:
-            if error.trouble.kind in {Kind.UNABLE, Kind.STALE, Kind.SOURCE_STALE, Kind.MISSING}:
-                raise
-            raise error.trouble.error(self._container.place(self._key)) from None
+            if error.trouble.kind is Kind.PASSING:
+                raise error.trouble.passing(self._container.place(self._key)) from None
+            raise
         return block
 
     def publish(

@@ -81,7 +81,7 @@ def _in_blocks(
     placed = []
     for number, start in enumerate(range(0, wanted.size, size), start=1):
         part = f"bytes={start}-{min(start + size, wanted.size) - 1}"
-        placed.append(blocks.place(number, {**reader, "x-ms-source-range": part}, b""))
+        placed.append(blocks.copy(number, {**reader, "x-ms-source-range": part}))
     return blocks.publish(placed, wanted, fields, expect)
 
 

@@ -122,7 +122,7 @@ _SENTENCES = {
     Kind.SNAPSHOTS: (
         "has snapshots, which would be deleted with it ({}). Delete them in the store if they aren't needed."
     ),
-    Kind.UNABLE: "the store can't do this ({}).",
+    Kind.UNABLE: "the store can't do this ({}). Correct what it says.",
     Kind.REFUSED: "the store refused it ({}). Correct what it says.",
 }
 _MESSAGE = re.compile(rb"<Message>([^<\n]*)")

@@ -375,6 +375,17 @@ class TestAzurite(BucketContract):
             put(endpoint, "k", b"x" * LARGE, stale)
         assert behind.names() == []
 
+    def test_a_large_body_in_the_place_of_a_blob_of_another_kind_is_rejected(
+        self, endpoint: Endpoint, behind: AzureBehind
+    ) -> None:
+        blob = behind.client.get_blob_client(behind.prefix + "log")
+        blob.create_append_blob()
+        blob.append_block(b"line\n")
+
+        with pytest.raises(Rejected, match=r"'log'.*Correct what it says"):
+            put(endpoint, "log", b"x" * LARGE, now(endpoint, "log"))
+        assert behind.content("log") == b"line\n"
+
     @pytest.mark.parametrize("size", [LARGE - 1, LARGE + 1, 3 * PART_SIZE, PART_SIZE // 2])
     def test_a_large_body_of_another_size_is_never_published(
         self, endpoint: Endpoint, behind: AzureBehind, size: int
