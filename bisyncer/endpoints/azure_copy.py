@@ -8,7 +8,7 @@ https://learn.microsoft.com/rest/api/storageservices/copy-blob-from-url
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from bisyncer.endpoints.azure_blocks import MOST_BLOCKS, Blocks
@@ -34,15 +34,15 @@ def copy(source: Container, there: Entry, target: Container, key: str, expect: E
     if source.server != target.server or not (target.honoured.copy and target.honoured.complete):
         return None
     found = source.properties(there)
-    reader = source.reader(there.key)
+    reader = _reader(source, there)
     if found.get("x-ms-blob-type") != "BlockBlob" or len(reader["x-ms-copy-source"]) > _LONGEST_URL:
         return None
-    reader = {**reader, "x-ms-source-if-match": quoted(there.stamp)}
     fields = {**kept(found, there.mtime_ns), **_tier(found), **target.tier}
     wanted = entry(key, found)._replace(mtime_ns=parse_mtime(fields.get(MTIME)))
     try:
         if wanted.size > MOST_AT_ONCE:
-            return _in_blocks(target, reader, wanted, {**http_fields(found), **fields}, expect)
+            parts = _parts(source, there, wanted.size)
+            return _in_blocks(target, parts, wanted, {**http_fields(found), **fields}, expect)
         headers = {"x-ms-requires-sync": "true", **reader, **fields, **condition(expect)}
         answer = target.client.ask("PUT", name, kind="copy", headers=headers, body=b"")
     except Failure as error:
@@ -70,19 +70,29 @@ def _tell_which(source: Container, there: Entry, target: Container, key: str, ex
 
 def _in_blocks(
     target: Container,
-    reader: Mapping[str, str],
+    parts: Iterable[Mapping[str, str]],
     wanted: Entry,
     fields: Mapping[str, str],
     expect: Entry | None,
 ) -> Entry:
     """Have the store copy block by block, which nobody sees, and publish them; raises `Failure` too."""
     blocks = Blocks(target, wanted.key)
-    size = max(MOST_AT_ONCE, -(-wanted.size // MOST_BLOCKS))
-    placed = []
-    for number, start in enumerate(range(0, wanted.size, size), start=1):
-        part = f"bytes={start}-{min(start + size, wanted.size) - 1}"
-        placed.append(blocks.copy(number, {**reader, "x-ms-source-range": part}))
+    placed = [blocks.copy(number, part) for number, part in enumerate(parts, start=1)]
     return blocks.publish(placed, wanted, fields, expect)
+
+
+def _parts(source: Container, there: Entry, total: int) -> Iterator[Mapping[str, str]]:
+    """The headers of each block: which part of a version it is, and what lets the store read that."""
+    size = max(MOST_AT_ONCE, -(-total // MOST_BLOCKS))
+    for start in range(0, total, size):
+        # What lets the store in is made anew each time: it lasts an hour, and all of the copy may not.
+        part = f"bytes={start}-{min(start + size, total) - 1}"
+        yield {**_reader(source, there), "x-ms-source-range": part}
+
+
+def _reader(source: Container, there: Entry) -> Mapping[str, str]:
+    """The headers that say which version is copied, and let the store read it."""
+    return {**source.reader(there.key), "x-ms-source-if-match": quoted(there.stamp)}
 
 
 def _tier(found: Mapping[str, str]) -> dict[str, str]:
