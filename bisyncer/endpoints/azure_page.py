@@ -89,7 +89,8 @@ def _split(body: bytes) -> Page:
     if not text.rstrip().endswith("</EnumerationResults>"):
         raise _Unsure
     found = _BLOB.findall(text)
-    if any(text.count(mark) != len(found) for mark in ("<Blob>", "</Blob>", "<Name>", "<BlobType>")):
+    # A match can't run past the end of its blob, so as many as there are blobs are one of each.
+    if text.count("<Blob>") != len(found) or text.count("</Blob>") != len(found):
         raise _Unsure
     tail = text[text.rfind("</Blob>") + 1 :]
     if escaped:
