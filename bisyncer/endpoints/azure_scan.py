@@ -85,8 +85,8 @@ def _rows(client: Client, where: Where, low: str, high: str | None) -> Iterator[
             rows = chain.from_iterable(page.rows for page in some)
             yield from rows if plain else by_code_point(rows)
         return
-    rows = (row for page in _pages(client, where, "") for row in page.rows if not row.folder)
-    yield from in_order(row for row in rows if _may_be_wanted(row.key, where.prefix, low, high))
+    blobs = (row for page in _pages(client, where, "") for row in page.rows if not row.folder)
+    yield from in_order(row for row in blobs if _may_be_wanted(row.key, where.prefix, low, high))
 
 
 def _may_be_wanted(name: str, prefix: str, low: str, high: str | None) -> bool:

@@ -64,6 +64,23 @@ def copied(endpoint: AzureEndpoint, entry: Entry, key: str, expect: Entry | None
     return made
 
 
+@contextlib.contextmanager
+def right_before(endpoint: AzureEndpoint, kind: str, act: Callable[[], object]) -> Iterator[None]:
+    """Let `act` happen right before the first request of `kind` is sent."""
+    client: Any = endpoint._container.client
+    ask = client.ask
+    waiting = [act]
+
+    def asked(*args: Any, **kwargs: Any) -> Any:
+        if kwargs["kind"] == kind and waiting:
+            waiting.pop()()
+        return ask(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "ask", asked)
+        yield
+
+
 # Copies.
 
 
@@ -206,6 +223,23 @@ def test_a_copy_to_a_leased_blob_is_rejected(endpoint: AzureEndpoint, behind: Az
     with pytest.raises(Rejected, match="'l': is leased by another program"):
         endpoint.copy_from(endpoint, "l", entry=entry, expect=there)
     assert behind.content("l") == b"22"
+
+
+def test_a_copy_tests_both_conditions_in_the_same_step(endpoint: AzureEndpoint, behind: AzureBehind) -> None:
+    entry, there = put(endpoint, "k", b"seen"), put(endpoint, "l", b"there")
+    for key, expect in (("l", there), ("m", None)):
+        with (
+            pytest.raises(Changed, match=f"'{key}'"),
+            right_before(endpoint, "copy", lambda key=key: behind.plant(key, b"unseen")),  # type: ignore[misc]
+        ):
+            endpoint.copy_from(endpoint, key, entry=entry, expect=expect)
+        assert behind.content(key) == b"unseen"
+    with (
+        pytest.raises(Changed, match="'k'"),
+        right_before(endpoint, "copy", lambda: behind.plant("k", b"unseen")),
+    ):
+        endpoint.copy_from(endpoint, "n", entry=entry, expect=None)
+    assert behind.names() == ["k", "l", "m"]
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -359,27 +393,10 @@ def test_a_move_never_takes_back_a_copy_that_somebody_wrote_to(
 
     with opened(azurite, place) as endpoint:
         entry = put(endpoint, "k", b"ours")
-        with pytest.raises(Changed), _before_deletions(endpoint, meddle):
+        with pytest.raises(Changed), right_before(endpoint, "delete", meddle):
             endpoint.move("k", "new", expect=entry)
     assert behind.content("k") == b"theirs"
     assert behind.content("new") == b"theirs too"
-
-
-@contextlib.contextmanager
-def _before_deletions(endpoint: AzureEndpoint, act: Callable[[], None]) -> Iterator[None]:
-    """Let `act` happen right before the first deletion is sent."""
-    client: Any = endpoint._container.client
-    ask = client.ask
-    waiting = [act]
-
-    def asked(method: str, *args: Any, **kwargs: Any) -> Any:
-        if method == "DELETE" and waiting:
-            waiting.pop()()
-        return ask(method, *args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client, "ask", asked)
-        yield
 
 
 def test_a_move_of_what_must_stay_leaves_no_copy(endpoint: AzureEndpoint, behind: AzureBehind) -> None:
