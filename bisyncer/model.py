@@ -253,6 +253,7 @@ class Conditions(NamedTuple):
     put: bool = True
     complete: bool = True  # of an upload in parts
     delete: bool = True
+    copy: bool = True  # inside the store
 
 
 ALL_CONDITIONS = Conditions()

@@ -11,14 +11,32 @@ import socket
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import requests
+from azure.storage.blob import BlobClient
+
+from tests.faults import Answer
 
 _TOOLS = Path(__file__).parents[1] / ".tools"
 _PROGRAM = "node_modules/azurite/dist/src/blob/main.js"
 _LOOPBACK = "127.0.0.1"
 _START_ATTEMPTS = 3  # another program may take the port between the look and the bind
+
+
+class AzureAccount(Protocol):
+    """What it takes to speak to an account."""
+
+    @property
+    def endpoint_url(self) -> str: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def key(self) -> str: ...
 
 
 class Azurite:
@@ -106,3 +124,31 @@ def _program() -> str:
     if not found:
         raise RuntimeError(f"Azurite isn't in {_TOOLS}: say `make test`, which puts it there.")
     return str(found[-1])
+
+
+def copied_block(server: AzureAccount, request: BaseHTTPRequestHandler, body: bytes) -> Answer | None:
+    """Put Block From URL, which the emulator hasn't, as the service documents it; None for other requests.
+
+    https://learn.microsoft.com/rest/api/storageservices/put-block-from-url
+    """
+    source = request.headers.get("x-ms-copy-source")
+    url = urlsplit(request.path)
+    query = parse_qs(url.query)
+    if source is None or query.get("comp") != ["block"]:
+        return None
+    assert body == b""
+    wanted = {
+        "x-ms-version": request.headers["x-ms-version"],
+        "x-ms-range": request.headers["x-ms-source-range"],
+        "If-Match": request.headers["x-ms-source-if-match"],
+    }
+    read = requests.get(source, headers=wanted, timeout=60)
+    if read.status_code == 412:
+        return Answer(412, b"<Error><Code>SourceConditionNotMet</Code></Error>")
+    if read.status_code != 206:
+        return Answer(read.status_code, b"<Error><Code>CannotVerifyCopySource</Code></Error>")
+    container, _, blob = unquote(url.path).removeprefix(f"/{server.account}/").partition("/")
+    credential = {"account_name": server.account, "account_key": server.key}
+    with BlobClient(server.endpoint_url, container, blob, credential=credential) as client:
+        client.stage_block(base64.b64decode(query["blockid"][0]).decode(), read.content)
+    return Answer(201)

@@ -50,19 +50,23 @@ class Fault:
 
 
 @contextmanager
-def proxy(upstream: str, *faults: Fault) -> Iterator[str]:
-    """The URL of a proxy before the server at `upstream`."""
+def proxy(
+    upstream: str,
+    *faults: Fault,
+    instead: Callable[[BaseHTTPRequestHandler, bytes], Answer | None] = lambda _request, _body: None,
+) -> Iterator[str]:
+    """The URL of a proxy before the server at `upstream`; `instead` answers what that server can't."""
 
     class Handler(_Handler):
         def answer(self, body: bytes) -> Answer | None:
             struck = next((fault for fault in faults if fault.strikes(f"{self.command} {self.path}")), None)
             if struck is None:
-                return _forwarded(self, upstream, body)
+                return instead(self, body) or _forwarded(self, upstream, body)
             if isinstance(struck.what, int):
                 return Answer(struck.what, b"<Error><Code>InternalError</Code></Error>")
             if struck.what == "swallow":
                 return None
-            answer = _forwarded(self, upstream, body)
+            answer = instead(self, body) or _forwarded(self, upstream, body)
             if struck.then:
                 struck.then()
             self.cut = struck.what == "cut"

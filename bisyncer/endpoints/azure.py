@@ -3,27 +3,46 @@
 No mutation goes out without a condition on what was seen. The work is done in rooms of their own:
 
     azure_container.py   connections, names, looks     azure_scan.py    listings
-    azure_client.py      requests and credentials      azure_page.py    one page of a listing
-    azure_error.py       what an error means           azure_read.py    bodies, received
-    azure_object.py      a blob's headers              azure_write.py   bodies, sent
-    azure_probe.py       what the store honours
+    azure_client.py      requests                      azure_page.py    one page of a listing
+    azure_auth.py        credentials                   azure_read.py    bodies, received
+    azure_error.py       what an error means           azure_write.py   bodies, sent
+    azure_object.py      a blob as an entry            azure_blocks.py  large ones
+    azure_metadata.py    what travels beside it        azure_copy.py    copies inside an account
+    azure_probe.py       what the store honours        azure_move.py    moves and deletions
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bisyncer.endpoints.azure_container import Container, condition
+from bisyncer.endpoints.azure_blocks import MOST_BLOCK_BYTES, MOST_BLOCKS
+from bisyncer.endpoints.azure_container import MAX_NAME_BYTES, Container
+from bisyncer.endpoints.azure_copy import copy
 from bisyncer.endpoints.azure_error import Failure, Kind, Trouble
-from bisyncer.endpoints.azure_probe import try_conditions
+from bisyncer.endpoints.azure_move import move, remove
+from bisyncer.endpoints.azure_probe import clock_skew_ns, namespace, try_store
 from bisyncer.endpoints.azure_read import Reading
 from bisyncer.endpoints.azure_scan import Where, scan
 from bisyncer.endpoints.azure_write import write
-from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source
-from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing, Transient
-from bisyncer.model import ALL_CONDITIONS, Conditions, Entry, Item, Remote
+from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Upload
+from bisyncer.endpoints.body import PART_SIZE
+from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing
+from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item, Remote
+
+CAPABILITIES = Capabilities(
+    names=NameRules.BUCKET,
+    max_key_bytes=MAX_NAME_BYTES,
+    conditional_write=True,
+    conditional_delete=True,
+    listed_digests=(Algorithm.ETAG_MD5,),
+    server_copy=True,
+    max_object_bytes=MOST_BLOCKS * MOST_BLOCK_BYTES,
+    single_put_bytes=PART_SIZE,
+)
 
 
 class AzureEndpoint:
@@ -51,17 +70,20 @@ class AzureEndpoint:
     @property
     def capabilities(self) -> Capabilities:
         """What this store can promise: all of it, unless a probe has found that it can't."""
-        honoured = self._container.honoured
-        return Capabilities(
-            names=NameRules.BUCKET,
-            max_key_bytes=self._container.max_key_bytes,
+        container = self._container
+        honoured = container.honoured
+        return replace(
+            CAPABILITIES,
+            max_key_bytes=container.max_key_bytes,
             conditional_write=honoured.put and honoured.complete,
             conditional_delete=honoured.delete,
+            ordered_listing=not container.known_unordered,
+            server_copy=honoured.copy and honoured.complete,
         )
 
     @property
     def requests(self) -> Mapping[str, int]:
-        """Requests sent so far by kind: account, list, get, head, put, delete."""
+        """Requests sent so far by kind: account, list, get, head, put, copy, delete."""
         return self._container.requests.counts()
 
     def refusal(self, key: str) -> str | None:
@@ -85,10 +107,13 @@ class AzureEndpoint:
         """Look whether the container is there and can be listed; with `scratch`, what it honours."""
         container = self._container
         query = {"restype": "container", "comp": "list", "prefix": container.prefix, "maxresults": "1"}
+        remarks: tuple[str, ...] = ()
         try:
-            container.client.ask("GET", kind="list", query=query)
+            asked_ns = time.time_ns()
+            answer = container.client.ask("GET", kind="list", query=query)
+            skew_ns = clock_skew_ns(answer.headers.get("Date"), asked_ns, time.time_ns())
             if scratch:
-                container.honoured = try_conditions(container.client, container.prefix)
+                container.honoured, remarks = try_store(container)
         except Failure as error:
             raise _unusable(container.root, error.trouble) from None
         capabilities = self.capabilities
@@ -98,6 +123,8 @@ class AzureEndpoint:
             conditional_write=capabilities.conditional_write,
             conditional_delete=capabilities.conditional_delete,
             conditions=container.honoured,
+            skew_ns=skew_ns,
+            remarks=(*namespace(container), *remarks),
         )
 
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
@@ -111,9 +138,9 @@ class AzureEndpoint:
         return self._container.stat(key)
 
     @contextmanager
-    def read(self, key: str, *, expect: Entry) -> Iterator[Source]:
+    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
         """Open the version of `key` that `expect` says."""
-        reading = Reading(self._container, key, expect)
+        reading = Reading(self._container, key, expect, start)
         try:
             yield reading
         finally:
@@ -123,22 +150,25 @@ class AzureEndpoint:
         """Send all of `source`, in one request or in blocks by its size."""
         return write(self._container, key, source, expect)
 
+    def copy_from(self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None) -> Entry | None:
+        """Copy from a container of the same account, as one step to who reads `key`."""
+        if not isinstance(source, AzureEndpoint):
+            return None
+        return copy(source._container, entry, self._container, key, expect)  # noqa: SLF001 -- of the same class
+
+    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
+        """Copy inside the store, then delete; a crash in between leaves both keys."""
+        return move(self._container, key, new_key, expect)
+
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key` if it is as expected; one with snapshots stays, since they would go with it."""
-        container = self._container
-        name = container.name(key)
-        if not container.honoured.delete:
-            container.look(key, expect)
-        headers = condition(expect, honoured=container.honoured.delete)
-        try:
-            container.client.ask("DELETE", name, kind="delete", headers=headers)
-        except Failure as error:
-            trouble = error.trouble
-            if trouble.kind in {Kind.STALE, Kind.MISSING}:
-                raise container.changed(key, expect) from None
-            if trouble.kind is Kind.PASSING and container.stat(key) is None:
-                return  # the answer was lost, or another deletion came first: what was wanted is so
-            raise trouble.error(container.place(key)) from None
+        remove(self._container, key, expect)
+
+    def abort(self, upload: Upload) -> None:
+        """Nothing to do: an upload has no id here, and blocks that nobody published vanish after a week.
+
+        To throw them away earlier takes a write to that very blob, which another upload may be about to do.
+        """
 
     def flush(self) -> None:
         """Nothing to wait for: the store answers when it has a blob for good."""
@@ -152,7 +182,7 @@ def _unusable(root: str, trouble: Trouble) -> BisyncerError:
     sentence = f"{root}: {trouble.sentence}"
     match trouble.kind:
         case Kind.PASSING:
-            return Transient(sentence)
+            return trouble.passing(root)
         case Kind.DENIED | Kind.KEYS:
             return AccessDenied(sentence)
         case _:

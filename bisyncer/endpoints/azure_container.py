@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 import unicodedata
-from functools import cached_property
+from collections.abc import Mapping
+from functools import cached_property, partial
 from urllib.parse import urlsplit
 
 from bisyncer.endpoints.azure_client import Answer, Client, connect
-from bisyncer.endpoints.azure_error import Failure, Kind
+from bisyncer.endpoints.azure_error import Failure, Kind, archived
 from bisyncer.endpoints.azure_object import entry
+from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.body import Parts
 from bisyncer.endpoints.counts import Requests
-from bisyncer.errors import Changed, Rejected
+from bisyncer.errors import Changed, Rejected, Transient
 from bisyncer.model import Conditions, Entry, Remote
 
 MAX_NAME_LENGTH = 1024  # of a whole name, in UTF-16 units
+MAX_NAME_BYTES = 3 * MAX_NAME_LENGTH  # a UTF-16 unit has 3 bytes of UTF-8 at most
 _MAX_SEGMENTS = 254
-_BYTES_EACH = 3  # of UTF-8 at most for a UTF-16 unit
 
 
 class Container:
@@ -79,20 +81,41 @@ class Container:
         return f"azure://{self.container}/{self.prefix}".rstrip("/") + f"?endpoint={self.server}"
 
     @cached_property
-    def ordered(self) -> bool:
-        """Whether the namespace is known to be flat; the account says so, to whom it may."""
+    def hierarchical(self) -> bool | None:
+        """Whether the account has a hierarchical namespace; None where it won't say so to us.
+
+        Raises `Transient`.
+        """
         try:
             answer = self.client.ask(
-                "GET", kind="account", query={"restype": "account", "comp": "properties"}, repeat=True
+                "GET", kind="account", query={"restype": "account", "comp": "properties"}
             )
-        except Failure:
-            return False  # then each listing is sorted, which is right for either
-        return answer.headers.get("x-ms-is-hns-enabled", "false") != "true"
+        except Failure as error:
+            if error.trouble.kind is Kind.PASSING:
+                raise error.trouble.passing(self.root) from None
+            return None
+        return answer.headers.get("x-ms-is-hns-enabled", "false") == "true"
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the namespace is known to be flat; else each listing is sorted, right for either kind."""
+        return self.hierarchical is False
+
+    @property
+    def known_unordered(self) -> bool:
+        """Whether the account was asked already, and isn't known to be flat."""
+        return self.__dict__.get("hierarchical", False) is not False
+
+    @property
+    def tier(self) -> Mapping[str, str]:
+        """The access tier of what is written, as a header."""
+        tier = self.remote.access_tier
+        return {"x-ms-access-tier": tier} if tier else {}
 
     @property
     def max_key_bytes(self) -> int:
         """More bytes than this no key has, its prefix taken off; the service counts characters."""
-        return MAX_NAME_LENGTH * _BYTES_EACH - len(self.prefix.encode())
+        return MAX_NAME_BYTES - len(self.prefix.encode())
 
     def name(self, key: str) -> str:
         """The blob's whole name; raises `Rejected` where Azure can't hold it, or takes it for another."""
@@ -126,7 +149,7 @@ class Container:
     def head(self, key: str, name: str) -> Entry | None:
         """The entry of a key; None where the store says that it isn't there."""
         try:
-            return entry(key, self.client.ask("HEAD", name, kind="head", repeat=True).headers)
+            return entry(key, self.client.ask("HEAD", name, kind="head").headers)
         except Failure as error:
             if error.trouble.kind is Kind.MISSING:
                 return None
@@ -136,6 +159,38 @@ class Container:
         """The entry of a key as it is now."""
         return self.head(key, self.name(key))
 
+    def properties(self, expect: Entry) -> Mapping[str, str]:
+        """The headers of the version that `expect` says, which is whole and can be read."""
+        try:
+            found = self.client.ask(
+                "HEAD", self.name(expect.key), kind="head", headers={"If-Match": quoted(expect.stamp)}
+            ).headers
+        except Failure as error:
+            if error.trouble.kind in {Kind.STALE, Kind.MISSING}:
+                raise self.changed(expect.key, expect) from None
+            raise error.trouble.error(self.place(expect.key)) from None
+        if found.get("x-ms-access-tier") == "Archive":
+            raise archived(f"access tier {found['x-ms-access-tier']}").error(self.place(expect.key))
+        self.check_filled(expect.key, found)
+        return found
+
+    def reader(self, key: str) -> Mapping[str, str]:
+        """The headers that let the store read `key` for a copy."""
+        try:
+            return self.client.as_source(self.name(key))
+        except Failure as error:
+            raise error.trouble.error(self.place(key)) from None
+
+    def check_filled(self, key: str, headers: Mapping[str, str]) -> None:
+        """Raise where a blob is the target of another program's copy that isn't done: then it is empty."""
+        status = headers.get("x-ms-copy-status", "success")
+        if status == "pending":
+            raise Transient(f"{self.place(key)}: is still being copied there. Run again when that is done.")
+        if status != "success":
+            raise Rejected(
+                f"{self.place(key)}: a copy to it has {status}, so it is empty. Copy it again, or delete it."
+            )
+
     def look(self, key: str, expect: Entry | None) -> None:
         """The condition for a store that tests none itself; a window remains until the deed."""
         found = self.stat(key)
@@ -144,22 +199,26 @@ class Container:
 
     def landed(self, wanted: Entry) -> Entry | None:
         """`wanted` with its stamp, where the store has exactly what a write of unclear outcome had sent."""
-        found = self.stat(wanted.key)
+        found = persist(partial(self.stat, wanted.key))
         if found is None or found.size != wanted.size or wanted.mtime_ns not in {None, found.mtime_ns}:
             return None
         same = {digest.value for digest in found.digests} & {digest.value for digest in wanted.digests}
         return wanted._replace(stamp=found.stamp) if same else None
 
-    def opened(self, key: str, expect: Entry) -> Answer:
-        """The body of the version of `key` that `expect` says, streamed."""
+    def opened(self, key: str, expect: Entry, start: int = 0) -> Answer:
+        """The body of the version of `key` that `expect` says, streamed from byte `start` on."""
+        headers = {"If-Match": quoted(expect.stamp)}
+        if 0 < start < expect.size:
+            headers["x-ms-range"] = f"bytes={start}-"
+        # A range that begins at the end is an error to the service, so the end is only looked at.
+        empty = start >= expect.size > 0
         try:
             return self.client.ask(
-                "GET",
+                "HEAD" if empty else "GET",
                 self.name(key),
-                kind="get",
-                headers={"If-Match": quoted(expect.stamp)},
-                repeat=True,
-                stream=True,
+                kind="head" if empty else "get",
+                headers=headers,
+                stream=not empty,
             )
         except Failure as error:
             if error.trouble.kind in {Kind.STALE, Kind.MISSING}:

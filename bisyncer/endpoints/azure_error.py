@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ class Kind(StrEnum):
 
     PASSING = "passing"  # the same request may succeed; a mutation may have happened
     STALE = "stale"  # 412, or 409 where a blob was to be created: the condition did not hold
+    SOURCE_STALE = "source-stale"  # 412 or 404 of what was to be copied
     MISSING = "missing"  # 404 of a blob
     NO_CONTAINER = "no-container"
     BLOCKS = "blocks"  # the blocks of an upload are no longer there, or are in another's way
@@ -24,19 +27,32 @@ class Kind(StrEnum):
     ARCHIVED = "archived"
     LEASED = "leased"
     SNAPSHOTS = "snapshots"
+    UNABLE = "unable"  # the store hasn't this kind of request, or may not read what it is to copy
     REFUSED = "refused"  # whatever else won't change by itself
 
 
 class Trouble(NamedTuple):
-    """An error, judged; `sentence` ends with what to do."""
+    """An error, judged; `sentence` ends with what to do.
+
+    `throttled` says that the store asks for fewer requests, `retry_after_s` when it wants the next one.
+    """
 
     kind: Kind
     sentence: str
+    throttled: bool = False
+    retry_after_s: float | None = None
 
     def error(self, place: str) -> EndpointError:
         """The exception for a request about `place` that is neither stale nor missing."""
-        kind = Transient if self.kind in {Kind.PASSING, Kind.BLOCKS} else Rejected
-        return kind(f"{place}: {self.sentence}")
+        if self.kind in {Kind.PASSING, Kind.BLOCKS}:
+            return self.passing(place)
+        return Rejected(f"{place}: {self.sentence}")
+
+    def passing(self, place: str) -> Transient:
+        """The exception for a request about `place` that may be sent again."""
+        return Transient(
+            f"{place}: {self.sentence}", throttled=self.throttled, retry_after_s=self.retry_after_s
+        )
 
 
 class Failure(Exception):
@@ -49,7 +65,10 @@ class Failure(Exception):
 
 _BY_CODE = {
     "AuthenticationFailed": Kind.KEYS,
+    "APINotImplemented": Kind.UNABLE,
     "BlobAlreadyExists": Kind.STALE,
+    # Of a copy: the target is a page or append blob, which a block blob's content can't go to.
+    "InvalidBlobType": Kind.UNABLE,
     "BlobArchived": Kind.ARCHIVED,
     "BlobBeingRehydrated": Kind.ARCHIVED,
     "ConditionNotMet": Kind.STALE,
@@ -64,9 +83,13 @@ _BY_CODE = {
     "Md5Mismatch": Kind.PASSING,
     "OperationTimedOut": Kind.PASSING,
     "ServerBusy": Kind.PASSING,
+    "SourceConditionNotMet": Kind.SOURCE_STALE,
     "SnapshotsPresent": Kind.SNAPSHOTS,
     "TargetConditionNotMet": Kind.STALE,
 }
+# https://learn.microsoft.com/azure/storage/blobs/scalability-targets: how Azure says that it is too much
+_THROTTLING_CODES = {"OperationTimedOut", "ServerBusy", "TooManyRequests"}
+_THROTTLING_STATUSES = {429, 503}
 _BY_STATUS = {
     401: Kind.KEYS,
     403: Kind.DENIED,
@@ -74,10 +97,12 @@ _BY_STATUS = {
     408: Kind.PASSING,
     412: Kind.STALE,
     429: Kind.PASSING,
+    501: Kind.UNABLE,
 }
 _SENTENCES = {
     Kind.PASSING: "the store is busy or broken for now ({}). Run again later.",
     Kind.STALE: "changed since it was looked at ({}). Run again.",
+    Kind.SOURCE_STALE: "what was to be copied changed since it was looked at ({}). Run again.",
     Kind.MISSING: "isn't there ({}). Check that the container exists, then run again.",
     Kind.NO_CONTAINER: "the container isn't there ({}). Create it, or correct the root.",
     Kind.BLOCKS: (
@@ -97,6 +122,7 @@ _SENTENCES = {
     Kind.SNAPSHOTS: (
         "has snapshots, which would be deleted with it ({}). Delete them in the store if they aren't needed."
     ),
+    Kind.UNABLE: "the store can't do this ({}). Correct what it says.",
     Kind.REFUSED: "the store refused it ({}). Correct what it says.",
 }
 _MESSAGE = re.compile(rb"<Message>([^<\n]*)")
@@ -105,8 +131,9 @@ _CODE = re.compile(rb"<Code>([^<]*)</Code>")
 _ADDRESS = re.compile(r"(?:with url: )?\S*\?\S+")
 
 
-def answered(status: int, code: str | None, body: bytes) -> Trouble:
+def answered(status: int, headers: Mapping[str, str], body: bytes) -> Trouble:
     """What an answer with an error's status means; the code is in a header, and mostly in the body too."""
+    code = headers.get("x-ms-error-code", "")
     if not code:
         found = _CODE.search(body)
         code = found[1].decode(errors="replace") if found else ""
@@ -115,10 +142,37 @@ def answered(status: int, code: str | None, body: bytes) -> Trouble:
         said += f", {code}"
     words = _MESSAGE.search(body)
     if words and words[1].strip():
-        said += f": {_one_line(words[1].decode(errors='replace'))}"
+        said += f": {_one_line(_ADDRESS.sub('', words[1].decode(errors='replace')))}"
     otherwise = Kind.PASSING if status >= 500 else Kind.REFUSED
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, otherwise)
-    return Trouble(kind, _SENTENCES[kind].format(said))
+    if code == "CannotVerifyCopySource" and status < 500:
+        kind = Kind.SOURCE_STALE if status == 404 else Kind.UNABLE
+    return Trouble(
+        kind,
+        _SENTENCES[kind].format(said),
+        throttled=status in _THROTTLING_STATUSES or code in _THROTTLING_CODES,
+        retry_after_s=_retry_after_s(headers),
+    )
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """When the store wants the next request; None where it doesn't say."""
+    for name in ("x-ms-retry-after-ms", "retry-after-ms"):
+        if (text := headers.get(name, "")).isdecimal():
+            return int(text) / 1000
+    text = headers.get("Retry-After", "")
+    if text.isdecimal():
+        return float(text)
+    try:  # RFC 9110, 10.2.3: a date, by the store's own clock
+        wait = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("Date", ""))
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, wait.total_seconds())
+
+
+def archived(said: str) -> Trouble:
+    """The trouble with a blob that is archived."""
+    return Trouble(Kind.ARCHIVED, _SENTENCES[Kind.ARCHIVED].format(said))
 
 
 def unanswered(error: AzureError, endpoint_url: str) -> Trouble:

@@ -11,7 +11,6 @@ equal content, unequal it proves nothing; and one of a blob that can be changed 
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Mapping
@@ -30,6 +29,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _S_NS = 1_000_000_000
 _YEARS_NS = (-62_135_596_800 * _S_NS, 253_402_300_800 * _S_NS)  # from the year 1 until before 10000
 _BLOCK_BLOB = "BlockBlob"
+_ETAG_MD5 = Algorithm.ETAG_MD5  # an enum looks its members up slowly, and this is done once a blob
 
 
 def stamp(etag: str) -> str:
@@ -42,10 +42,10 @@ def digests(md5: str | None, blob_type: str) -> tuple[Digest, ...]:
     if not md5 or blob_type != _BLOCK_BLOB:
         return ()
     try:
-        raw = base64.b64decode(md5, validate=True)
-    except (binascii.Error, ValueError):
+        raw = binascii.a2b_base64(md5, strict_mode=True)
+    except ValueError:
         return ()
-    return (Digest(Algorithm.ETAG_MD5, raw.hex()),) if len(raw) == 16 else ()
+    return (Digest(_ETAG_MD5, raw.hex()),) if len(raw) == 16 else ()
 
 
 @lru_cache(maxsize=65_536)
@@ -65,11 +65,22 @@ def entry(key: str, headers: Mapping[str, str]) -> Entry:
     mtime_ns = parse_mtime(headers.get(MTIME))
     return Entry(
         key,
-        int(headers["Content-Length"]),
+        _size(headers),
         http_time_ns(headers["Last-Modified"]) if mtime_ns is None else mtime_ns,
         stamp(headers["ETag"]),
-        digests(headers.get("Content-MD5"), headers.get("x-ms-blob-type", "")),
+        digests(_md5(headers), headers.get("x-ms-blob-type", "")),
     )
+
+
+def _size(headers: Mapping[str, str]) -> int:
+    """The size of the whole blob; an answer with a part of it tells that beside the part's."""
+    whole = headers.get("Content-Range", "").rpartition("/")[2]
+    return int(whole or headers["Content-Length"])
+
+
+def _md5(headers: Mapping[str, str]) -> str | None:
+    """The MD5 of the whole blob."""
+    return headers.get("x-ms-blob-content-md5") if "Content-Range" in headers else headers.get("Content-MD5")
 
 
 def parse_mtime(text: str | None) -> int | None:

@@ -33,10 +33,14 @@ class Row(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One page of List Blobs; `marker` asks for the next, and is empty on the last."""
+    """One page of List Blobs; `marker` asks for the next, and is empty on the last.
+
+    `plain` says that all its names are ASCII, of which there is but one order.
+    """
 
     rows: list[Row]
     marker: str
+    plain: bool = False
 
 
 def parse(body: bytes) -> Page:
@@ -51,7 +55,8 @@ class _Unsure(Exception):
     """The fast way can't vouch for what it would return."""
 
 
-_DECLARATION = re.compile(r'\ufeff?\s*(?:<\?xml version="1\.0"[^<>]*\?>)?\s*')
+_BOM = b"\xef\xbb\xbf"
+_DECLARATION = re.compile(r'\s*(?:<\?xml version="1\.0"[^<>]*\?>)?\s*')
 _ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)")
 # What is wanted of a blob, in the order in which the service and its emulator have it.
 _BLOB = re.compile(
@@ -64,30 +69,37 @@ _BLOB = re.compile(
 
 def _split(body: bytes) -> Page:
     try:
-        text = body.decode()
+        text = body.removeprefix(_BOM).decode()  # with the mark, each character would take two bytes
     except UnicodeDecodeError:
         raise _Unsure from None
     declaration = _DECLARATION.match(text)
     # CDATA, comments, document types and instructions may hold what looks like an element, a carriage
     # return means another character to an XML parser, and metadata may have elements of any name.
-    if declaration is None or "<!" in text or "\r" in text or "<Metadata>" in text or _ENTITY.search(text):
+    # One character is found much faster than two of which the first is everywhere, so it is looked for first.
+    if declaration is None or ("!" in text and "<!" in text) or "\r" in text or "<Metadata>" in text:
+        raise _Unsure
+    escaped = "&" in text
+    if escaped and _ENTITY.search(text):
         raise _Unsure
     start = declaration.end()
-    if text.find("<?", start) >= 0 or not text.startswith("<EnumerationResults", start):
+    if not text.startswith("<EnumerationResults", start) or (
+        text.find("?", start) >= 0 and text.find("<?", start) >= 0
+    ):
         raise _Unsure
     if not text.rstrip().endswith("</EnumerationResults>"):
         raise _Unsure
     found = _BLOB.findall(text)
-    if any(text.count(mark) != len(found) for mark in ("<Blob>", "</Blob>", "<Name>", "<BlobType>")):
+    # A match can't run past the end of its blob, so as many as there are blobs are one of each.
+    if text.count("<Blob>") != len(found) or text.count("</Blob>") != len(found):
         raise _Unsure
     tail = text[text.rfind("</Blob>") + 1 :]
-    if "&" in text:
+    if escaped:
         found = [(unescape(name), time, unescape(etag), *rest) for name, time, etag, *rest in found]
     rows = [
         Row(name, int(size), etag.strip('"'), time, md5, blob_type)
         for name, time, etag, size, md5, blob_type in found
     ]
-    return Page(rows, _marker(tail))
+    return Page(rows, _marker(tail), text.isascii())
 
 
 def _marker(tail: str) -> str:

@@ -1,52 +1,106 @@
-"""Which conditions a store tests: tried on a scratch blob of our own, which is removed again."""
+"""Which conditions a store tests, tried on scratch blobs of our own that are removed again; and remarks."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
 import secrets
+from collections.abc import Iterator, Mapping
 
-from bisyncer.endpoints.azure_client import Client
+from bisyncer.endpoints.azure_container import Container
 from bisyncer.endpoints.azure_error import Failure, Kind
-from bisyncer.endpoints.azure_object import stamp
-from bisyncer.endpoints.azure_scan import SCRATCH
+from bisyncer.endpoints.azure_object import http_time_ns, stamp
+from bisyncer.endpoints.scratch import scratch_name
 from bisyncer.model import Conditions
 
 _NEW = {"If-None-Match": "*"}
 _WRONG = {"If-Match": '"0x0"'}
+_SECOND_NS = 1_000_000_000
+
+# What the store doesn't test, by the field of `Conditions`.
+_UNTESTED = {
+    "put": "It ignores conditions on blobs that are sent in one request.",
+    "complete": "It ignores conditions on lists of blocks, which publish large blobs.",
+    "delete": "It ignores conditions on deletions.",
+    "copy": "It makes no copies on a condition, so content that is copied or moved goes through this host.",
+}
 
 
-def try_conditions(client: Client, prefix: str) -> Conditions:
-    """Try each condition where it must fail, and where it must not; raises `Failure`."""
-    scratch = _Scratch(client, f"{prefix}{SCRATCH}{secrets.token_hex(8)}")
+def clock_skew_ns(date: str | None, asked_ns: int, answered_ns: int) -> int | None:
+    """How far the store's clock is ahead of ours, by the Date of an answer, which has no part of a second."""
     try:
-        put = scratch.put(_NEW) and not scratch.put(_NEW) and not scratch.put(_WRONG)
-        put = put and scratch.put(scratch.seen())
+        theirs_ns = http_time_ns(date or "")
+    except ValueError:
+        return None
+    return theirs_ns + _SECOND_NS // 2 - (asked_ns + answered_ns) // 2
+
+
+def namespace(container: Container) -> tuple[str, ...]:
+    """What an operator should know about the account's namespace; raises `Transient`."""
+    if container.hierarchical:
+        return (
+            "The account has a hierarchical namespace, so each listing is read whole and sorted on disk.",
+        )
+    if container.hierarchical is None:
+        sentence = (
+            "The account doesn't say to these credentials whether its namespace is hierarchical, so each "
+            "listing is read whole and sorted on disk. An account key, for one, would be told."
+        )
+        return (sentence,)
+    return ()
+
+
+def try_store(container: Container) -> tuple[Conditions, tuple[str, ...]]:
+    """Try each condition where it must fail, and where it must not; raises `Failure`."""
+    with _scratch(container) as blob:
+        put = blob.put(_NEW) and not blob.put(_NEW) and not blob.put(_WRONG)
+        put = put and blob.put(blob.seen())
         if not put:
-            scratch.put({})
-        complete = not scratch.publish(_NEW) and not scratch.publish(_WRONG)
+            blob.put({})
+        complete = not blob.publish(_NEW) and not blob.publish(_WRONG)
         if not complete:
-            scratch.put({})
-        delete = not scratch.delete(_WRONG) and scratch.delete(scratch.seen())
-    except BaseException:
-        with contextlib.suppress(Failure):
-            scratch.delete({})
-        raise
-    if not delete:
-        scratch.delete({})
-    return Conditions(put, complete, delete)
+            blob.put({})
+        with _scratch(container) as target:
+            copy = _copies(blob, target)
+        delete = not blob.delete(_WRONG) and blob.delete(blob.seen())
+    found = Conditions(put, complete, delete, copy)
+    remarks = [sentence for field, sentence in _UNTESTED.items() if not getattr(found, field)]
+    if "x-ms-version-id" in blob.told:
+        remarks.append("Versioning is on: versions that are replaced or deleted stay, and are paid for.")
+    if blob.told.get("x-ms-delete-type-permanent") == "false":
+        remarks.append("Soft delete is on: deleted blobs stay for its time, and are paid for.")
+    return found, tuple(remarks)
+
+
+def _copies(blob: _Scratch, target: _Scratch) -> bool:
+    """Whether the store copies `blob` to `target`, and tests the conditions on both."""
+    right = {f"x-ms-source-{name.lower()}": value for name, value in blob.seen().items()}
+    wrong = {f"x-ms-source-{name.lower()}": value for name, value in _WRONG.items()}
+    try:
+        return (
+            not target.copy(blob, {**_NEW, **wrong})
+            and target.copy(blob, {**_NEW, **right})
+            and not target.copy(blob, {**_NEW, **right})
+            and not target.copy(blob, {**_WRONG, **right})
+            and target.copy(blob, {**target.seen(), **right})
+        )
+    except Failure as error:
+        if error.trouble.kind is Kind.PASSING:
+            raise
+        return False
 
 
 class _Scratch:
-    """The blob; each deed tells whether it was carried out."""
+    """A blob of our own; each deed tells whether it was carried out. `told` is all that answers told."""
 
-    def __init__(self, client: Client, name: str) -> None:
-        self._client = client
-        self._name = name
+    def __init__(self, container: Container) -> None:
+        self.name = f"{container.prefix}{scratch_name()}"
+        self.told: dict[str, str] = {}
+        self._client = container.client
 
     def seen(self) -> dict[str, str]:
         """The condition that holds."""
-        headers = self._client.ask("HEAD", self._name, kind="head").headers
+        headers = self._client.ask("HEAD", self.name, kind="head").headers
         return {"If-Match": f'"{stamp(headers["ETag"])}"'}
 
     def put(self, condition: dict[str, str]) -> bool:
@@ -55,9 +109,13 @@ class _Scratch:
     def publish(self, condition: dict[str, str]) -> bool:
         block = base64.b64encode(secrets.token_hex(24).encode()).decode()
         query = {"comp": "block", "blockid": block}
-        self._client.ask("PUT", self._name, kind="put", query=query, body=b"22")
+        self._client.ask("PUT", self.name, kind="put", query=query, body=b"22")
         body = f"<BlockList><Uncommitted>{block}</Uncommitted></BlockList>".encode()
         return self._done("PUT", condition, body, {"comp": "blocklist"})
+
+    def copy(self, source: _Scratch, conditions: dict[str, str]) -> bool:
+        reader = self._client.as_source(source.name)
+        return self._done("PUT", {"x-ms-requires-sync": "true", **reader, **conditions}, b"")
 
     def delete(self, condition: dict[str, str]) -> bool:
         return self._done("DELETE", condition)
@@ -65,14 +123,30 @@ class _Scratch:
     def _done(
         self,
         method: str,
-        headers: dict[str, str],
+        headers: Mapping[str, str],
         body: bytes | None = None,
-        query: dict[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> bool:
         try:
-            self._client.ask(method, self._name, kind=method.lower(), headers=headers, body=body, query=query)
+            answer = self._client.ask(
+                method, self.name, kind=method.lower(), headers=headers, body=body, query=query
+            )
         except Failure as error:
-            if error.trouble.kind in {Kind.STALE, Kind.MISSING}:
+            if error.trouble.kind in {Kind.STALE, Kind.SOURCE_STALE, Kind.MISSING}:
                 return False
             raise
+        self.told.update((name.lower(), value) for name, value in answer.headers.items())
         return True
+
+
+@contextlib.contextmanager
+def _scratch(container: Container) -> Iterator[_Scratch]:
+    """A scratch blob, which is gone at the end."""
+    blob = _Scratch(container)
+    try:
+        yield blob
+    except BaseException:
+        with contextlib.suppress(Failure):
+            blob.delete({})
+        raise
+    blob.delete({})

@@ -5,24 +5,31 @@ from __future__ import annotations
 from azure.core.exceptions import AzureError
 
 from bisyncer.endpoints.azure_container import Container
+from bisyncer.endpoints.azure_metadata import told
 from bisyncer.endpoints.azure_object import entry
 from bisyncer.endpoints.body import PART_SIZE
-from bisyncer.errors import Transient
+from bisyncer.errors import EndpointError, Transient
 from bisyncer.model import Entry
 
 _PIECE = 1 << 20
 
 
 class Reading:
-    """A body being read."""
+    """A body being read, from byte `start` on."""
 
-    def __init__(self, container: Container, key: str, expect: Entry) -> None:
+    def __init__(self, container: Container, key: str, expect: Entry, start: int) -> None:
         self._container = container
         self._expect = expect
-        self._answer = container.opened(key, expect)
+        self._answer = container.opened(key, expect, start)
         self.entry = entry(key, self._answer.headers)
+        try:
+            container.check_filled(key, self._answer.headers)
+        except EndpointError:
+            self.close()
+            raise
+        self.metadata = told(self._answer.headers)
         self._piece = memoryview(b"")
-        self._unread = self.entry.size
+        self._unread = max(0, self.entry.size - start)
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes; raises `Transient` instead of an end that comes too early."""

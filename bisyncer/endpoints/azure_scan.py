@@ -1,5 +1,7 @@
 """The listing of a container: every key below a prefix once, in order, or `ListingIncomplete`.
 
+A page that doesn't come for now is `Transient` instead: a listing from after the last key on is the rest.
+
 The service may order names by their UTF-16, as the emulator does, which differs from the order of code
 points where a name has a character beyond the basic plane. Such names wait until their like have come.
 """
@@ -7,24 +9,26 @@ points where a name has a character beyond the basic plane. Such names wait unti
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from bisyncer.endpoints import azure_page
 from bisyncer.endpoints.azure_client import Client
-from bisyncer.endpoints.azure_error import Failure
+from bisyncer.endpoints.azure_error import Failure, Kind
 from bisyncer.endpoints.azure_object import digests, http_time_ns
-from bisyncer.endpoints.azure_page import Row
+from bisyncer.endpoints.azure_page import Page, Row
+from bisyncer.endpoints.backoff import persist
+from bisyncer.endpoints.scratch import is_scratch
 from bisyncer.endpoints.spool import in_order
 from bisyncer.errors import ListingIncomplete
 from bisyncer.model import Entry, Item
 
-SCRATCH = ".bisyncer-probe-"  # and 16 hex digits: the last segment of what is ours, and never listed
-
-_OURS = re.compile(rf"(?:^|/){re.escape(SCRATCH)}[0-9a-f]{{16}}$")
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
-_HIGH = re.compile("[\ud800-\U0010ffff]")
+# No listing is asked to start there: where the two orders differ, or with what no name holds.
+_NO_START = re.compile("[\x00-\x1f\\\\\x7f-\x9f\ud800-\U0010ffff]")
 
 
 class Where(NamedTuple):
@@ -41,10 +45,17 @@ class Where(NamedTuple):
 
 def scan(client: Client, where: Where, low: str, high: str | None) -> Iterator[Item]:
     """Yield the items with low <= key < high."""
+    prefix = where.prefix
+    cut = len(prefix)
     last = ""
-    for row in _rows(client, where, low, high):
-        key = row.key
-        if key < low or not key or (SCRATCH in key and _OURS.search(key)):
+    for name, size, etag, time, md5, blob_type, _ in _rows(client, where, low, high):
+        if not name.startswith(prefix):
+            raise ListingIncomplete(
+                f"{where.place}: the store listed {name!r}, which isn't below the prefix. Its listing can't "
+                "be trusted."
+            )
+        key = name[cut:]
+        if key < low or not key or is_scratch(key):
             continue
         if high is not None and key >= high:
             return
@@ -55,25 +66,33 @@ def scan(client: Client, where: Where, low: str, high: str | None) -> Iterator[I
             )
         last = key
         try:
-            mtime_ns = http_time_ns(row.last_modified)
+            mtime_ns = http_time_ns(time)
         except ValueError:
             raise ListingIncomplete(
-                f"{where.place}: the store listed {key!r} with the time {row.last_modified!r}, which is "
-                "none. Its listing can't be trusted."
+                f"{where.place}: the store listed {key!r} with the time {time!r}, which is none. Its listing "
+                "can't be trusted."
             ) from None
-        yield Entry(key, row.size, mtime_ns, row.etag, digests(row.md5, row.blob_type))
+        yield Entry(key, size, mtime_ns, etag, digests(md5, blob_type))
 
 
 def _rows(client: Client, where: Where, low: str, high: str | None) -> Iterator[Row]:
     """The rows from `low` or a little before it, in order; `high` only says which can be left out."""
     if where.ordered:
-        yield from by_code_point(_pages(client, where, _HIGH.split(low, maxsplit=1)[0]))
+        pages = _pages(client, where, _NO_START.split(low, maxsplit=1)[0])
+        # No name of a plain page must wait for others: after a character beyond the basic plane, names that
+        # begin the same go on with one that isn't ASCII.
+        for plain, some in groupby(pages, attrgetter("plain")):
+            rows = chain.from_iterable(page.rows for page in some)
+            yield from rows if plain else by_code_point(rows)
         return
-    yield from in_order(
-        row
-        for row in _pages(client, where, "")
-        if low <= row.key and (high is None or row.key < high) and not row.folder
-    )
+    blobs = (row for page in _pages(client, where, "") for row in page.rows if not row.folder)
+    yield from in_order(row for row in blobs if _may_be_wanted(row.key, where.prefix, low, high))
+
+
+def _may_be_wanted(name: str, prefix: str, low: str, high: str | None) -> bool:
+    """Whether a name is in the range, or beside the prefix, which is for who reads it to tell."""
+    key = name.removeprefix(prefix)
+    return not name.startswith(prefix) or (low <= key and (high is None or key < high))
 
 
 def by_code_point(rows: Iterable[Row]) -> Iterator[Row]:
@@ -97,34 +116,19 @@ class _Group:
         return self._prefix
 
 
-def _pages(client: Client, where: Where, start: str) -> Iterator[Row]:
-    """All rows from `start` on, without their prefix; raises `ListingIncomplete` where pages are missing."""
+def _pages(client: Client, where: Where, start: str) -> Iterator[Page]:
+    """All pages from `start` on; raises `ListingIncomplete` where some are missing."""
     query = {"restype": "container", "comp": "list", "prefix": where.prefix}
     if start:
         query["startFrom"] = where.prefix + start  # the emulator ignores it
     if not where.ordered:
         query["include"] = "metadata"  # it tells directories from blobs
-    cut = len(where.prefix)
     asked: set[str] = set()
     while True:
-        try:
-            page = azure_page.parse(client.ask("GET", kind="list", query=query, repeat=True).body)
-        except Failure as error:
-            raise ListingIncomplete(
-                f"{where.place}: can't be listed to its end: {error.trouble.sentence}"
-            ) from None
-        except azure_page.Malformed as error:
-            raise ListingIncomplete(
-                f"{where.place}: can't be listed to its end: {error}. Nothing is concluded from it; run "
-                "again."
-            ) from None
-        for row in page.rows:
-            if not row.key.startswith(where.prefix):
-                raise ListingIncomplete(
-                    f"{where.place}: the store listed {row.key!r}, which isn't below the prefix. Its listing "
-                    "can't be trusted."
-                )
-            yield row._replace(key=row.key[cut:]) if cut else row
+        look = partial(_page, client, where, query)
+        # Nothing of a listing that is sorted is yielded before its end: tried again, it would begin anew.
+        page = look() if where.ordered else persist(look)
+        yield page
         if not page.marker:
             return
         if page.marker in asked:
@@ -135,3 +139,15 @@ def _pages(client: Client, where: Where, start: str) -> Iterator[Row]:
         asked.add(page.marker)
         query["marker"] = page.marker
         query.pop("startFrom", None)  # the marker says it
+
+
+def _page(client: Client, where: Where, query: Mapping[str, str]) -> Page:
+    place = f"{where.place}: can't be listed to its end"
+    try:
+        return azure_page.parse(client.ask("GET", kind="list", query=query).body)
+    except Failure as error:
+        if error.trouble.kind is Kind.PASSING:
+            raise error.trouble.passing(place) from None
+        raise ListingIncomplete(f"{place}: {error.trouble.sentence}") from None
+    except azure_page.Malformed as error:
+        raise ListingIncomplete(f"{place}: {error}. Nothing is concluded from it; run again.") from None

@@ -9,15 +9,19 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from azure import identity
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContainerSasPermissions, generate_container_sas
 
 from bisyncer.endpoints import azure_write
 from bisyncer.endpoints.azure import AzureEndpoint
+from bisyncer.endpoints.azure_auth import connection_string, credential
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.memory import MemoryEndpoint
@@ -31,7 +35,8 @@ from bisyncer.errors import (
     Transient,
     UsageError,
 )
-from bisyncer.model import Algorithm, Digest, Entry, Remote
+from bisyncer.model import Algorithm, Conditions, Digest, Entry, Remote, Secret
+from tests.azurite import copied_block
 from tests.endpoints.contract import (
     BUCKET_KEYS,
     MTIME_NS,
@@ -40,6 +45,7 @@ from tests.endpoints.contract import (
     BytesSource,
     entries,
     keys,
+    metadata_of,
     now,
     put,
     race,
@@ -54,11 +60,12 @@ LARGE = PART_SIZE + 1  # bytes; sent in blocks
 REFUSED = ("new\nline", "tab\t", "back\\slash", "...", "./x", "a/../b", "a/./b", "a./b", "c1\x85")
 
 
-class _Behind:
+class AzureBehind:
     """The container as another client reaches it, below one prefix."""
 
     def __init__(self, client: ContainerClient, prefix: str) -> None:
         self.client = client
+        self.place = prefix
         self.prefix = f"{prefix}/"
 
     def plant(self, key: str, data: bytes) -> None:
@@ -93,12 +100,14 @@ def opened(server: AzureServer, prefix: str, **changes: Any) -> Iterator[AzureEn
 
 
 @contextlib.contextmanager
-def faulty(server: AzureServer, prefix: str, *faults: Fault) -> Iterator[AzureEndpoint]:
+def faulty(server: AzureServer, prefix: str, *faults: Fault, **changes: Any) -> Iterator[AzureEndpoint]:
     """An endpoint whose requests go through a proxy with these faults."""
     account = f"/{server.account}"
     with (
-        proxy(server.endpoint_url.removesuffix(account), *faults) as url,
-        opened(server, prefix, endpoint_url=url + account) as endpoint,
+        proxy(
+            server.endpoint_url.removesuffix(account), *faults, instead=partial(copied_block, server)
+        ) as url,
+        opened(server, prefix, endpoint_url=url + account, **changes) as endpoint,
     ):
         yield endpoint
 
@@ -114,9 +123,9 @@ class TestAzurite(BucketContract):
             yield endpoint
 
     @pytest.fixture
-    def behind(self, azurite: AzureServer, prefix: str) -> Iterator[_Behind]:
+    def behind(self, azurite: AzureServer, prefix: str) -> Iterator[AzureBehind]:
         with azurite.client() as client:
-            yield _Behind(client, prefix)
+            yield AzureBehind(client, prefix)
 
     def test_every_condition_is_honoured(self, endpoint: Endpoint) -> None:
         assert endpoint.capabilities.conditional_write
@@ -139,7 +148,7 @@ class TestAzurite(BucketContract):
 
         assert behind.names() == []
 
-    def test_keys_beside_the_prefix_are_not_listed(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_keys_beside_the_prefix_are_not_listed(self, endpoint: Endpoint, behind: AzureBehind) -> None:
         behind.plant("in", b"1")
         for beside in (behind.prefix[:-1] + "-x", behind.prefix[:-1] + "0/in"):
             behind.client.upload_blob(beside, b"1")
@@ -205,7 +214,7 @@ class TestAzurite(BucketContract):
         assert put(endpoint, "l", b"123").digests == (Digest(Algorithm.MD5, md5),)
 
     def test_the_md5_of_a_blob_that_changes_in_place_is_not_looked_at(
-        self, endpoint: Endpoint, behind: _Behind
+        self, endpoint: Endpoint, behind: AzureBehind
     ) -> None:
         blob = behind.client.get_blob_client(behind.prefix + "log")
         blob.create_append_blob()
@@ -217,19 +226,85 @@ class TestAzurite(BucketContract):
         with pytest.raises(Changed):
             whole(endpoint, "log", listed)
 
-    def test_the_time_of_the_content_is_what_rclone_reads(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_the_time_of_the_content_is_what_rclone_reads(
+        self, endpoint: Endpoint, behind: AzureBehind
+    ) -> None:
         for key, data in {"small": b"1", "large": b"x" * LARGE}.items():
             put(endpoint, key, data)
             blob = behind.client.get_blob_client(behind.prefix + key).get_blob_properties()
             assert blob.metadata == {"mtime": "2020-09-13T12:26:40.123456789Z"}
 
-    def test_the_media_type_is_told_by_the_name(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_the_media_type_is_told_by_the_name(self, endpoint: Endpoint, behind: AzureBehind) -> None:
         for key, kind in {"a.html": "text/html", "x": "application/octet-stream"}.items():
             put(endpoint, key, b"1")
             blob = behind.client.get_blob_client(behind.prefix + key).get_blob_properties()
             assert blob.content_settings.content_type == kind
 
-    def test_an_encoded_body_is_read_as_it_is_stored(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_fields_that_azure_can_not_hold_are_left_out(self, endpoint: Endpoint) -> None:
+        can_not = {
+            "no-identifier": "1",
+            "1st": "1",
+            "\u00fcber": "1",
+            "umlaut": "\u00fc",
+            "lead": " 1",
+            "trail": "1 ",
+            "lines": "1\n2",
+            "empty": "",
+            "hdi_isfolder": "true",
+            "mtime": "1",
+            "content-language": "\u00fc",
+            "huge": "x" * (8 << 10),
+        }
+        fields = {"project": "apollo  11", "content-type": "text/x-log"}
+
+        for size in (1, LARGE):
+            source = {**can_not, "Project": "apollo  11", "content-type": "text/x-log"}
+            entry = put(endpoint, f"k{size}", b"x" * size, metadata=source)
+
+            assert metadata_of(endpoint, entry) == fields
+            assert now(endpoint, f"k{size}").mtime_ns == MTIME_NS
+
+    def test_metadata_of_others_is_told_in_lower_case_and_the_marks_of_the_store_never(
+        self, endpoint: Endpoint, behind: AzureBehind
+    ) -> None:
+        given = {"Project": "Apollo", "MTIME": "1600000000.5", "hdi_permission": "x", "hdi_isfolder": "false"}
+        behind.client.upload_blob(behind.prefix + "k", b"1", metadata=given)
+
+        assert metadata_of(endpoint, now(endpoint, "k")) == {
+            "project": "Apollo",
+            "content-type": "application/octet-stream",
+        }
+        assert now(endpoint, "k").mtime_ns == 1_600_000_000_500_000_000
+
+    def test_what_is_written_has_the_access_tier_of_the_remote(
+        self, azurite: AzureServer, prefix: str, behind: AzureBehind
+    ) -> None:
+        with opened(azurite, prefix, access_tier="Cool") as endpoint:
+            entry = put(endpoint, "small", b"1")
+            put(endpoint, "large", b"x" * LARGE)
+            endpoint.copy_from(endpoint, "copy", entry=entry, expect=None)
+            endpoint.move("small", "moved", expect=entry)
+        for key in ("large", "copy", "moved"):
+            blob = behind.client.get_blob_client(behind.prefix + key).get_blob_properties()
+            assert blob.blob_tier == "Cool"
+
+    def test_an_archived_blob_is_rejected_with_the_cure(
+        self, endpoint: Endpoint, behind: AzureBehind
+    ) -> None:
+        entry = put(endpoint, "k", b"1")
+        behind.client.get_blob_client(behind.prefix + "k").set_standard_blob_tier("Archive")
+        entry = now(endpoint, "k")
+
+        for deed in (
+            lambda: whole(endpoint, "k", entry),
+            lambda: endpoint.copy_from(endpoint, "l", entry=entry, expect=None),
+            lambda: endpoint.move("k", "l", expect=entry),
+        ):
+            with pytest.raises(Rejected, match=r"'k': is archived.*Rehydrate it"):
+                deed()
+        assert behind.names() == ["k"]
+
+    def test_an_encoded_body_is_read_as_it_is_stored(self, endpoint: Endpoint, behind: AzureBehind) -> None:
         from azure.storage.blob import ContentSettings
 
         behind.client.upload_blob(
@@ -239,7 +314,7 @@ class TestAzurite(BucketContract):
         assert whole(endpoint, "k", now(endpoint, "k")) == b"no gzip"
 
     def test_a_blob_with_snapshots_is_not_deleted_with_them(
-        self, endpoint: Endpoint, behind: _Behind
+        self, endpoint: Endpoint, behind: AzureBehind
     ) -> None:
         entry = put(endpoint, "k", b"1")
         behind.client.get_blob_client(behind.prefix + "k").create_snapshot()
@@ -248,7 +323,7 @@ class TestAzurite(BucketContract):
             endpoint.delete("k", expect=entry)
         assert behind.content("k") == b"1"
 
-    def test_a_leased_blob_is_left_alone(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_a_leased_blob_is_left_alone(self, endpoint: Endpoint, behind: AzureBehind) -> None:
         entry = put(endpoint, "k", b"1")
         behind.client.get_blob_client(behind.prefix + "k").acquire_lease(60)
 
@@ -259,7 +334,7 @@ class TestAzurite(BucketContract):
 
     # Large bodies.
 
-    def test_a_large_body_is_written_whole(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_a_large_body_is_written_whole(self, endpoint: Endpoint, behind: AzureBehind) -> None:
         data = os.urandom(2 * PART_SIZE + 12345)
         entry = put(endpoint, "k", data)
         replaced = put(endpoint, "k", data[1:], entry)
@@ -277,7 +352,9 @@ class TestAzurite(BucketContract):
         assert entry.size == now(endpoint, "k").size == size
         assert now(endpoint, "k").stamp == entry.stamp
 
-    def test_a_large_body_is_created_only_where_nothing_is(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_a_large_body_is_created_only_where_nothing_is(
+        self, endpoint: Endpoint, behind: AzureBehind
+    ) -> None:
         behind.plant("k", b"theirs")
 
         with pytest.raises(Changed):
@@ -285,7 +362,7 @@ class TestAzurite(BucketContract):
 
         assert behind.content("k") == b"theirs"
 
-    def test_a_large_body_replaces_only_what_was_seen(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_a_large_body_replaces_only_what_was_seen(self, endpoint: Endpoint, behind: AzureBehind) -> None:
         stale = put(endpoint, "k", b"seen")
         behind.plant("k", b"unseen")
 
@@ -298,9 +375,20 @@ class TestAzurite(BucketContract):
             put(endpoint, "k", b"x" * LARGE, stale)
         assert behind.names() == []
 
+    def test_a_large_body_in_the_place_of_a_blob_of_another_kind_is_rejected(
+        self, endpoint: Endpoint, behind: AzureBehind
+    ) -> None:
+        blob = behind.client.get_blob_client(behind.prefix + "log")
+        blob.create_append_blob()
+        blob.append_block(b"line\n")
+
+        with pytest.raises(Rejected, match=r"'log'.*Correct what it says"):
+            put(endpoint, "log", b"x" * LARGE, now(endpoint, "log"))
+        assert behind.content("log") == b"line\n"
+
     @pytest.mark.parametrize("size", [LARGE - 1, LARGE + 1, 3 * PART_SIZE, PART_SIZE // 2])
     def test_a_large_body_of_another_size_is_never_published(
-        self, endpoint: Endpoint, behind: _Behind, size: int
+        self, endpoint: Endpoint, behind: AzureBehind, size: int
     ) -> None:
         with pytest.raises(Changed):
             endpoint.write("k", BytesSource(b"x" * size, size=LARGE), expect=None)
@@ -309,7 +397,7 @@ class TestAzurite(BucketContract):
 
     @pytest.mark.parametrize("breaks_at", [0, PART_SIZE // 2, PART_SIZE, 3 * PART_SIZE])
     def test_a_large_body_that_changes_while_it_is_read_is_never_published(
-        self, endpoint: Endpoint, behind: _Behind, breaks_at: int
+        self, endpoint: Endpoint, behind: AzureBehind, breaks_at: int
     ) -> None:
         with pytest.raises(Changed):
             endpoint.write("k", BytesSource(b"x" * (3 * PART_SIZE), breaks_at=breaks_at), expect=None)
@@ -319,7 +407,7 @@ class TestAzurite(BucketContract):
         put(endpoint, "k", b"1")
 
     def test_of_many_that_write_a_large_body_exactly_one_wins(
-        self, endpoint: Endpoint, behind: _Behind, monkeypatch: pytest.MonkeyPatch
+        self, endpoint: Endpoint, behind: AzureBehind, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(azure_write, "PART_SIZE", 1)
         monkeypatch.setattr(azure_write, "part_size", lambda _size, _most: 16)
@@ -549,9 +637,13 @@ def names(*keys: str, marker: str = "") -> Answer:
 
 @contextlib.contextmanager
 def listing_of(
-    *pages: Answer | None, hierarchical: str | None = "false", asked: list[dict[str, str]] | None = None
+    *pages: Answer | None,
+    hierarchical: str | None = "false",
+    asked: list[dict[str, str]] | None = None,
+    first: tuple[Answer | None, ...] = (),
 ) -> Iterator[AzureEndpoint]:
-    """An endpoint of which page n, by the number that is its marker, is canned."""
+    """An endpoint of which page n, by the number that is its marker, is canned; `first` come before them."""
+    waiting = iter(first)
 
     def respond(_method: str, _path: str, query: dict[str, str]) -> Answer:
         if query.get("restype") == "account":
@@ -560,7 +652,7 @@ def listing_of(
             return Answer(200, b"", (("x-ms-is-hns-enabled", hierarchical),))
         if asked is not None:
             asked.append(query)
-        answer = pages[int(query.get("marker", "0"))]
+        answer = next(waiting, pages[int(query.get("marker", "0"))])
         return answer or Answer(500, b"<Error><Code>InternalError</Code></Error>")
 
     with canned(respond) as url:
@@ -582,17 +674,34 @@ class TestListing:
             assert endpoint.requests == {"account": 1, "list": 3}
 
     @pytest.mark.parametrize("failing", [0, 1, 2])
-    def test_a_page_that_fails_for_good_is_an_incomplete_listing(self, failing: int) -> None:
-        pages: list[Answer | None] = [names("a", marker="1"), names("b", marker="2"), names("c")]
-        pages[failing] = None
+    def test_a_page_that_fails_for_now_is_no_end_and_the_rest_can_be_listed_later(self, failing: int) -> None:
+        whole = [names("a", marker="1"), names("b\U0001f600", "b\uff5e", marker="2"), names("c")]
+        pages: list[Answer | None] = [*whole]
+        pages[failing] = Answer(
+            503, b"<Error><Code>ServerBusy</Code></Error>", (("x-ms-retry-after-ms", "70"),)
+        )
+        found: list[str] = []
         with listing_of(*pages) as endpoint:
-            scan = endpoint.scan()
-            for _ in range(failing):
-                next(scan)
-            with pytest.raises(
-                ListingIncomplete, match=r"azure://c/p\?.*can't be listed to its end.*Run again"
-            ):
-                next(scan)
+            with pytest.raises(Transient, match=r"azure://c/p\?.*can't be listed to its end") as busy:
+                found.extend(item.key for item in endpoint.scan() if isinstance(item, Entry))
+            assert (busy.value.throttled, busy.value.retry_after_s) == (True, 0.07)
+            assert endpoint.requests["list"] == failing + 1
+        with listing_of(*whole) as endpoint:
+            found += keys(endpoint, found[-1] + "\0" if found else "")
+        assert found == ["a", "b\uff5e", "b\U0001f600", "c"]
+
+    def test_a_page_of_a_listing_that_must_be_sorted_is_asked_for_again(self) -> None:
+        pages = (names("b", marker="1"), names("a"))
+        with listing_of(*pages, hierarchical=None, first=(None,)) as endpoint:
+            assert keys(endpoint) == ["a", "b"]
+            assert endpoint.requests["list"] == 3
+
+    def test_a_listing_is_never_asked_to_start_with_what_no_name_holds(self) -> None:
+        asked: list[dict[str, str]] = []
+        with listing_of(names("a/b", "c"), asked=asked) as endpoint:
+            assert keys(endpoint, "a/b\0") == ["c"]
+            assert keys(endpoint, "a/\\") == ["a/b", "c"]
+        assert [query.get("startFrom") for query in asked] == ["p/a/b", "p/a/"]
 
     @pytest.mark.parametrize(
         ("pages", "words"),
@@ -625,6 +734,17 @@ class TestListing:
             assert keys(endpoint, "c\U0001f600") == ["c\U0001f600", "d"]
         assert [query.get("startFrom") for query in asked] == ["p/b", "p/c"]
 
+    @pytest.mark.parametrize("hierarchical", ["false", "true", None])
+    @pytest.mark.parametrize("beside", ["o/a", "p", "q/a"])
+    def test_a_name_beside_the_prefix_is_never_left_out_in_silence(
+        self, hierarchical: str | None, beside: str
+    ) -> None:
+        with (
+            listing_of(page(blob("p/b"), blob(beside)), hierarchical=hierarchical) as endpoint,
+            pytest.raises(ListingIncomplete, match="isn't below the prefix"),
+        ):
+            list(endpoint.scan("a", "c"))
+
     @pytest.mark.parametrize("hierarchical", ["true", None])
     def test_a_hierarchical_namespace_is_sorted_and_its_directories_are_no_keys(
         self, hierarchical: str | None
@@ -649,10 +769,82 @@ class TestListing:
         with listing_of(Answer(403)) as endpoint, pytest.raises(Rejected, match="access denied"):
             endpoint.stat("k")
 
-    def test_an_archived_blob_is_rejected_with_the_cure(self) -> None:
-        archived = Answer(409, b"<Error><Code>BlobArchived</Code></Error>")
-        with listing_of(archived) as endpoint, pytest.raises(Rejected, match=r"is archived.*Rehydrate it"):
-            whole(endpoint, "k", Entry("k", 1, None, "0x1"))
+    @pytest.mark.parametrize(
+        ("status", "kind", "words"),
+        [
+            ("pending", Transient, "is still being copied"),
+            ("aborted", Rejected, "has aborted, so it is empty"),
+        ],
+    )
+    def test_a_blob_that_another_program_has_not_filled_yet_is_not_read(
+        self, status: str, kind: type[Exception], words: str
+    ) -> None:
+        headers = (
+            ("ETag", '"0x1"'),
+            ("Last-Modified", "Sat, 21 Nov 2026 08:00:00 GMT"),
+            ("x-ms-copy-status", status),
+        )
+        with listing_of(Answer(200, b"", headers)) as endpoint, pytest.raises(kind, match=words):
+            whole(endpoint, "k", Entry("k", 0, None, "0x1"))
+
+    @pytest.mark.parametrize(
+        ("status", "code", "headers", "throttled", "retry_after_s"),
+        [
+            (503, "ServerBusy", {"Retry-After": "7"}, True, 7.0),
+            (503, "ServerBusy", {"x-ms-retry-after-ms": "250", "Retry-After": "7"}, True, 0.25),
+            (429, "TooManyRequests", {"retry-after-ms": "1500"}, True, 1.5),
+            (500, "OperationTimedOut", {}, True, None),
+            (500, "InternalError", {"Retry-After": "soon"}, False, None),
+            (
+                503,
+                "ServerBusy",
+                {
+                    "Date": "Sat, 21 Nov 2026 08:00:00 GMT",
+                    "Retry-After": "Sat, 21 Nov 2026 08:00:09 GMT",
+                },
+                True,
+                9.0,
+            ),
+        ],
+    )
+    def test_what_may_pass_is_asked_once_and_says_when_to_come_back(
+        self, status: int, code: str, headers: dict[str, str], throttled: bool, retry_after_s: float | None
+    ) -> None:
+        busy = Answer(status, b"", (("x-ms-error-code", code), *headers.items()))
+        for deed in (
+            lambda endpoint: endpoint.probe(),
+            lambda endpoint: endpoint.stat("k"),
+            lambda endpoint: whole(endpoint, "k", Entry("k", 1, None, "0x1")),
+            lambda endpoint: list(endpoint.scan()),
+        ):
+            with listing_of(busy) as endpoint, pytest.raises(Transient, match=code) as told:
+                deed(endpoint)
+            assert (told.value.throttled, told.value.retry_after_s) == (throttled, retry_after_s)
+            counts = dict(endpoint.requests)
+            counts.pop("account", None)
+            assert list(counts.values()) == [1]
+
+    @pytest.mark.parametrize(
+        ("hierarchical", "words"), [("true", "a hierarchical namespace"), (None, "doesn't say")]
+    )
+    def test_a_listing_that_must_be_sorted_is_remarked(self, hierarchical: str | None, words: str) -> None:
+        with listing_of(names(), hierarchical=hierarchical) as endpoint:
+            (remark,) = endpoint.probe().remarks
+            assert words in remark
+            assert not endpoint.capabilities.ordered_listing
+        with listing_of(names()) as endpoint:
+            assert endpoint.probe().remarks == ()
+            assert endpoint.capabilities.ordered_listing
+
+    def test_the_clock_of_the_store_is_held_against_ours(self) -> None:
+        an_hour = datetime.now(UTC) + timedelta(hours=1)
+        date = (("Date", format_datetime(an_hour, usegmt=True)),)
+        with listing_of(Answer(200, names().body, date)) as endpoint:
+            skew_ns = endpoint.probe().skew_ns
+            assert skew_ns is not None
+            assert abs(skew_ns - 3600 * 10**9) < 120 * 10**9
+        with listing_of(names()) as endpoint:
+            assert endpoint.probe().skew_ns is None
 
 
 # Remotes.
@@ -684,7 +876,7 @@ def test_a_dead_port_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_remote_that_can_not_be_used_says_what_to_correct(
-    changes: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SET", "x")
     for variable in ("UNSET", *(f"AZURE_STORAGE_{word}" for word in ("ACCOUNT", "KEY", "SAS_TOKEN"))):
@@ -708,6 +900,82 @@ def test_the_account_and_its_key_may_come_from_the_variables_of_azures_own_tools
     remote = Remote(name="azure", type="azure", account="Acct")
     with contextlib.closing(AzureEndpoint("c", "a/b", remote=remote, owner="test")) as endpoint:
         assert endpoint.root == "azure://c/a/b?endpoint=https://acct.blob.core.windows.net"
+
+
+@pytest.mark.parametrize("given", ["account_key", "sas", "connection_string"])
+def test_a_secret_of_the_remote_itself_comes_before_every_variable(
+    azurite: AzureServer, prefix: str, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    string = f"AccountName={azurite.account};AccountKey={azurite.key};BlobEndpoint={azurite.endpoint_url}"
+    secret = {
+        "account_key": azurite.key,
+        "sas": container_sas(azurite, "racwdl"),
+        "connection_string": string,
+    }
+    for word in ("KEY", "SAS_TOKEN", "CONNECTION_STRING"):
+        monkeypatch.setenv(f"AZURE_STORAGE_{word}", "of another account")
+    with opened(azurite, prefix, account_key_env=None, **{given: Secret(secret[given])}) as endpoint:
+        endpoint.probe(scratch=True)
+        assert keys(endpoint) == []
+        assert endpoint.capabilities.server_copy
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        (
+            {"tenant_id": "t", "client_id": "c", "client_secret": Secret("s")},
+            identity.ClientSecretCredential,
+        ),
+        ({"tenant_id": "t", "client_id": "c", "client_secret_env": "ID"}, identity.ClientSecretCredential),
+        ({"client_id": "c"}, identity.ManagedIdentityCredential),
+        ({}, identity.DefaultAzureCredential),
+    ],
+)
+@pytest.mark.usefixtures("key_in_environment")
+def test_who_we_are_is_a_principal_an_identity_or_what_the_sdk_finds(
+    changes: dict[str, Any], kind: type[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for word in ("KEY", "SAS_TOKEN", "CONNECTION_STRING"):
+        monkeypatch.delenv(f"AZURE_STORAGE_{word}", raising=False)
+        if changes:
+            monkeypatch.setenv(f"AZURE_STORAGE_{word}", "of another account")
+    remote = Remote(name="r", type="azure", account="a", **changes)
+
+    assert connection_string(remote) is None
+    assert type(credential(remote, "https://a.blob.core.windows.net")) is kind
+
+
+def test_a_principal_that_lacks_a_part_is_a_usage_error() -> None:
+    for changes in ({"tenant_id": "t"}, {"tenant_id": "t", "client_id": "c"}, {"client_secret": Secret("s")}):
+        remote = Remote(name="r", type="azure", account="a", **changes)
+        with pytest.raises(UsageError, match=r"Remote 'r': a service principal has.*Give all three"):
+            credential(remote, "https://a.blob.core.windows.net")
+
+
+@pytest.mark.usefixtures("key_in_environment")
+def test_a_store_that_tests_no_condition_is_told_as_such_and_with_what_it_keeps() -> None:
+    def respond(method: str, _path: str, query: dict[str, str]) -> Answer:
+        if query.get("restype") == "account" or query.get("comp") == "list":
+            return names()
+        kept = {
+            "PUT": ("x-ms-version-id", "2026-11-21T08:00:00.0000000Z"),
+            "DELETE": ("x-ms-delete-type-permanent", "false"),
+        }
+        return Answer(201, b"", (("ETag", '"0x1"'), *([kept[method]] if method in kept else [])))
+
+    with canned(respond) as url:
+        remote = Remote(name="r", type="azure", account="a", endpoint_url=url, account_key_env="ID")
+        with contextlib.closing(AzureEndpoint("c", "p", remote=remote, owner="test")) as endpoint:
+            probe = endpoint.probe(scratch=True)
+            capabilities = endpoint.capabilities
+
+    assert probe.conditions == Conditions(put=False, complete=False, delete=False, copy=False)
+    assert not capabilities.conditional_write
+    assert not capabilities.conditional_delete
+    assert not capabilities.server_copy
+    for words in ("one request", "lists of blocks", "deletions", "copies", "Versioning", "Soft delete"):
+        assert any(words in remark for remark in probe.remarks), words
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from xml.sax.saxutils import escape
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bisyncer.endpoints.azure_object import MTIME, digests, http_time_ns, metadata, parse_mtime
-from bisyncer.endpoints.azure_page import Row, _read, parse
+from bisyncer.endpoints.azure_page import Malformed, Row, _read, parse
 from bisyncer.endpoints.azure_scan import by_code_point
 from bisyncer.model import Algorithm, Digest
 
@@ -103,6 +104,27 @@ def test_the_fast_way_and_the_xml_parser_read_the_same(names: list[str], marker:
 
     page = parse(body)
 
-    assert page == _read(body)
+    assert page._replace(plain=False) == _read(body)
+    assert page.plain <= all(name.isascii() for name in names)
     assert [row.key for row in page.rows] == names
     assert page.marker == marker
+
+
+@pytest.mark.parametrize("missing", ["Last-Modified", "Etag", "Content-Length", "BlobType"])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_blob_of_which_something_is_missing_is_never_read_as_its_neighbour(missing: str, at: int) -> None:
+    blobs = [
+        f"<Blob><Name>{name}</Name><Properties><Last-Modified>t{name}</Last-Modified><Etag>{name}</Etag>"
+        f"<Content-Length>1</Content-Length><BlobType>BlockBlob</BlobType></Properties></Blob>"
+        for name in "abc"
+    ]
+    blobs[at] = re.sub(f"<{missing}>.*</{missing}>", "", blobs[at])
+    body = f"<EnumerationResults><Blobs>{''.join(blobs)}</Blobs><NextMarker /></EnumerationResults>".encode()
+
+    if missing == "BlobType":
+        assert [row.blob_type for row in parse(body).rows] == [
+            "" if number == at else "BlockBlob" for number in range(3)
+        ]
+    else:
+        with pytest.raises(Malformed, match="without its name, size, ETag or time"):
+            parse(body)

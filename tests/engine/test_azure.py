@@ -15,7 +15,7 @@ from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine import pairing, session
 from bisyncer.model import Entry, Job, Side, Summary
 from bisyncer.state.store import Store
-from tests.endpoints.contract import put
+from tests.endpoints.contract import MTIME_NS, metadata_of, put
 from tests.servers import BUCKET, AzureServer, S3Server
 from tests.world import Heard, carried_out
 
@@ -42,8 +42,8 @@ class _Pair:
         job = replace(self._job, **changes)
         return session.run(job, self.endpoints, self._state, Heard(), stop=threading.Event())
 
-    def put(self, side: Side, key: str, data: bytes) -> None:
-        put(self.people[side], key, data, self.people[side].stat(key))
+    def put(self, side: Side, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> None:
+        put(self.people[side], key, data, self.people[side].stat(key), metadata)
 
     def remove(self, side: Side, key: str) -> None:
         entry = self.people[side].stat(key)
@@ -66,7 +66,7 @@ def state(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-@pytest.fixture(params=["tree", "s3"])
+@pytest.fixture(params=["tree", "s3", "azure"])
 def pair(
     request: pytest.FixtureRequest, tmp_path: Path, state: Store, azurite: AzureServer
 ) -> Iterator[_Pair]:
@@ -75,6 +75,8 @@ def pair(
     if request.param == "tree":
         (tmp_path / "tree").mkdir()
         path1 = str(tmp_path / "tree")
+    elif request.param == "azure":
+        path1 = f"azurite:{BUCKET}/{place}-1"
     else:
         seaweed: S3Server = request.getfixturevalue("seaweed")
         remotes.append(seaweed.remote())
@@ -87,7 +89,7 @@ def pair(
 def test_both_sides_become_equal_and_an_unchanged_pair_costs_listings_only(pair: _Pair) -> None:
     pair.put(ONE, "both", b"same")
     pair.put(TWO, "both", b"same")
-    pair.put(ONE, "a/one \u00e9", b"from one")
+    pair.put(ONE, "a/one \u00e9", b"from one", {"mode": "100640"})
     pair.put(ONE, "large", b"x" * 9_000_000)
     pair.put(TWO, "b/two", b"from two")
     assert pair.init() == ()
@@ -97,6 +99,10 @@ def test_both_sides_become_equal_and_an_unchanged_pair_costs_listings_only(pair:
     assert carried_out(first) == {"copy-to-path1": 1, "copy-to-path2": 2, "record": 1}
     assert pair.held(ONE) == pair.held(TWO)
     assert len(pair.held(TWO)) == 4
+    there = pair.people[TWO].stat("a/one \u00e9")
+    assert there is not None
+    assert metadata_of(pair.people[TWO], there)["mode"] == "100640"
+    assert there.mtime_ns == MTIME_NS
 
     before = dict(pair.endpoints[TWO].requests)
     second = pair.run()
