@@ -15,7 +15,8 @@ Rules, each a test of the contract suite that every store's tests inherit:
 12. A copy or a move on the server is on the same conditions as a write and a delete, and what came back is
    verified as for a write. Where it is more than one request, a crash in between leaves both keys.
 13. A store sends each request once: what may pass is raised as `Transient`, and `resilient.py` tries again.
-   Only the parts of a large body, and the looks that settle a lost answer, are repeated where they are sent.
+   Only what would make a large body go again is repeated where it is sent: its parts, and the request that
+   publishes them, each time on its condition; and so are the looks that settle a lost answer.
 """
 
 from __future__ import annotations
