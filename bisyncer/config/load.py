@@ -153,6 +153,10 @@ class Config:
             check_file=values.get(setting.CHECK_FILE),
             require_mount=values[setting.REQUIRE_MOUNT],
             transfers=values[setting.TRANSFERS],
+            metadata=values[setting.METADATA],
+            require_conditional=values[setting.REQUIRE_CONDITIONAL],
+            bwlimit=values[setting.BWLIMIT],
+            max_duration_ns=values[setting.MAX_DURATION],
             dry_run=dry_run,
             resync=resync,
         )

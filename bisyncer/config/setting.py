@@ -16,8 +16,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from platformdirs import user_state_dir
 
+from bisyncer.config.bandwidth import NoLimit, timetable
 from bisyncer.core.filters import Filters
-from bisyncer.model import Evidence, Mode, Resolve
+from bisyncer.model import Evidence, Limit, Mode, Resolve
 
 T_co = TypeVar("T_co", covariant=True)
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -152,6 +153,24 @@ def window_ns(value: object) -> int:
 def duration_or_off(value: object) -> int | None:
     """A duration, or off."""
     return None if value == "off" else duration_ns(value)
+
+
+def max_duration(value: object) -> int | None:
+    """How long a run takes up work, or off."""
+    length = duration_or_off(value)
+    if length == 0:
+        raise Unfit(f"{_said(value)} leaves no time for any work; write a longer one, or off for no end")
+    return length
+
+
+def bandwidth(value: object) -> tuple[Limit, ...]:
+    """One limit, or a timetable of limits; empty: no limit."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    try:
+        return timetable(text(value))
+    except NoLimit as error:
+        raise Unfit(str(error)) from error
 
 
 def transfers(value: object) -> int:
@@ -380,12 +399,23 @@ CONFLICT_RESOLVE: Final = Setting("conflict_resolve", choice(Resolve), "newer", 
 CONFLICT_SUFFIX: Final = Setting("conflict_suffix", suffix, "conflict", "WORD",
     "What the other version's name ends with, before a number.")
 TRANSFERS: Final = Setting("transfers", transfers, 16, "N", "How many objects are moved at a time.")
+METADATA: Final = Setting("metadata", switch, True, "", # noqa: FBT003 -- a default, as the file writes it
+    "The mode, the owner and the group of files travel too.", Shape.SWITCH)
+REQUIRE_CONDITIONAL: Final = Setting("require_conditional", switch, False, "", # noqa: FBT003 -- as above
+    "Do nothing unless both stores test the condition of each write and delete themselves.", Shape.SWITCH)
+BWLIMIT: Final = Setting("bwlimit", bandwidth, "off", "LIMIT",
+    'How many bytes a second a run moves, in rclone\'s words: "10M", a timetable such as '
+    '"08:00,512k 18:00,10M 23:00,off" or "Mon-08:00,1M Sat-00:00,off" in local time, or "off". A bare number '
+    "is KiB; B, K, M, G and T are powers of 1024.")
+MAX_DURATION: Final = Setting("max_duration", max_duration, "off", "DURATION",
+    "A run takes up no more work after this long; what is left is done by the next run.")
 STALE_AFTER: Final = Setting("stale_after", duration_or_off, "off", "DURATION",
     "`bisyncer status` calls the pair stale when its last good run is older than this.")
 
 PAIR: Final[tuple[Setting[object], ...]] = (
     PATH1, PATH2, MODE, COMPARE, MODIFY_WINDOW, EXCLUDE, CHECK_FILE, REQUIRE_MOUNT, MAX_DELETE,
-    CONFLICT_RESOLVE, CONFLICT_SUFFIX, TRANSFERS, STALE_AFTER,
+    REQUIRE_CONDITIONAL, CONFLICT_RESOLVE, CONFLICT_SUFFIX, METADATA, TRANSFERS, BWLIMIT, MAX_DURATION,
+    STALE_AFTER,
 )
 
 _BUCKETS: Final[tuple[Setting[object], ...]] = (
