@@ -412,6 +412,18 @@ def _remote(name: str, values: Values) -> Remote:
             raise UsageError(
                 f"{values.where(each)}: a remote of type {kind} has no {each.name}. Known here: {words}."
             )
+    if kind == "oci" and values.given(setting.STORAGE_CLASS):
+        try:
+            setting.choice(setting.StorageTier)(values[setting.STORAGE_CLASS])
+        except setting.Unfit as error:
+            raise UsageError(f"{values.where(setting.STORAGE_CLASS)}: {error}.") from error
+    exclusive = (setting.SSE_CUSTOMER_ENV, setting.SSE_CUSTOMER_FILE, setting.SSE)
+    both = [each for each in exclusive if values.given(each)]
+    if len(both) > 1:
+        raise UsageError(
+            f"{values.where(both[1])}: {both[0].name} is given too, and an object is encrypted with one key. "
+            "Leave one out."
+        )
     fields: dict[str, Any] = values.fields()
     return Remote(name=name, **fields)
 

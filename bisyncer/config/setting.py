@@ -82,6 +82,23 @@ class Encryption(StrEnum):
     KMS_DSSE = "aws:kms:dsse"
 
 
+class StorageTier(StrEnum):
+    """The storage tier of a new object, in OCI's words."""
+
+    STANDARD = "Standard"
+    INFREQUENT_ACCESS = "InfrequentAccess"
+    ARCHIVE = "Archive"
+
+
+class AccessTier(StrEnum):
+    """The access tier of a new blob, in Azure's words."""
+
+    HOT = "Hot"
+    COOL = "Cool"
+    COLD = "Cold"
+    ARCHIVE = "Archive"
+
+
 PREFIX: Final = "BISYNCER_"
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
@@ -273,6 +290,13 @@ def addressing(value: object) -> str:
     return str(value)
 
 
+def list_version(value: object) -> str:
+    """Which request lists a bucket."""
+    if str(value) not in {"auto", "1", "2"}:
+        raise Unfit(f"{_said(value)} is none of: auto, 1, 2")
+    return str(value)
+
+
 def service_url(value: object) -> str:
     """The URL of a service, without credentials: a URL is printed, and a secret must never be."""
     url = text(value)
@@ -418,14 +442,28 @@ PAIR: Final[tuple[Setting[object], ...]] = (
     STALE_AFTER,
 )
 
-_BUCKETS: Final[tuple[Setting[object], ...]] = (
+_ALL: Final[tuple[Setting[object], ...]] = (
     Setting("type", remote_type, "s3", "TYPE",
         "The kind of store: s3, azure (also written azureblob), or oci (also written oracleobjectstorage)."),
     Setting("endpoint_url", service_url, None, "URL",
         "Where the service is; unset, it is Amazon S3, the account's place in Azure, or OCI in the region."),
-    Setting("region", text, None, "REGION", "The region of the bucket."),
-    Setting("profile", text, None, "NAME",
-        "The profile of the AWS config and credentials files, or of the OCI config file."),
+)
+_REGION: Final = Setting("region", text, None, "REGION", "The region of the bucket.")
+_PROFILE: Final = Setting("profile", text, None, "NAME",
+    "The profile of the AWS config and credentials files, or of the OCI config file.")
+STORAGE_CLASS: Final = Setting("storage_class", text, None, "CLASS",
+    "The storage class of new objects; for OCI, the storage tier: Standard, InfrequentAccess or Archive.")
+SSE: Final = Setting("sse", choice(Encryption), None, "KIND",
+    "Server-side encryption of new objects: AES256, aws:kms or aws:kms:dsse.")
+_SSE_KMS: Final = Setting("sse_kms_key_id", text, None, "KEY",
+    "The KMS key for aws:kms; for OCI, the OCID of the master key.")
+SSE_CUSTOMER_ENV: Final = Setting("sse_customer_key_env", text, None, "VARIABLE",
+    "The environment variable that holds a key of yours, 32 bytes in Base64, with which S3 encrypts (SSE-C).")
+SSE_CUSTOMER_FILE: Final = Setting("sse_customer_key_file", text, None, "FILE",
+    "The file that holds such a key.")
+_S3: Final[tuple[Setting[object], ...]] = (
+    _REGION,
+    _PROFILE,
     Setting("addressing_style", addressing, "auto", "STYLE",
         "Where the bucket stands in a URL: path, virtual, or auto."),
     Setting("access_key_id_env", text, None, "VARIABLE",
@@ -433,12 +471,17 @@ _BUCKETS: Final[tuple[Setting[object], ...]] = (
     Setting("secret_access_key_env", text, None, "VARIABLE",
         "The environment variable that holds the secret key."),
     Setting("secret_access_key_file", text, None, "FILE", "The file that holds the secret key."),
-    Setting("storage_class", text, None, "CLASS",
-        "The storage class of new objects; for OCI, the storage tier."),
-    Setting("sse", choice(Encryption), None,
-        "KIND", "Server-side encryption of new objects: AES256, aws:kms or aws:kms:dsse."),
-    Setting("sse_kms_key_id", text, None, "KEY",
-        "The KMS key for aws:kms; for OCI, the OCID of the master key."),
+    STORAGE_CLASS,
+    SSE,
+    _SSE_KMS,
+    SSE_CUSTOMER_ENV,
+    SSE_CUSTOMER_FILE,
+    Setting("request_payer", switch, False, "", # noqa: FBT003 -- a default, as the file writes it
+        "Requests are paid for by who makes them: for buckets of others that ask for that.", Shape.SWITCH),
+    Setting("list_version", list_version, "auto", "VERSION",
+        "The version of the listing request: 2, 1 for servers that haven't the other, or auto."),
+)
+_OCI: Final[tuple[Setting[object], ...]] = (
     Setting("auth", choice(Auth), "api_key", "KIND",
         "OCI: how requests are signed: api_key, security_token, instance_principal, resource_principal or "
         "oke_workload_identity."),
@@ -454,7 +497,18 @@ _AZURE: Final[tuple[Setting[object], ...]] = (
     Setting("sas_env", text, None, "VARIABLE", "Azure: the environment variable that holds a SAS token."),
     Setting("connection_string_env", text, None, "VARIABLE",
         "Azure: the environment variable that holds a connection string; it names the account too."),
+    Setting("tenant_id", text, None, "ID", "Azure: the tenant of a service principal."),
+    Setting("client_id", text, None, "ID",
+        "Azure: the application of a service principal; without a secret, a managed identity."),
+    Setting("client_secret_env", text, None, "VARIABLE",
+        "Azure: the environment variable that holds the secret of the service principal."),
+    Setting("access_tier", choice(AccessTier), None, "TIER",
+        "Azure: the tier of what is written: Hot, Cool, Cold or Archive; unset, the account's."),
 )
-REMOTE: Final = (*_BUCKETS, *_AZURE)
-OF_TYPE: Final = {"s3": _BUCKETS, "azure": (*_BUCKETS[:2], *_AZURE), "oci": _BUCKETS}  # type and address: all
+REMOTE: Final = (*_ALL, *_S3, *_OCI, *_AZURE)
+OF_TYPE: Final = {
+    "s3": (*_ALL, *_S3),
+    "azure": (*_ALL, *_AZURE),
+    "oci": (*_ALL, _REGION, _PROFILE, STORAGE_CLASS, _SSE_KMS, *_OCI),
+}
 # fmt: on

@@ -324,6 +324,10 @@ def test_a_bad_value_is_told_with_its_place_and_with_what_it_may_be(line: str, s
         ),
         ("addressing_style = 'dns'", "'dns' is none of: auto, path, virtual."),
         ("auth = 'magic'", "'magic' is none of: api_key, security_token, instance_principal,"),
+        ("request_payer = 'me'", "'me' is neither true nor false."),
+        ("list_version = 3", "3 is none of: auto, 1, 2."),
+        ("access_tier = 'Hot'", "a remote of type s3 has no access_tier."),
+        ("namespace = 'n'", "a remote of type s3 has no namespace."),
         ("sse = 'AES'", "'AES' is none of: AES256, aws:kms, aws:kms:dsse."),
         ("sas_env = 'SAS'", "a remote of type s3 has no sas_env. Known here: type, endpoint_url, region,"),
     ],
@@ -362,6 +366,71 @@ def test_a_remote_of_azure_has_keys_of_its_own(word: str) -> None:
     assert (remote.type, remote.account, remote.sas_env) == ("azure", "acct", "SAS")
     told = refused(f"[remotes.a]\ntype = '{word}'\nregion = 'eu-west-1'\n")
     assert told.startswith("bisyncer.toml:3: region in [remotes.a]: a remote of type azure has no region.")
+
+
+def test_the_newer_keys_of_each_type_reach_the_remote() -> None:
+    remotes = read(
+        """
+        [remotes.s]
+        sse_customer_key_env = "SSEC"
+        request_payer = true
+        list_version = 1
+        [remotes.t]
+        sse_customer_key_file = "~/key"
+        list_version = "2"
+        [remotes.a]
+        type = "azure"
+        account = "acct"
+        tenant_id = "t"
+        client_id = "c"
+        client_secret_env = "SECRET"
+        access_tier = "Cool"
+        [remotes.o]
+        type = "oci"
+        storage_class = "InfrequentAccess"
+        """
+    ).remotes
+
+    assert remotes["s"] == Remote("s", sse_customer_key_env="SSEC", request_payer=True, list_version="1")
+    assert remotes["t"] == Remote("t", sse_customer_key_file="~/key", list_version="2")
+    assert remotes["a"] == Remote(
+        "a",
+        type="azure",
+        account="acct",
+        tenant_id="t",
+        client_id="c",
+        client_secret_env="SECRET",
+        access_tier="Cool",
+    )
+    assert remotes["o"] == Remote("o", type="oci", storage_class="InfrequentAccess")
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (
+            "type = 'azure'\naccess_tier = 'hot'",
+            "access_tier in [remotes.r]: 'hot' is none of: Hot, Cool, Cold,",
+        ),
+        ("type = 'azure'\nlist_version = 1", "list_version in [remotes.r]: a remote of type azure has no"),
+        ("type = 'oci'\nsse = 'AES256'", "sse in [remotes.r]: a remote of type oci has no sse."),
+        ("type = 'oci'\nclient_id = 'c'", "client_id in [remotes.r]: a remote of type oci has no client_id."),
+        (
+            "type = 'oci'\nstorage_class = 'STANDARD_IA'",
+            "storage_class in [remotes.r]: 'STANDARD_IA' is none of: Standard, InfrequentAccess, Archive.",
+        ),
+        (
+            "sse_customer_key_env = 'A'\nsse_customer_key_file = 'b'",
+            "sse_customer_key_file in [remotes.r]: sse_customer_key_env is given too, and an object is",
+        ),
+        (
+            "sse_customer_key_file = 'b'\nsse = 'AES256'",
+            "sse in [remotes.r]: sse_customer_key_file is given too, and an object is encrypted with",
+        ),
+    ],
+)
+def test_a_key_of_another_type_and_two_that_exclude_each_other_are_told(lines: str, sentence: str) -> None:
+    assert refused(f"[remotes.r]\n{lines}\n").startswith(f"bisyncer.toml:3: {sentence}")
 
 
 @pytest.mark.parametrize("root", ["azure://c/x", "az://c/x", "azure:c/x"])
