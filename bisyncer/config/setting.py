@@ -101,6 +101,9 @@ class AccessTier(StrEnum):
 
 PREFIX: Final = "BISYNCER_"
 
+# A remote that stands in the root itself, as rclone may be told: `:s3,region=r:bucket`, `name,acl=x:bucket`.
+ON_THE_SPOT: Final = re.compile(r":[\w-]+[,:]|[\w+@][\w. +@-]*,[\w.]+(?:=[^/]*)?[,:]")
+
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
@@ -134,6 +137,11 @@ def root(value: object) -> str:
     if place.lower().startswith("memory://"):
         raise Unfit(
             "memory:// holds nothing beyond this process; it is for tests. Name a directory or a bucket"
+        )
+    if ON_THE_SPOT.match(place):  # it isn't repeated: it may hold a secret
+        raise Unfit(
+            "it describes a remote on the spot, as rclone may be told; give the remote a name and write "
+            "NAME:BUCKET/PREFIX, or ./ before the name of a directory"
         )
     return place
 
@@ -397,10 +405,15 @@ STATE: Final = Setting("state", state_url, None, "URL",
     "The state database: sqlite:///FILE (four slashes before an absolute path), or "
     "postgresql+psycopg://USER@HOST/NAME. Unset, it is a file in the user's state folder.")
 
+RCLONE_CONFIG: Final = Setting("rclone_config", text, None, "FILE",
+    "The rclone.conf in which remotes are looked for that aren't in this file. Unset, it is the one that "
+    "rclone would read: $RCLONE_CONFIG, else rclone/rclone.conf in the user's config folder, else "
+    "~/.rclone.conf.")
+
 PATH1: Final = Setting("path1", root, None, "ROOT",
     "The first root: a directory, s3://BUCKET/PREFIX, azure://CONTAINER/PREFIX, "
-    "oci://BUCKET@NAMESPACE/PREFIX, or REMOTE:BUCKET/PREFIX. A relative directory counts from the folder of "
-    "the config file.")
+    "oci://BUCKET@NAMESPACE/PREFIX, or REMOTE:BUCKET/PREFIX for a remote of this file or of an rclone.conf. "
+    "A relative directory counts from the folder of the config file.")
 PATH2: Final = Setting("path2", root, None, "ROOT", "The second root, written like the first.")
 MODE: Final = Setting("mode", mode, "bisync", "MODE",
     "How the pair is reconciled: bisync, both ways, deletions too.")
