@@ -59,7 +59,9 @@ def test_an_rclone_conf_that_can_not_be_read_is_one_line(where: str, desk: Desk)
     answer = desk(*flag, "run", "cms") if where == "before" else desk("run", "cms", *flag)
 
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err == f"bisyncer: {bad}:1: this is no line of an rclone.conf. Write [NAME] or key = value.\n"
+    assert (
+        answer.err == f"bisyncer: {bad}:1: this is no line of an rclone.conf. Write [NAME] or key = value.\n"
+    )
 
 
 def test_an_empty_name_of_the_file_is_refused(desk: Desk) -> None:
