@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -29,7 +31,6 @@ _REFUSED: Final = (
 _OTHER_WAYS: Final = (
     Refused("client_certificate_path", "there is no signing in with a certificate; give client_secret", ()),
     Refused("username", "there is no signing in with a password; give client_secret", ()),
-    Refused("service_principal_file", "it isn't read; give tenant, client_id and client_secret", ()),
 )
 
 
@@ -64,6 +65,8 @@ def azureblob(options: Options) -> Remote:
     if tenant and client_id and secret:
         return replace(remote, tenant_id=tenant, client_id=client_id, client_secret=Secret(secret))
     options.refuse(_OTHER_WAYS)
+    if path := options.get("service_principal_file"):
+        return _by_principal_file(remote, Path(os.path.expandvars(path)).expanduser(), options)
     if options.switch("use_msi"):
         options.refuse(
             Refused(each, "a managed identity is named by msi_client_id", ())
@@ -78,10 +81,25 @@ def azureblob(options: Options) -> Remote:
     )
 
 
+def _by_principal_file(remote: Remote, path: Path, options: Options) -> Remote:
+    """A service principal, as `az ad sp create-for-rbac` writes it."""
+    place = options.where("service_principal_file")
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        tenant, client_id, secret = (held[each] for each in ("tenant", "appId", "password"))
+    except OSError as error:
+        raise UsageError(
+            f"{place}: {path} can't be read: {error.strerror}. See its owner and mode."
+        ) from error
+    except (ValueError, LookupError, TypeError):
+        raise UsageError(f"{place}: {path} is no JSON with tenant, appId and password.") from None
+    return replace(remote, tenant_id=tenant, client_id=client_id, client_secret=Secret(secret))
+
+
 def _by_sas(remote: Remote, options: Options) -> Remote:
     """The address of the account, and what stands behind its question mark: the permission."""
     url = urlsplit(options.get("sas_url") or "")
-    if url.scheme not in {"http", "https"} or not url.hostname or not url.query:
+    if url.scheme not in {"http", "https"} or not url.hostname or not url.query or "@" in url.netloc:
         raise UsageError(
             f"{options.where('sas_url')}: it is no URL with a signature. Write it as Azure made it: "
             "https://ACCOUNT.blob.core.windows.net/CONTAINER?sv=..."

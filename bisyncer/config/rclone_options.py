@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from bisyncer.config import setting
 from bisyncer.config.rclone_file import VARIABLE, RcloneFile, has_value_of_another
 from bisyncer.errors import UsageError
 
@@ -78,7 +79,12 @@ class Options:
     def address(self, key: str = "endpoint") -> str | None:
         """The URL of a service; without a scheme it is https, as in rclone."""
         value = self.get(key)
-        return value if value is None or value.startswith("http") else f"https://{value}"
+        if value is None:
+            return None
+        try:
+            return setting.service_url(value if value.startswith("http") else f"https://{value}")
+        except setting.Unfit as error:
+            raise UsageError(f"{self.where(key)}: {error}.") from error
 
     def _variables(self, key: str) -> list[str]:
         own = f"{VARIABLE}_{self.name}_{key}".upper()

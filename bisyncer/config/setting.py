@@ -316,7 +316,7 @@ def service_url(value: object) -> str:
     except ValueError as error:
         raise Unfit("it is no URL; write http://HOST:PORT or https://HOST") from error
     if secret:
-        raise Unfit("it holds a user name or a password; name where they are with the ..._env keys")
+        raise Unfit("it holds a user name or a password; take them out, and give them by keys of their own")
     if parts.scheme not in {"http", "https"} or not host:
         raise Unfit(f"{url!r} is no URL; write http://HOST:PORT or https://HOST")
     return url

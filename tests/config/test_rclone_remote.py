@@ -240,6 +240,26 @@ def test_an_oci_remote_is_one_of_ours(
     assert seen(remote) == fields
 
 
+def test_a_service_principal_may_be_in_a_file_of_its_own(
+    rclone: Rclone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HERE", str(tmp_path))
+    file = tmp_path / "principal.json"
+    rclone.create("r", "azureblob", account="a", service_principal_file="${HERE}/principal.json")
+    for bad in ('{"appId": "c", "tenant": "t"}', "[]", '"hush"', "hush"):
+        file.write_text(bad)
+        assert refused(rclone).endswith(f": {file} is no JSON with tenant, appId and password.")
+
+    file.write_text('{"appId": "c", "password": "hush", "tenant": "t", "displayName": "d"}')
+
+    assert seen(found(rclone)) == {
+        "account": "a",
+        "tenant_id": "t",
+        "client_id": "c",
+        "client_secret": "hush",
+    }
+
+
 @pytest.mark.parametrize(
     ("profile", "auth"),
     [(None, "api_key"), ("TOKEN", "security_token"), ("KEY", "api_key"), ("NONE", "api_key")],
@@ -314,9 +334,25 @@ def test_a_profile_with_a_token_is_known_for_one(
         ),
         (
             "azureblob",
-            {"account": "a", "service_principal_file": "f"},
-            ":4: service_principal_file in [r]: it",
+            {"service_principal_file": "/f"},
+            ":3: service_principal_file in [r]: /f can't be read: No",
         ),
+        (
+            "azureblob",
+            {"account": "a", "endpoint": "http://me:hush@h"},
+            ":4: endpoint in [r]: it holds a user na",
+        ),
+        (
+            "azureblob",
+            {"sas_url": "http://me:hush@h/?sig=x"},
+            ":3: sas_url in [r]: it is no URL with a signature.",
+        ),
+        (
+            "s3",
+            {**KEYS, "endpoint": "me:hush@host"},
+            ":5: endpoint in [r]: it holds a user name or a password;",
+        ),
+        ("s3", {**KEYS, "endpoint": "host:port"}, ":5: endpoint in [r]: it is no URL;"),
         (
             "azureblob",
             {"account": "a", "client_certificate_path": "f"},
