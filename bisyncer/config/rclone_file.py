@@ -19,6 +19,9 @@ from bisyncer.errors import UsageError
 VARIABLE: Final = "RCLONE_CONFIG"
 
 _ENCRYPTED = "RCLONE_ENCRYPT_V"
+_SPACE: Final = (  # what Go takes for it
+    "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+)
 _QUOTES = ("`", '"""')
 _VALUE_OF_ANOTHER = re.compile(r"%\([^)]+\)s")
 
@@ -57,7 +60,7 @@ def read(named: str | None) -> RcloneFile:
     """
     path = _found(named)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")  # a lone carriage return ends no line
     except FileNotFoundError:
         origin = "rclone_config" if named else VARIABLE if os.environ.get(VARIABLE) else None
         return RcloneFile(path, missing=f"{path}, named by {origin}, isn't there" if origin else None)
@@ -87,7 +90,7 @@ def _sections(path: Path, text: str) -> dict[str, dict[str, Line]]:
     section = "DEFAULT"  # goconfig's name for what stands before the first header
     first = True
     for number, raw in enumerate(text.split("\n"), start=1):
-        line = raw.strip()
+        line = raw.strip(_SPACE)
         if not line or line[0] in "#;":
             continue
         if first and line.startswith(_ENCRYPTED):
@@ -98,7 +101,7 @@ def _sections(path: Path, text: str) -> dict[str, dict[str, Line]]:
             )
         first = False
         if line[0] == "[" and line[-1] == "]":
-            section = line[1:-1].strip()
+            section = line[1:-1].strip(_SPACE)
             sections.setdefault(section, {})
             continue
         parsed = _key_and_value(line)
@@ -119,8 +122,8 @@ def _key_and_value(line: str) -> tuple[str, str] | None:
     separator = re.compile("[=:]").search(line, start)
     if start < 0 or separator is None or separator.start() == 0:
         return None
-    key = line[len(quote) : start] if quote else line[: separator.start()].strip()
-    value = line[separator.end() :].strip()
+    key = line[len(quote) : start] if quote else line[: separator.start()].strip(_SPACE)
+    value = line[separator.end() :].strip(_SPACE)
     around = next((each for each in _QUOTES if value.startswith(each) and len(value) >= 2 * len(each)), None)
     if around is not None:
         end = value.rfind(around, len(around))

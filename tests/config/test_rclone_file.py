@@ -32,6 +32,7 @@ provider = AWS
 region = us
 [ünï cödé-+@ 7]
 type = local
+region =\u00a0a\rb\x1c
 """
 
 
@@ -41,7 +42,7 @@ def rclone(tmp_path: Path) -> Rclone:
 
 
 def test_a_file_is_read_as_rclone_reads_it(rclone: Rclone) -> None:
-    rclone.config.write_text("\ufeff" + TEXT, encoding="utf-8")
+    rclone.config.write_text("\ufeff" + TEXT, encoding="utf-8", newline="")
 
     file = read(str(rclone.config))
 
