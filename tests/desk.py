@@ -124,7 +124,7 @@ def held(tree: Path) -> dict[str, str]:
 def clear_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home of its own, and no setting in the environment."""
     for name in list(os.environ):
-        if name.startswith(("BISYNCER_", "AWS_")):
+        if name.startswith(("BISYNCER_", "AWS_", "RCLONE_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))

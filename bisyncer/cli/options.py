@@ -30,6 +30,7 @@ class Asked:
 
     config: Path | None = None
     state: str | None = None
+    rclone_config: str | None = None
     quiet: bool = False
     verbose: bool = False
     log_format: LogFormat = LogFormat.TEXT
@@ -42,6 +43,7 @@ class Asked:
             self.config,
             flags=self.flags,
             state=self.state,
+            rclone_config=self.rclone_config,
             remotes=self.remotes,
             may_be_missing=may_be_missing,
         )
@@ -57,6 +59,10 @@ _COMMON: Mapping[str, Any] = {
     ],
     "state": Annotated[
         str | None, typer.Option("--state", metavar="URL", help="The state database, sqlite:///FILE.")
+    ],
+    "rclone_config": Annotated[
+        str | None,
+        typer.Option("--rclone-config", metavar="FILE", help="The rclone.conf with more remotes."),
     ],
     "quiet": Annotated[
         bool | None, typer.Option("--quiet", "-q", help="Say only what somebody should look at.")
@@ -145,12 +151,13 @@ def _merged(before: Asked | None, given: dict[str, Any], settings: Sequence[Sett
     flags = {each.name: given.pop(each.name) for each in settings}
     remotes = given.pop("remote", None)
     own = {name: given.pop(name) for name in _COMMON}
-    for name in ("config", "state"):
+    for name in ("config", "state", "rclone_config"):
         if own[name] is not None and not own[name].strip():
-            raise UsageError(f"--{name} is empty. Give it a value, or leave it out.")
+            raise UsageError(f"--{name.replace('_', '-')} is empty. Give it a value, or leave it out.")
     return Asked(
         config=Path(own["config"]) if own["config"] else base.config,
         state=own["state"] or base.state,
+        rclone_config=own["rclone_config"] or base.rclone_config,
         quiet=bool(own["quiet"]) or base.quiet,
         verbose=bool(own["verbose"]) or base.verbose,
         log_format=own["log_format"] or base.log_format,

@@ -227,7 +227,8 @@ def _write(config: Config, pair: str, asked: Asked) -> None:
     roots = {"path1": values[setting.PATH1], "path2": values[setting.PATH2]}
     # A password on the command line is for this command; a file would keep it.
     state = config.state if asked.state and setting.without_password(asked.state) == asked.state else None
-    add_pair(config.path, pair, roots | dict(asked.flags), remotes=asked.remotes, state=state)
+    top = {"state": state, "rclone_config": config.rclone_config if asked.rclone_config else None}
+    add_pair(config.path, pair, roots | dict(asked.flags), remotes=asked.remotes, top=top)
 
 
 def _init_row(found: InitReport) -> dict[str, object]:

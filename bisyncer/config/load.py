@@ -17,10 +17,11 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from platformdirs import user_config_dir
 
-from bisyncer.config import setting
+from bisyncer.config import rclone_file, setting
 from bisyncer.config.lines import line_of, line_of_error
+from bisyncer.config.rclone_remote import remote_of
 from bisyncer.config.setting import PREFIX, Setting, Shape
-from bisyncer.endpoints.open import REMOTE_SCHEMES
+from bisyncer.endpoints.open import REMOTE_SCHEMES, remote_name
 from bisyncer.errors import UsageError
 from bisyncer.model import Job, Limits, Policy, Remote
 
@@ -35,7 +36,8 @@ _CLOSE = 0.75  # how alike two words are where one is a misspelling of the other
 _REMOTE_PREFIX = PREFIX + "REMOTES_"
 _PAIR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _REMOTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +@-]{0,63}")
-_NOT_LOCAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +@-]*:")
+_NOT_LOCAL = re.compile(r"[\w+@][\w. +@-]*:")
+_TOP = (setting.STATE, setting.RCLONE_CONFIG)
 
 
 class Given(NamedTuple):
@@ -93,6 +95,7 @@ class Config:
     pairs: Mapping[str, Values]
     overrides: Mapping[str, Given]  # settings of pairs that came from the environment and from flags
     remotes_where: Mapping[str, Values]
+    rclone_config: str | None = None  # None: the file that rclone would read
 
     def pair(self, name: str) -> Values:
         """The settings of a pair; raises `UsageError` where the config has no such pair."""
@@ -133,13 +136,14 @@ class Config:
         values = self.pair(name)
         path1, path2 = values[setting.PATH1], values[setting.PATH2]
         self._check_secrets((path1, path2))
+        remotes = {**self.remotes, **self._of_rclone((path1, path2))}
         limit = values[setting.MAX_DELETE]
         return Job(
             pair=name,
             path1=path1,
             path2=path2,
             mode=values[setting.MODE],
-            remotes=tuple(self.remotes.values()),
+            remotes=tuple(remotes.values()),
             policy=Policy(
                 compare=values[setting.COMPARE],
                 modify_window_ns=values[setting.MODIFY_WINDOW],
@@ -153,6 +157,10 @@ class Config:
             check_file=values.get(setting.CHECK_FILE),
             require_mount=values[setting.REQUIRE_MOUNT],
             transfers=values[setting.TRANSFERS],
+            metadata=values[setting.METADATA],
+            require_conditional=values[setting.REQUIRE_CONDITIONAL],
+            bwlimit=values[setting.BWLIMIT],
+            max_duration_ns=values[setting.MAX_DURATION],
             dry_run=dry_run,
             resync=resync,
         )
@@ -160,6 +168,26 @@ class Config:
     def stale_after_ns(self, name: str) -> int | None:
         """The age of the last good run from which a pair is stale; None: never, or a pair of no config."""
         return self.pairs[name][setting.STALE_AFTER] if name in self.pairs else None
+
+    def _of_rclone(self, roots: Iterable[str]) -> dict[str, Remote]:
+        """The remotes of these roots that this config hasn't, and rclone's has; it is read only for them."""
+        found: dict[str, Remote] = {}
+        for root in roots:
+            name = remote_name(root)
+            if name is None or name in self.remotes:
+                continue
+            file = rclone_file.read(self.rclone_config)
+            remote = remote_of(name, file, self.remotes)
+            if remote is None:
+                ours, theirs = (", ".join(sorted(each)) or "none" for each in (self.remotes, file.sections))
+                nor = f"; {file.missing}" if file.missing else f", nor in {file.path} (there: {theirs})"
+                raise UsageError(
+                    f"{root}: no remote named '{name}' in the config (there: {ours}){nor}. Add "
+                    f"[remotes.{name}], name the rclone.conf that has it with rclone_config, or write "
+                    f"./{root} for a directory of that name."
+                )
+            found[name] = remote
+        return found
 
     def _check_secrets(self, roots: Iterable[str]) -> None:
         """See that what the remotes of these roots name is there, before anything is begun."""
@@ -188,6 +216,7 @@ def load(
     *,
     flags: Mapping[str, object] | None = None,
     state: str | None = None,
+    rclone_config: str | None = None,
     remotes: Sequence[str] = (),
     may_be_missing: bool = False,
 ) -> Config:
@@ -198,23 +227,24 @@ def load(
     """
     path, exists = find(asked, may_be_missing=may_be_missing)
     text, tables = _read(path) if exists else ("", {})
-    given_state: dict[str, Given] = {}
+    top: dict[str, Given] = {}
     pairs: dict[str, dict[str, Given]] = {}
     stores: dict[str, dict[str, Given]] = {}
     for key, value in tables.items():
-        if key == setting.STATE.name:
-            counted = absolute_state(value, path.parent) if isinstance(value, str) else value
-            given_state[key] = Given(counted, f"{path}:{line_of(text, (key,))}: {key}")
+        if key in {each.name for each in _TOP}:
+            counted = _TOP_COUNTED[key](value, path.parent) if isinstance(value, str) else value
+            top[key] = Given(counted, f"{path}:{line_of(text, (key,))}: {key}")
         elif key in _TABLES:
             into = pairs if key == "pairs" else stores
             into.update(_subtables(path, text, key, value))
         else:
-            words = (setting.STATE.name, *_TABLES)
+            words = (*(each.name for each in _TOP), *_TABLES)
             raise UsageError(f"{path}:{line_of(text, (key,))}: unknown key '{key}'{_meant(key, words)}")
-    env_pairs, env_stores, env_state = _environment(stores)
-    given_state.update(env_state)
-    if state is not None:
-        given_state[setting.STATE.name] = Given(absolute_state(state, Path.cwd()), "--state")
+    env_pairs, env_stores, env_top = _environment(stores)
+    top.update(env_top)
+    for each, asked_for in ((setting.STATE, state), (setting.RCLONE_CONFIG, rclone_config)):
+        if asked_for is not None:
+            top[each.name] = Given(_TOP_COUNTED[each.name](asked_for, Path.cwd()), each.flag)
     for name, given in [*env_stores, *(_remote_flag(each) for each in remotes)]:
         stores.setdefault(name, {}).update(given)
     overrides = env_pairs | {
@@ -222,10 +252,12 @@ def load(
     }
     _check_roots(pairs, overrides)
     store_values = {name: Values(setting.REMOTE, given) for name, given in stores.items()}
+    values = Values(_TOP, top)
     return Config(
         path=path,
         exists=exists,
-        state=Values((setting.STATE,), given_state).get(setting.STATE) or setting.default_state(),
+        state=values.get(setting.STATE) or setting.default_state(),
+        rclone_config=values.get(setting.RCLONE_CONFIG),
         remotes={name: _remote(name, values) for name, values in store_values.items()},
         pairs={name: Values(setting.PAIR, given | overrides) for name, given in pairs.items()},
         overrides=overrides,
@@ -252,7 +284,7 @@ def find(asked: Path | None, *, may_be_missing: bool = False) -> tuple[Path, boo
 
 def absolute_root(root: str, folder: Path) -> str:
     """A root with a relative directory counted from `folder`; URLs and remotes as they are."""
-    if not root.strip() or _NOT_LOCAL.match(root) or root.startswith("/"):
+    if not root.strip() or _NOT_LOCAL.match(root) or setting.ON_THE_SPOT.match(root) or root[0] == "/":
         return root  # an empty one is no name of the folder itself: it is refused
     if root == "~" or root.startswith("~/"):
         return str(Path(root).expanduser())
@@ -265,6 +297,14 @@ def absolute_state(url: str, folder: Path) -> str:
     if not url.startswith(start) or url == start:
         return url
     return start + str(folder.absolute() / url.removeprefix(start))
+
+
+def _absolute_file(file: str, folder: Path) -> str:
+    """A file counted from `folder`."""
+    return str(folder.absolute() / Path(file).expanduser()) if file.strip() else file
+
+
+_TOP_COUNTED: Final = {setting.STATE.name: absolute_state, setting.RCLONE_CONFIG.name: _absolute_file}
 
 
 def _read(path: Path) -> tuple[str, dict[str, object]]:
@@ -323,7 +363,7 @@ def _is_root(kind: str, key: str, value: object) -> bool:
 def _environment(
     stores: Mapping[str, Mapping[str, Given]],
 ) -> tuple[dict[str, Given], list[tuple[str, dict[str, Given]]], dict[str, Given]]:
-    """The settings in the environment: of pairs, of remotes, and the state.
+    """The settings in the environment: of pairs, of remotes, and of the top level.
 
     A variable that is no setting is refused, as a key of the file is: misspelt, it would be a guard that
     isn't there. What a remote names as the place of a secret is let through.
@@ -331,16 +371,16 @@ def _environment(
     secrets = {
         str(given.value) for keys in stores.values() for key, given in keys.items() if key.endswith("_env")
     }
-    by_variable = {each.variable: each for each in (*setting.PAIR, setting.STATE)}
+    by_variable = {each.variable: each for each in (*setting.PAIR, *_TOP)}
     pairs: dict[str, Given] = {}
     remotes: list[tuple[str, dict[str, Given]]] = []
-    state: dict[str, Given] = {}
+    top: dict[str, Given] = {}
     for variable, value in os.environ.items():
         if not variable.startswith(PREFIX) or variable == VARIABLE or variable in secrets or not value:
             continue
         each = by_variable.get(variable)
         if each is not None:
-            into = state if each is setting.STATE else pairs
+            into = top if each in _TOP else pairs
             into[each.name] = Given(_from_environment(each, value), variable)
         elif variable.startswith(_REMOTE_PREFIX):
             name, key = _remote_variable(variable, stores)
@@ -349,7 +389,7 @@ def _environment(
             words = (*by_variable, VARIABLE)
             meant = _meant(variable, words, same=PREFIX)
             raise UsageError(f"{variable} is in the environment and is no setting{meant}")
-    return pairs, remotes, state
+    return pairs, remotes, top
 
 
 def _from_environment(each: Setting[object], value: str) -> object:
@@ -408,6 +448,18 @@ def _remote(name: str, values: Values) -> Remote:
             raise UsageError(
                 f"{values.where(each)}: a remote of type {kind} has no {each.name}. Known here: {words}."
             )
+    if kind == "oci" and values.given(setting.STORAGE_CLASS):
+        try:
+            setting.choice(setting.StorageTier)(values[setting.STORAGE_CLASS])
+        except setting.Unfit as error:
+            raise UsageError(f"{values.where(setting.STORAGE_CLASS)}: {error}.") from error
+    exclusive = (setting.SSE_CUSTOMER_ENV, setting.SSE_CUSTOMER_FILE, setting.SSE)
+    both = [each for each in exclusive if values.given(each)]
+    if len(both) > 1:
+        raise UsageError(
+            f"{values.where(both[1])}: {both[0].name} is given too, and an object is encrypted with one key. "
+            "Leave one out."
+        )
     fields: dict[str, Any] = values.fields()
     return Remote(name=name, **fields)
 

@@ -35,6 +35,8 @@ or from where an `..._env` or `..._file` key points.
 A remote of Azure that names no secret uses `AZURE_STORAGE_CONNECTION_STRING`, `AZURE_STORAGE_KEY` or
 `AZURE_STORAGE_SAS_TOKEN` where they are set; the account may stand in `AZURE_STORAGE_ACCOUNT`.
 A flag is `--remote NAME.KEY=VALUE`, a variable `BISYNCER_REMOTES_NAME_KEY`.
+
+A remote that isn't here is looked for in [rclone's config](../guides/rclone-remotes.md).
 """
 
 
@@ -44,7 +46,7 @@ def page() -> str:
         [
             _HEAD,
             "## Top level\n",
-            *_table((setting.STATE,)),
+            *_table((setting.STATE, setting.RCLONE_CONFIG)),
             "\n## `[pairs.NAME]`\n",
             *_table(setting.PAIR),
             "\n## `[remotes.NAME]`",

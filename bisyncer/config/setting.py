@@ -16,8 +16,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from platformdirs import user_state_dir
 
+from bisyncer.config.bandwidth import NoLimit, timetable
 from bisyncer.core.filters import Filters
-from bisyncer.model import Evidence, Mode, Resolve
+from bisyncer.model import Evidence, Limit, Mode, Resolve
 
 T_co = TypeVar("T_co", covariant=True)
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -81,7 +82,27 @@ class Encryption(StrEnum):
     KMS_DSSE = "aws:kms:dsse"
 
 
+class StorageTier(StrEnum):
+    """The storage tier of a new object, in OCI's words."""
+
+    STANDARD = "Standard"
+    INFREQUENT_ACCESS = "InfrequentAccess"
+    ARCHIVE = "Archive"
+
+
+class AccessTier(StrEnum):
+    """The access tier of a new blob, in Azure's words."""
+
+    HOT = "Hot"
+    COOL = "Cool"
+    COLD = "Cold"
+    ARCHIVE = "Archive"
+
+
 PREFIX: Final = "BISYNCER_"
+
+# A remote that stands in the root itself, as rclone may be told: `:s3,region=r:bucket`, `name,acl=x:bucket`.
+ON_THE_SPOT: Final = re.compile(r":[\w-]+[,:]|[\w+@][\w. +@-]*,[\w.]+(?:=[^/]*)?[,:]")
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
@@ -116,6 +137,11 @@ def root(value: object) -> str:
     if place.lower().startswith("memory://"):
         raise Unfit(
             "memory:// holds nothing beyond this process; it is for tests. Name a directory or a bucket"
+        )
+    if ON_THE_SPOT.match(place):  # it isn't repeated: it may hold a secret
+        raise Unfit(
+            "it describes a remote on the spot, as rclone may be told; give the remote a name and write "
+            "NAME:BUCKET/PREFIX, or ./ before the name of a directory"
         )
     return place
 
@@ -152,6 +178,24 @@ def window_ns(value: object) -> int:
 def duration_or_off(value: object) -> int | None:
     """A duration, or off."""
     return None if value == "off" else duration_ns(value)
+
+
+def max_duration(value: object) -> int | None:
+    """How long a run takes up work, or off."""
+    length = duration_or_off(value)
+    if length == 0:
+        raise Unfit(f"{_said(value)} leaves no time for any work; write a longer one, or off for no end")
+    return length
+
+
+def bandwidth(value: object) -> tuple[Limit, ...]:
+    """One limit, or a timetable of limits; empty: no limit."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    try:
+        return timetable(text(value))
+    except NoLimit as error:
+        raise Unfit(str(error)) from error
 
 
 def transfers(value: object) -> int:
@@ -254,6 +298,13 @@ def addressing(value: object) -> str:
     return str(value)
 
 
+def list_version(value: object) -> str:
+    """Which request lists a bucket."""
+    if str(value) not in {"auto", "1", "2"}:
+        raise Unfit(f"{_said(value)} is none of: auto, 1, 2")
+    return str(value)
+
+
 def service_url(value: object) -> str:
     """The URL of a service, without credentials: a URL is printed, and a secret must never be."""
     url = text(value)
@@ -265,7 +316,7 @@ def service_url(value: object) -> str:
     except ValueError as error:
         raise Unfit("it is no URL; write http://HOST:PORT or https://HOST") from error
     if secret:
-        raise Unfit("it holds a user name or a password; name where they are with the ..._env keys")
+        raise Unfit("it holds a user name or a password; take them out, and give them by keys of their own")
     if parts.scheme not in {"http", "https"} or not host:
         raise Unfit(f"{url!r} is no URL; write http://HOST:PORT or https://HOST")
     return url
@@ -354,10 +405,15 @@ STATE: Final = Setting("state", state_url, None, "URL",
     "The state database: sqlite:///FILE (four slashes before an absolute path), or "
     "postgresql+psycopg://USER@HOST/NAME. Unset, it is a file in the user's state folder.")
 
+RCLONE_CONFIG: Final = Setting("rclone_config", text, None, "FILE",
+    "The rclone.conf in which remotes are looked for that aren't in this file. Unset, it is the one that "
+    "rclone would read: $RCLONE_CONFIG, else rclone/rclone.conf in the user's config folder, else "
+    "~/.rclone.conf.")
+
 PATH1: Final = Setting("path1", root, None, "ROOT",
     "The first root: a directory, s3://BUCKET/PREFIX, azure://CONTAINER/PREFIX, "
-    "oci://BUCKET@NAMESPACE/PREFIX, or REMOTE:BUCKET/PREFIX. A relative directory counts from the folder of "
-    "the config file.")
+    "oci://BUCKET@NAMESPACE/PREFIX, or REMOTE:BUCKET/PREFIX for a remote of this file or of an rclone.conf. "
+    "A relative directory counts from the folder of the config file.")
 PATH2: Final = Setting("path2", root, None, "ROOT", "The second root, written like the first.")
 MODE: Final = Setting("mode", mode, "bisync", "MODE",
     "How the pair is reconciled: bisync, both ways, deletions too.")
@@ -380,22 +436,47 @@ CONFLICT_RESOLVE: Final = Setting("conflict_resolve", choice(Resolve), "newer", 
 CONFLICT_SUFFIX: Final = Setting("conflict_suffix", suffix, "conflict", "WORD",
     "What the other version's name ends with, before a number.")
 TRANSFERS: Final = Setting("transfers", transfers, 16, "N", "How many objects are moved at a time.")
+METADATA: Final = Setting("metadata", switch, True, "", # noqa: FBT003 -- a default, as the file writes it
+    "The mode, the owner and the group of files travel too.", Shape.SWITCH)
+REQUIRE_CONDITIONAL: Final = Setting("require_conditional", switch, False, "", # noqa: FBT003 -- as above
+    "Do nothing unless both stores test the condition of each write and delete themselves.", Shape.SWITCH)
+BWLIMIT: Final = Setting("bwlimit", bandwidth, "off", "LIMIT",
+    'How many bytes a second a run moves, in rclone\'s words: "10M", a timetable such as '
+    '"08:00,512k 18:00,10M 23:00,off" or "Mon-08:00,1M Sat-00:00,off" in local time, or "off". A bare number '
+    "is KiB; B, K, M, G and T are powers of 1024.")
+MAX_DURATION: Final = Setting("max_duration", max_duration, "off", "DURATION",
+    "A run takes up no more work after this long; what is left is done by the next run.")
 STALE_AFTER: Final = Setting("stale_after", duration_or_off, "off", "DURATION",
     "`bisyncer status` calls the pair stale when its last good run is older than this.")
 
 PAIR: Final[tuple[Setting[object], ...]] = (
     PATH1, PATH2, MODE, COMPARE, MODIFY_WINDOW, EXCLUDE, CHECK_FILE, REQUIRE_MOUNT, MAX_DELETE,
-    CONFLICT_RESOLVE, CONFLICT_SUFFIX, TRANSFERS, STALE_AFTER,
+    REQUIRE_CONDITIONAL, CONFLICT_RESOLVE, CONFLICT_SUFFIX, METADATA, TRANSFERS, BWLIMIT, MAX_DURATION,
+    STALE_AFTER,
 )
 
-_BUCKETS: Final[tuple[Setting[object], ...]] = (
+_ALL: Final[tuple[Setting[object], ...]] = (
     Setting("type", remote_type, "s3", "TYPE",
         "The kind of store: s3, azure (also written azureblob), or oci (also written oracleobjectstorage)."),
     Setting("endpoint_url", service_url, None, "URL",
         "Where the service is; unset, it is Amazon S3, the account's place in Azure, or OCI in the region."),
-    Setting("region", text, None, "REGION", "The region of the bucket."),
-    Setting("profile", text, None, "NAME",
-        "The profile of the AWS config and credentials files, or of the OCI config file."),
+)
+_REGION: Final = Setting("region", text, None, "REGION", "The region of the bucket.")
+_PROFILE: Final = Setting("profile", text, None, "NAME",
+    "The profile of the AWS config and credentials files, or of the OCI config file.")
+STORAGE_CLASS: Final = Setting("storage_class", text, None, "CLASS",
+    "The storage class of new objects; for OCI, the storage tier: Standard, InfrequentAccess or Archive.")
+SSE: Final = Setting("sse", choice(Encryption), None, "KIND",
+    "Server-side encryption of new objects: AES256, aws:kms or aws:kms:dsse.")
+_SSE_KMS: Final = Setting("sse_kms_key_id", text, None, "KEY",
+    "The KMS key for aws:kms; for OCI, the OCID of the master key.")
+SSE_CUSTOMER_ENV: Final = Setting("sse_customer_key_env", text, None, "VARIABLE",
+    "The environment variable that holds a key of yours, 32 bytes in Base64, with which S3 encrypts (SSE-C).")
+SSE_CUSTOMER_FILE: Final = Setting("sse_customer_key_file", text, None, "FILE",
+    "The file that holds such a key.")
+_S3: Final[tuple[Setting[object], ...]] = (
+    _REGION,
+    _PROFILE,
     Setting("addressing_style", addressing, "auto", "STYLE",
         "Where the bucket stands in a URL: path, virtual, or auto."),
     Setting("access_key_id_env", text, None, "VARIABLE",
@@ -403,12 +484,17 @@ _BUCKETS: Final[tuple[Setting[object], ...]] = (
     Setting("secret_access_key_env", text, None, "VARIABLE",
         "The environment variable that holds the secret key."),
     Setting("secret_access_key_file", text, None, "FILE", "The file that holds the secret key."),
-    Setting("storage_class", text, None, "CLASS",
-        "The storage class of new objects; for OCI, the storage tier."),
-    Setting("sse", choice(Encryption), None,
-        "KIND", "Server-side encryption of new objects: AES256, aws:kms or aws:kms:dsse."),
-    Setting("sse_kms_key_id", text, None, "KEY",
-        "The KMS key for aws:kms; for OCI, the OCID of the master key."),
+    STORAGE_CLASS,
+    SSE,
+    _SSE_KMS,
+    SSE_CUSTOMER_ENV,
+    SSE_CUSTOMER_FILE,
+    Setting("request_payer", switch, False, "", # noqa: FBT003 -- a default, as the file writes it
+        "Requests are paid for by who makes them: for buckets of others that ask for that.", Shape.SWITCH),
+    Setting("list_version", list_version, "auto", "VERSION",
+        "The version of the listing request: 2, 1 for servers that haven't the other, or auto."),
+)
+_OCI: Final[tuple[Setting[object], ...]] = (
     Setting("auth", choice(Auth), "api_key", "KIND",
         "OCI: how requests are signed: api_key, security_token, instance_principal, resource_principal or "
         "oke_workload_identity."),
@@ -424,7 +510,18 @@ _AZURE: Final[tuple[Setting[object], ...]] = (
     Setting("sas_env", text, None, "VARIABLE", "Azure: the environment variable that holds a SAS token."),
     Setting("connection_string_env", text, None, "VARIABLE",
         "Azure: the environment variable that holds a connection string; it names the account too."),
+    Setting("tenant_id", text, None, "ID", "Azure: the tenant of a service principal."),
+    Setting("client_id", text, None, "ID",
+        "Azure: the application of a service principal; without a secret, a managed identity."),
+    Setting("client_secret_env", text, None, "VARIABLE",
+        "Azure: the environment variable that holds the secret of the service principal."),
+    Setting("access_tier", choice(AccessTier), None, "TIER",
+        "Azure: the tier of what is written: Hot, Cool, Cold or Archive; unset, the account's."),
 )
-REMOTE: Final = (*_BUCKETS, *_AZURE)
-OF_TYPE: Final = {"s3": _BUCKETS, "azure": (*_BUCKETS[:2], *_AZURE), "oci": _BUCKETS}  # type and address: all
+REMOTE: Final = (*_ALL, *_S3, *_OCI, *_AZURE)
+OF_TYPE: Final = {
+    "s3": (*_ALL, *_S3),
+    "azure": (*_ALL, *_AZURE),
+    "oci": (*_ALL, _REGION, _PROFILE, STORAGE_CLASS, _SSE_KMS, *_OCI),
+}
 # fmt: on

@@ -19,16 +19,18 @@ def add_pair(
     values: Mapping[str, object],
     *,
     remotes: Sequence[str] = (),
-    state: str | None = None,
+    top: Mapping[str, str | None] | None = None,
 ) -> None:
     """Append [pairs.NAME] with these values, and the remotes that flags described (NAME.KEY=VALUE).
 
-    `state` goes to the top where the file names none: a pair is of no use with another state. The file is
-    replaced in one step, with its mode kept; it is made where there is none.
+    What `top` has goes to the top where the file names none: a pair is of no use with another state, or
+    without its remotes. The file is replaced in one step, with its mode kept; it is made where there is none.
     """
     before = _text(path)
-    if state is not None and "state" not in tomllib.loads(before):
-        before = tomlkit.dumps({"state": state}) + ("\n" + before if before else "")
+    known = tomllib.loads(before)
+    missing = {key: value for key, value in (top or {}).items() if value is not None and key not in known}
+    if missing:
+        before = tomlkit.dumps(missing) + ("\n" + before if before else "")
     tables = _tables(name, values, remotes, known=_remote_names(before))
     gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
     after = before + gap + tables

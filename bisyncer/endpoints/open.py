@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -19,7 +20,7 @@ REMOTE_SCHEMES = {
 }  # and the remote that serves each
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
-_REMOTE = re.compile(r"^([A-Za-z0-9_][A-Za-z0-9_. +@-]*):(?!//)(.*)$", re.DOTALL)
+_REMOTE = re.compile(r"^([\w+@][\w. +@-]*):(?!//)(.*)$", re.DOTALL)  # as rclone names them
 
 
 class _Given(NamedTuple):
@@ -77,17 +78,30 @@ def open_endpoint(
             f"{root}: unknown scheme '{scheme}'. A root is a directory, or a URL with one of: "
             f"{', '.join(SCHEMES)}; or NAME:bucket/prefix for a remote of the config."
         )
-    named = _REMOTE.match(root)
-    if named and not root.startswith(("/", ".")):
-        remote = remotes.get(named[1])
+    named = remote_name(root)
+    if named is not None:
+        remote = remotes.get(named)
         if remote is None:
             known = ", ".join(sorted(remotes)) or "none"
             raise UsageError(
-                f"{root}: no remote named '{named[1]}' in the config (there: {known}). "
-                f"Add [remotes.{named[1]}], or write ./{root} for a directory of that name."
+                f"{root}: no remote named '{named}' in the config (there: {known}). "
+                f"Add [remotes.{named}], or write ./{root} for a directory of that name."
             )
-        return _OPENERS[remote.type](named[2], remote, given, root)
+        return _OPENERS[remote.type](below(remote, root.partition(":")[2]), remote, given, root)
     return _local(root, given)
+
+
+def remote_name(root: str) -> str | None:
+    """The name of the remote in `NAME:bucket/prefix`; None for a URL and for a directory."""
+    named = _REMOTE.match(root)
+    return named[1] if named else None
+
+
+def below(remote: Remote, place: str) -> str:
+    """A place of a remote, counted from where the remote begins, out of which no `..` leads."""
+    if not remote.root or not place.strip("/"):
+        return remote.root or place
+    return remote.root.rstrip("/") + posixpath.normpath("/" + place.lstrip("/"))
 
 
 def _local(path: str, given: _Given) -> Endpoint:
@@ -96,6 +110,15 @@ def _local(path: str, given: _Given) -> Endpoint:
     if not path:
         raise UsageError("A root is empty. Name a directory or a bucket.")
     return LocalEndpoint(path, owner=given.owner, metadata=given.metadata)
+
+
+def _tree(place: str, _: Remote, given: _Given, root: str) -> Endpoint:
+    if not place.startswith("/"):
+        raise UsageError(
+            f"{root}: counts from wherever a command is started. Write the whole path, from / on, behind the "
+            "colon."
+        )
+    return _local(place, given)
 
 
 def _s3(place: str, remote: Remote, given: _Given, root: str) -> Endpoint:
@@ -151,4 +174,4 @@ def _oci(place: str, remote: Remote, given: _Given, root: str) -> Endpoint:
     )
 
 
-_OPENERS = {"s3": _s3, "azure": _azure, "oci": _oci}  # by the type of the remote
+_OPENERS = {"s3": _s3, "azure": _azure, "oci": _oci, "local": _tree}  # by the type of the remote

@@ -9,7 +9,7 @@ import pytest
 from bisyncer.config import load as loading
 from bisyncer.config.load import Config, load
 from bisyncer.errors import UsageError
-from bisyncer.model import Evidence, Job, Limits, Mode, Policy, Remote, Resolve
+from bisyncer.model import Evidence, Job, Limit, Limits, Mode, Policy, Remote, Resolve
 
 PAIR = '[pairs.cms]\npath1 = "/a"\npath2 = "/b"\n'
 
@@ -62,6 +62,10 @@ def test_every_key_of_a_pair_reaches_the_job() -> None:
         max_delete = ["20%", 100]
         conflict_resolve = "larger"
         conflict_suffix = "other"
+        metadata = false
+        require_conditional = true
+        bwlimit = "08:00,512k Sat-00:00,off"
+        max_duration = "2h"
         transfers = 3
         stale_after = "1h30m"
         """
@@ -98,6 +102,10 @@ def test_every_key_of_a_pair_reaches_the_job() -> None:
         check_file=".bisyncer-check",
         require_mount=True,
         transfers=3,
+        metadata=False,
+        require_conditional=True,
+        bwlimit=(Limit(None, 480, 512 * 1024), Limit(5, 0, None)),
+        max_duration_ns=7200 * 10**9,
         dry_run=True,
         resync=True,
     )
@@ -183,6 +191,22 @@ def test_a_list_in_the_environment_has_commas_and_a_switch_is_a_word(monkeypatch
     assert job.require_mount
 
 
+def test_a_timetable_in_the_environment_keeps_its_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BISYNCER_BWLIMIT", "08:00,1M 18:00,off")
+    monkeypatch.setenv("BISYNCER_METADATA", "no")
+    monkeypatch.setenv("BISYNCER_MAX_DURATION", "90m")
+
+    job = read(PAIR).job("cms")
+
+    assert job.bwlimit == (Limit(None, 480, 1024**2), Limit(None, 1080, None))
+    assert (job.metadata, job.max_duration_ns) == (False, 5400 * 10**9)
+
+
+@pytest.mark.parametrize(("value", "limit"), [("512", 512 * 1024), ("'10M'", 10 * 1024**2)])
+def test_a_limit_of_bandwidth_may_be_a_bare_number_of_kib(value: str, limit: int) -> None:
+    assert read(PAIR + f"bwlimit = {value}\n").job("cms").bwlimit == (Limit(None, 0, limit),)
+
+
 def test_a_remote_is_set_by_the_environment_and_by_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BISYNCER_REMOTES_MY_MINIO_ENDPOINT_URL", "http://one:1")
     monkeypatch.setenv("BISYNCER_REMOTES_OTHER_REGION", "eu-west-1")
@@ -225,7 +249,7 @@ def test_a_root_from_outside_is_for_a_single_pair_only(monkeypatch: pytest.Monke
             "[pairs]\ncms = { path1 = '/a', path2 = '/b', zzz = 1 }\n",
             "bisyncer.toml:2: unknown key 'zzz' in [pairs.cms]. Known here: path1, path2,",
         ),
-        (PAIR + "# later\nmetadata = true\n", "bisyncer.toml:5: unknown key 'metadata' in [pairs.cms]"),
+        (PAIR + "# later\ntrash = true\n", "bisyncer.toml:5: unknown key 'trash' in [pairs.cms]"),
         (
             "# none\n[pairs.cms]\npath1 = '/a'\n",
             "bisyncer.toml:2: [pairs.cms] has no path2; a pair has two roots.",
@@ -271,6 +295,14 @@ def test_what_is_wrong_in_the_file_is_one_line_with_its_place(text: str, sentenc
         ("conflict_suffix = 'a/b'", "'a/b' can't end a name;"),
         ("transfers = 0", "0 is no number from 1 to 1024."),
         ("transfers = true", "true is no number from 1 to 1024."),
+        ("metadata = 'some'", "'some' is neither true nor false."),
+        ("require_conditional = 2", "2 is neither true nor false."),
+        ("bwlimit = '10M:100k'", "'10M:100k' is one limit for uploads and one for downloads;"),
+        ("bwlimit = '25:00,1M'", "'25:00,1M' is no line of a timetable;"),
+        ("bwlimit = true", "true is no text;"),
+        ("bwlimit = ''", "it is empty;"),
+        ("max_duration = '0s'", "'0s' leaves no time for any work;"),
+        ("max_duration = 3600", "3600 is no duration;"),
         ("stale_after = 'soon'", "'soon' is no duration;"),
     ],
 )
@@ -292,6 +324,10 @@ def test_a_bad_value_is_told_with_its_place_and_with_what_it_may_be(line: str, s
         ),
         ("addressing_style = 'dns'", "'dns' is none of: auto, path, virtual."),
         ("auth = 'magic'", "'magic' is none of: api_key, security_token, instance_principal,"),
+        ("request_payer = 'me'", "'me' is neither true nor false."),
+        ("list_version = 3", "3 is none of: auto, 1, 2."),
+        ("access_tier = 'Hot'", "a remote of type s3 has no access_tier."),
+        ("namespace = 'n'", "a remote of type s3 has no namespace."),
         ("sse = 'AES'", "'AES' is none of: AES256, aws:kms, aws:kms:dsse."),
         ("sas_env = 'SAS'", "a remote of type s3 has no sas_env. Known here: type, endpoint_url, region,"),
     ],
@@ -330,6 +366,71 @@ def test_a_remote_of_azure_has_keys_of_its_own(word: str) -> None:
     assert (remote.type, remote.account, remote.sas_env) == ("azure", "acct", "SAS")
     told = refused(f"[remotes.a]\ntype = '{word}'\nregion = 'eu-west-1'\n")
     assert told.startswith("bisyncer.toml:3: region in [remotes.a]: a remote of type azure has no region.")
+
+
+def test_the_newer_keys_of_each_type_reach_the_remote() -> None:
+    remotes = read(
+        """
+        [remotes.s]
+        sse_customer_key_env = "SSEC"
+        request_payer = true
+        list_version = 1
+        [remotes.t]
+        sse_customer_key_file = "~/key"
+        list_version = "2"
+        [remotes.a]
+        type = "azure"
+        account = "acct"
+        tenant_id = "t"
+        client_id = "c"
+        client_secret_env = "SECRET"
+        access_tier = "Cool"
+        [remotes.o]
+        type = "oci"
+        storage_class = "InfrequentAccess"
+        """
+    ).remotes
+
+    assert remotes["s"] == Remote("s", sse_customer_key_env="SSEC", request_payer=True, list_version="1")
+    assert remotes["t"] == Remote("t", sse_customer_key_file="~/key", list_version="2")
+    assert remotes["a"] == Remote(
+        "a",
+        type="azure",
+        account="acct",
+        tenant_id="t",
+        client_id="c",
+        client_secret_env="SECRET",
+        access_tier="Cool",
+    )
+    assert remotes["o"] == Remote("o", type="oci", storage_class="InfrequentAccess")
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (
+            "type = 'azure'\naccess_tier = 'hot'",
+            "access_tier in [remotes.r]: 'hot' is none of: Hot, Cool, Cold,",
+        ),
+        ("type = 'azure'\nlist_version = 1", "list_version in [remotes.r]: a remote of type azure has no"),
+        ("type = 'oci'\nsse = 'AES256'", "sse in [remotes.r]: a remote of type oci has no sse."),
+        ("type = 'oci'\nclient_id = 'c'", "client_id in [remotes.r]: a remote of type oci has no client_id."),
+        (
+            "type = 'oci'\nstorage_class = 'STANDARD_IA'",
+            "storage_class in [remotes.r]: 'STANDARD_IA' is none of: Standard, InfrequentAccess, Archive.",
+        ),
+        (
+            "sse_customer_key_env = 'A'\nsse_customer_key_file = 'b'",
+            "sse_customer_key_file in [remotes.r]: sse_customer_key_env is given too, and an object is",
+        ),
+        (
+            "sse_customer_key_file = 'b'\nsse = 'AES256'",
+            "sse in [remotes.r]: sse_customer_key_file is given too, and an object is encrypted with",
+        ),
+    ],
+)
+def test_a_key_of_another_type_and_two_that_exclude_each_other_are_told(lines: str, sentence: str) -> None:
+    assert refused(f"[remotes.r]\n{lines}\n").startswith(f"bisyncer.toml:3: {sentence}")
 
 
 @pytest.mark.parametrize("root", ["azure://c/x", "az://c/x", "azure:c/x"])

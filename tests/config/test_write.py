@@ -40,19 +40,31 @@ def test_a_pair_is_added_and_every_other_byte_stays(tmp_path: Path) -> None:
 def test_a_config_that_is_not_there_is_made_with_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "deep/er/b.toml"
 
-    add_pair(path, "one", VALUES, remotes=["m.region=r", "m.profile=p"], state="sqlite:////s.db")
+    add_pair(
+        path,
+        "one",
+        VALUES,
+        remotes=["m.region=r", "m.profile=p"],
+        top={"state": "sqlite:////s.db", "rclone_config": "/etc/rclone.conf"},
+    )
 
     config = load(path)
     assert config.job("one").path2 == "/b"
     assert config.remotes["m"] == Remote("m", region="r", profile="p")
-    assert config.state == "sqlite:////s.db"
+    assert (config.state, config.rclone_config) == ("sqlite:////s.db", "/etc/rclone.conf")
 
 
 def test_a_state_or_a_remote_that_the_file_has_already_stays(tmp_path: Path) -> None:
     path = tmp_path / "b.toml"
     path.write_text("state = 'sqlite:////old.db'\n[remotes.m]\nregion = 'old'\n")
 
-    add_pair(path, "one", VALUES, remotes=["m.region=new"], state="sqlite:////new.db")
+    add_pair(
+        path,
+        "one",
+        VALUES,
+        remotes=["m.region=new"],
+        top={"state": "sqlite:////new.db", "rclone_config": None},
+    )
 
     config = load(path)
     assert config.state == "sqlite:////old.db"

@@ -69,7 +69,8 @@ def test_an_unknown_command_is_noticed() -> None:
     [Found(page, text) for page in PAGES for text in fences(page, "toml")],
     ids=lambda found: str(found).partition("\n")[0],
 )
-def test_every_config_of_a_page_is_one(found: Found, tmp_path: Path) -> None:
+def test_every_config_of_a_page_is_one(found: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RCLONE_CONFIG_OCI_FK_TYPE", "oracleobjectstorage")  # what a reader's rclone.conf has
     (tmp_path / "bisyncer.toml").write_text(found.text, encoding="utf-8")
     config = load(tmp_path / "bisyncer.toml")
     for name in config.pairs:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bisyncer.endpoints.azure import AzureEndpoint
+from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.open import open_endpoint
 from bisyncer.endpoints.s3 import S3Endpoint
 from bisyncer.errors import UsageError
@@ -12,6 +15,9 @@ REMOTES = {
     "azure": Remote(name="azure", type="azure", account="a"),
     "cloud": Remote(name="cloud", type="azure", account="b"),
     "s3": Remote(name="s3", region="eu-west-1"),
+    "OCI_fk 2.ü": Remote(name="OCI_fk 2.ü", region="eu-west-1"),
+    "media": Remote(name="media", region="eu-west-1", root="b/media/"),
+    "lo": Remote(name="lo", type="local"),
 }
 
 
@@ -22,6 +28,11 @@ REMOTES = {
         ("az://c", AzureEndpoint, "azure://c?endpoint=https://a.blob.core.windows.net"),
         ("cloud:c/p", AzureEndpoint, "azure://c/p?endpoint=https://b.blob.core.windows.net"),
         ("s3://b/p", S3Endpoint, "s3://b/p"),
+        ("OCI_fk 2.ü:b/p", S3Endpoint, "s3://b/p"),
+        ("media:", S3Endpoint, "s3://b/media"),
+        ("media:x/y/", S3Endpoint, "s3://b/media/x/y"),
+        ("media:/x//y", S3Endpoint, "s3://b/media/x/y"),
+        ("media:../../other/x", S3Endpoint, "s3://b/media/other/x"),
     ],
 )
 def test_a_root_is_opened_by_the_store_that_its_scheme_or_remote_says(
@@ -41,9 +52,24 @@ def test_a_root_is_opened_by_the_store_that_its_scheme_or_remote_says(
         ("azure://", REMOTES, "names no container"),
         ("azure://c", {"azure": Remote(name="azure")}, r"is of type s3. Give \[remotes.azure\] type"),
         ("gs://b", REMOTES, "unknown scheme 'gs'.*azure"),
+        ("lo:", REMOTES, "^lo:: counts from wherever a command is started. Write the whole path"),
+        ("lo:photos", REMOTES, "^lo:photos: counts from wherever"),
+        ("OCI_fk 2.ü:", REMOTES, "names no bucket. Write OCI_fk 2.ü:bucket or"),
         ("nobody:c", REMOTES, "no remote named 'nobody'"),
     ],
 )
 def test_a_root_that_can_not_be_opened_is_told(root: str, remotes: dict[str, Remote], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         open_endpoint(root, remotes, owner="test")
+
+
+def test_a_tree_of_a_remote_is_the_tree_itself(tmp_path: Path) -> None:
+    tree = tmp_path / "a" / "b"
+    tree.mkdir(parents=True)
+    remotes = {**REMOTES, "here": Remote(name="here", type="local", root=str(tmp_path))}
+
+    for root in (str(tree), f"lo:{tree}/", "here:a/b", "here:/a/../a//b/", "here:../a/b"):
+        endpoint = open_endpoint(root, remotes, owner="0badcafe")
+        assert isinstance(endpoint, LocalEndpoint)
+        assert endpoint.root == tree.as_uri()
+        endpoint.close()

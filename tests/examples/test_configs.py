@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from bisyncer.config.load import load
+from bisyncer.errors import UsageError
+from bisyncer.model import Limit
 from tests.desk import clear_environment
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -18,7 +20,8 @@ def _nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.name)
-def test_every_pair_of_an_example_config_is_a_job(path: Path) -> None:
+def test_every_pair_of_an_example_config_is_a_job(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIA_AZURE_SECRET", "a secret that the example says is in the environment")
     config = load(path)
     assert config.pairs
     for name in config.pairs:
@@ -30,3 +33,23 @@ def test_the_large_example_says_what_its_comments_say() -> None:
     assert job.require_mount and job.check_file == ".bisyncer-check"
     assert (job.limits.max_delete_percent, job.limits.max_delete_count) == (50.0, 10_000)
     assert job.remotes[0].endpoint_url == "http://127.0.0.1:9000"
+
+
+def test_the_clouds_of_an_example_are_what_their_comments_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIA_AZURE_SECRET", "x")
+    config = load(EXAMPLES / "clouds.toml")
+    media, regions = config.job("media"), config.job("regions")
+
+    assert {name: each.type for name, each in config.remotes.items()} == {
+        "s3": "s3",
+        "azure": "azure",
+        "frankfurt": "oci",
+        "amsterdam": "oci",
+    }
+    assert media.require_conditional and media.max_duration_ns == 5 * 3600 * 10**9
+    assert media.bwlimit[0] == Limit(None, 7 * 60, 20 * 1024**2)
+    assert [limit.bytes_per_s for limit in media.bwlimit[1:]] == [None, None, None]
+    assert (regions.path1, regions.path2) == ("frankfurt:content", "amsterdam:content")
+    monkeypatch.delenv("MEDIA_AZURE_SECRET")
+    with pytest.raises(UsageError, match="the environment has no MEDIA_AZURE_SECRET"):
+        config.job("media")
