@@ -17,11 +17,12 @@ _CURE = "Correct [remotes.{}] in the config, or the OCI config file; `oci setup 
 
 
 class Service(NamedTuple):
-    """A signer of the SDK, the address of the service, and the region where it is that region's own."""
+    """A signer of the SDK; the address of the service, its region, and whether it is the region's own."""
 
     signer: Any
     endpoint_url: str
     region: str | None
+    own: bool
 
 
 def service(remote: Remote) -> Service:
@@ -48,7 +49,7 @@ def service(remote: Remote) -> Service:
             f"Remote '{remote.name}': no region is known, so there is no address of the store. Set region in "
             f"[remotes.{remote.name}] or in the profile."
         )
-    return Service(signer, given or str(own), region if given in {None, own} else None)
+    return Service(signer, given or str(own), region, own=own is not None and given in {None, own})
 
 
 def _signer(remote: Remote) -> tuple[Mapping[str, Any], Any]:

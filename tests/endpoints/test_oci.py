@@ -44,6 +44,7 @@ from tests.endpoints.contract import (
 )
 from tests.faults import Answer, Fault, canned, proxy
 from tests.oci.account import BUCKET, NAMESPACE, REGION, OciAccount
+from tests.oci.body import Body
 from tests.oci.store import Conditions as Asked
 from tests.oci.store import Object
 
@@ -58,7 +59,7 @@ class _Behind:
         self.prefix = f"{prefix}/"
 
     def plant(self, key: str, data: bytes) -> None:
-        self.bucket.put(Object(self.prefix + key, data, "application/octet-stream", {}), Asked())
+        self.bucket.put(Object(self.prefix + key, Body(data), "application/octet-stream", {}), Asked())
 
     def remove(self, key: str) -> None:
         self.bucket.delete(self.prefix + key, Asked())
@@ -182,7 +183,7 @@ class TestOci(BucketContract):
     def test_keys_beside_the_prefix_are_not_listed(self, endpoint: Endpoint, behind: _Behind) -> None:
         behind.plant("in", b"1")
         for beside in (behind.prefix[:-1] + "-x", behind.prefix[:-1] + "0/in"):
-            behind.bucket.put(Object(beside, b"1", "text/plain", {}), Asked())
+            behind.bucket.put(Object(beside, Body(b"1"), "text/plain", {}), Asked())
 
         assert keys(endpoint) == ["in"]
 
@@ -451,17 +452,17 @@ class TestLostAnswers:
             with pytest.raises(Transient, match="in the middle of the object"):
                 whole(endpoint, "k", entry)
 
-    def test_a_look_that_fails_for_now_is_repeated_and_never_absence(
+    def test_a_look_that_fails_for_now_is_sent_once_and_never_absence(
         self, oci_account: OciAccount, prefix: str, behind: _Behind
     ) -> None:
         behind.plant("k", b"1")
-        with faulty(oci_account, prefix, Fault("^HEAD ", 503, times=2)) as endpoint:
+        fault = Fault("^HEAD ", 503)
+        with faulty(oci_account, prefix, fault) as endpoint:
+            with pytest.raises(Transient) as told:
+                endpoint.stat("k")
+            assert told.value.throttled
+            assert fault.seen == endpoint.requests["head"] == 1
             assert endpoint.stat("k") is not None
-        with (
-            faulty(oci_account, prefix, Fault("^HEAD ", 503, times=99)) as endpoint,
-            pytest.raises(Transient),
-        ):
-            endpoint.stat("k")
 
 
 # Listings that aren't whole.
@@ -500,24 +501,52 @@ class TestListing:
             assert keys(endpoint) == ["a", "c", "d"]
             assert endpoint.requests == {"list": 3}
 
-    @pytest.mark.parametrize("failing", [0, 1, 2])
-    def test_a_page_that_fails_for_good_is_an_incomplete_listing(
-        self, oci_account: OciAccount, failing: int
+    @pytest.mark.parametrize("pages_read", [0, 1, 2])
+    def test_a_page_that_fails_for_now_is_transient_and_the_rest_begins_after_the_last_key(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind, pages_read: int
     ) -> None:
-        pages = [page("a", following="p/b"), page("b", following="p/c"), page("c")]
-        pages[failing] = Answer(500, b"{}")
-        by_start = dict(zip(("", "p/b", "p/c"), pages, strict=True))
-        with listing_of(oci_account, lambda query: by_start[query.get("start", "")]) as endpoint:
-            scan = endpoint.scan()
-            for _ in range(failing):
-                next(scan)
-            with pytest.raises(ListingIncomplete, match=r"oci://b@n/p\?.*can't be listed.*Run again"):
-                next(scan)
+        names = [f"{number:04}" for number in range(2100)]
+        for key in names:
+            behind.plant(key, b"1")
+        first, more = "^GET .*/o[?](?!.*start=)", r"^GET .*/o[?].*start=.*"
+        fault = Fault((first, more, more + "2000")[pages_read], 500)
+        seen: list[str] = []
+        with faulty(oci_account, prefix, fault) as endpoint:
+            with pytest.raises(Transient, match="busy or broken"):
+                seen.extend(item.key for item in endpoint.scan() if isinstance(item, Entry))
+            rest = keys(endpoint, f"{seen[-1]}\0" if seen else "")
 
-    def test_a_page_that_fails_once_is_asked_for_again(self, oci_account: OciAccount) -> None:
-        answers = [Answer(503), Answer(429), page("a")]
-        with listing_of(oci_account, lambda _: answers.pop(0)) as endpoint:
-            assert keys(endpoint) == ["a"]
+        assert len(seen) == 1000 * pages_read
+        assert seen + rest == names
+
+    @pytest.mark.parametrize(
+        ("status", "retry_after", "throttled", "seconds"),
+        [
+            (429, "7", True, 7.0),
+            (503, "0.5", True, 0.5),
+            (503, None, True, None),
+            (503, "soon", True, None),
+            (503, "-3", True, 0.0),
+            (503, "inf", True, None),
+            (503, "Sat, 21 Nov 2015 08:00:00 GMT", True, 0.0),
+            (500, "2", False, 2.0),
+        ],
+    )
+    def test_what_a_busy_store_asks_for_is_told(
+        self,
+        oci_account: OciAccount,
+        status: int,
+        retry_after: str | None,
+        throttled: bool,
+        seconds: float | None,
+    ) -> None:
+        headers = (("Retry-After", retry_after),) if retry_after else ()
+        busy = Answer(status, b"{}", headers)
+        with listing_of(oci_account, lambda _: busy) as endpoint:
+            for deed in (lambda: list(endpoint.scan()), endpoint.probe, lambda: endpoint.stat("k")):
+                with pytest.raises(Transient) as told:
+                    deed()
+                assert (told.value.throttled, told.value.retry_after_s) == (throttled, seconds)
 
     @pytest.mark.parametrize(
         ("pages", "words"),

@@ -17,6 +17,7 @@ import oci
 import pytest
 
 from tests.oci.account import BUCKET, NAMESPACE, REGION, OciAccount
+from tests.oci.body import Body
 from tests.oci.store import Conditions, Object
 
 PART = 5 << 20
@@ -122,7 +123,7 @@ class TestRclone:
 
     def test_it_pages_through_many_objects(self, oci_account: OciAccount, rclone: Rclone) -> None:
         for number in range(1100):
-            made = Object(f"many/{number % 3}/{number:04}", b"1", "text/plain", {})
+            made = Object(f"many/{number % 3}/{number:04}", Body(b"1"), "text/plain", {})
             oci_account.bucket.put(made, Conditions())
         there = f"oos:{BUCKET}/many"
 

@@ -70,7 +70,7 @@ def account(folder: Path) -> Iterator[OciAccount]:
     (folder / "config").chmod(0o600)  # rclone and the SDK warn about any other mode
     key = _loaded(folder / "key.pem").public_key()
     ids = (f"{_TENANCY}/{_USER}/{fingerprint}", f"ST${_TOKEN}")
-    with serving(NAMESPACE, dict.fromkeys(ids, key)) as server:
+    with serving(NAMESPACE, REGION, dict.fromkeys(ids, key)) as server:
         server.store.buckets[BUCKET] = Bucket(BUCKET)
         yield OciAccount(server, folder)
 
