@@ -141,7 +141,16 @@ def _put(bucket: Bucket, name: str, body: bytes, condition: dict[str, str]) -> s
 
 
 def _begins_not(bucket: Bucket, name: str, condition: dict[str, str]) -> bool:
-    return _fails(bucket, "put", "POST", f"{bucket.path}/u", **post({"object": name}, condition))
+    try:
+        begun = bucket.client.send("put", "POST", f"{bucket.path}/u", **post({"object": name}, condition))
+    except Failed as error:
+        if error.trouble.kind is Kind.STALE:
+            return True
+        raise
+    path, query = object_path(bucket.path, "u", name), {"uploadId": begun.json()["uploadId"]}
+    with contextlib.suppress(Failed):
+        bucket.client.send("delete", "DELETE", path, query=query)
+    return False
 
 
 def _commits_not(bucket: Bucket, name: str, condition: dict[str, str]) -> bool:
