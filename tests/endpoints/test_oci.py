@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import sys
+import tracemalloc
 import uuid
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,6 +126,20 @@ class Ledger:
     def _tell(self, word: str, upload: Upload) -> None:
         held = self._uploads.get(upload.id)
         self.told.append((word, upload, None if held is None else len(held.parts)))
+
+
+class _Zeros:
+    """A source of `size` bytes that exist one piece at a time."""
+
+    def __init__(self, size: int) -> None:
+        self.entry = Entry("from", size, MTIME_NS, "from-stamp")
+        self.metadata: dict[str, str] = {}
+        self._left = size
+
+    def read(self, size: int = -1, /) -> bytes:
+        piece = bytes(min(size, self._left))
+        self._left -= len(piece)
+        return piece
 
 
 class TestOci(BucketContract):
@@ -575,6 +591,20 @@ class TestOci(BucketContract):
             endpoint.write("k", BytesSource(b"x" * (3 * PART_SIZE), breaks_at=breaks_at), expect=None)
 
         assert behind.names() == behind.uploads() == []
+
+    def test_a_large_body_is_never_held_whole(self, endpoint: Endpoint) -> None:
+        size = 40 * PART_SIZE
+        tracemalloc.start()
+        try:
+            entry = endpoint.write("k", _Zeros(size), expect=None)
+            with endpoint.read("k", expect=entry, start=1) as source:
+                assert sum(len(piece) for piece in iter(lambda: source.read(1 << 20), b"")) == size - 1
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+        assert entry.size == now(endpoint, "k").size == size
+        assert peak < size // 3  # of the client and of the server, which share this process
 
     def test_an_endpoint_can_be_used_again_after_it_was_closed(self, endpoint: Endpoint) -> None:
         endpoint.close()
@@ -1250,6 +1280,48 @@ class TestWords:
             endpoint.probe()
             put(endpoint, "k", b"1")
         assert behind.names() == ["k"]
+
+    @pytest.mark.parametrize("in_files", [False, True])
+    def test_a_resource_principal_signs_with_its_session_token(
+        self,
+        oci_account: OciAccount,
+        prefix: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        in_files: bool,
+    ) -> None:
+        token, pem = oci_account.session("first"), (oci_account.folder / "key.pem").read_text()
+        (tmp_path / "rpst").write_text(token)
+        (tmp_path / "pem").write_text(pem)
+        monkeypatch.setenv("OCI_RESOURCE_PRINCIPAL_VERSION", "2.2")
+        monkeypatch.setenv("OCI_RESOURCE_PRINCIPAL_REGION", "iad")
+        monkeypatch.setenv("OCI_RESOURCE_PRINCIPAL_RPST", str(tmp_path / "rpst") if in_files else token)
+        monkeypatch.setenv("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM", str(tmp_path / "pem") if in_files else pem)
+        principal = {"auth": "resource_principal", "config_file": None}
+
+        with opened(oci_account, prefix, **principal) as endpoint:
+            small = put(endpoint, "small", b"1")
+            put(endpoint, "large", b"x" * LARGE)
+            assert endpoint.copy_from(endpoint, "copied", entry=small, expect=None)
+            oci_account.end_session(token)
+            if in_files:
+                (tmp_path / "rpst").write_text(oci_account.session("second"))
+                assert keys(endpoint) == ["copied", "large", "small"]
+            else:
+                with pytest.raises(AccessDenied, match="renew the session"):
+                    endpoint.probe()
+        with opened(oci_account, prefix, **principal, endpoint_url=None, namespace="n") as endpoint:
+            assert endpoint.root == f"oci://{BUCKET}@n/{prefix}?region={REGION}"
+
+    def test_an_instance_principal_of_a_host_that_is_none_is_told(
+        self, oci_account: OciAccount, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OCI_METADATA_BASE_URL", "http://127.0.0.1:9/opc/v2")
+        with (
+            opened(oci_account, prefix, auth="instance_principal") as endpoint,
+            pytest.raises(UsageError, match=r"Remote 'oci': no credentials of the kind 'instance_principal'"),
+        ):
+            endpoint.probe()
 
     def test_a_dead_port_is_told_at_once(self, oci_account: OciAccount, prefix: str) -> None:
         with (
