@@ -5,10 +5,11 @@ from __future__ import annotations
 import mimetypes
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import TypeVar
 
+from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Source
 from bisyncer.errors import Changed
 
@@ -62,25 +63,38 @@ class Parts:
     def send(self, source: Source, size: int, part: Callable[[int, bytes], T]) -> list[T]:
         """Read `source` in order and let threads call `part` with each number, from 1, and its bytes.
 
-        When it returns or raises, no call is under way any more. Raises `Changed` where the source isn't as
-        long as its entry says, or says so itself; and whatever `part` raises.
+        A part that raises `Transient` is sent again, a few times and with pauses, until another one fails
+        for good. When this returns or raises, no call is under way any more. Raises `Changed` where the
+        source isn't as long as its entry says, or says so itself; and whatever `part` raises.
         """
         sending: list[Future[T]] = []
+        over = threading.Event()
         unsent = source.entry.size
+
+        def look(sent: Future[T]) -> None:
+            if sent.exception():
+                over.set()
+
         try:
-            while not any(sent.done() and sent.exception() for sent in sending):
+            while not over.is_set():
                 with ExitStack() as memory:
                     memory.callback(self._give, self._take(size))
-                    data = _read(source, size)
+                    data = _next(source, size, unsent)
                     unsent -= len(data)
-                    if unsent < 0 or (unsent > 0 and len(data) < size):
-                        raise _resized(source)
                     if not data:
                         break
                     number = len(sending) + 1
-                    sending.append(self._threads.submit(_held, memory.pop_all(), part, number, data))
+                    sent = self._threads.submit(_held, memory.pop_all(), over, part, number, data)
+                    sent.add_done_callback(look)
+                    sending.append(sent)
+        except BaseException:
+            over.set()
+            raise
         finally:
             wait(sending)
+        failures = [failure for sent in sending if (failure := sent.exception())]
+        for failure in sorted(failures, key=lambda failure: isinstance(failure, CancelledError)):
+            raise failure  # the one that the others were given up for
         return [sent.result() for sent in sending]
 
     def _take(self, size: int) -> int:
@@ -97,17 +111,27 @@ class Parts:
             self._freed.notify_all()
 
 
-def _held(memory: ExitStack, part: Callable[[int, bytes], T], number: int, data: bytes) -> T:
-    with memory:
+def _held(
+    memory: ExitStack, over: threading.Event, part: Callable[[int, bytes], T], number: int, data: bytes
+) -> T:
+    def attempt() -> T:
+        if over.is_set():
+            raise CancelledError
         return part(number, data)
 
+    with memory:
+        return persist(attempt, wait=over.wait)
 
-def _read(source: Source, size: int) -> bytes:
-    """Read `size` bytes, or fewer at the end."""
+
+def _next(source: Source, size: int, unsent: int) -> bytes:
+    """Read `size` bytes, or the `unsent` ones that are left of the body; none at its end."""
     pieces = []
-    while size > 0 and (piece := source.read(min(size, _PIECE))):
+    missing = size
+    while missing > 0 and (piece := source.read(min(missing, _PIECE))):
         pieces.append(piece)
-        size -= len(piece)
+        missing -= len(piece)
+    if (size - missing > unsent) or (missing > 0 and size - missing < unsent):
+        raise _resized(source)
     return b"".join(pieces)
 
 

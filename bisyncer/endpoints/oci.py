@@ -6,26 +6,52 @@ No mutation goes out without a condition on what was seen. The work is done in r
     oci_client.py    requests, signed and sent       oci_read.py    bodies, received
     oci_auth.py      the SDK's signers               oci_write.py   bodies, sent in one request
     oci_error.py     what an error means             oci_upload.py  bodies, sent in parts
-    oci_object.py    an object's headers             oci_probe.py   what the store honours
+    oci_object.py    an object's headers             oci_copy.py    copies on the server
+    oci_probe.py     what the store honours          oci_move.py    renames
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bisyncer.endpoints.base import FORGETFUL, Capabilities, Endpoint, NameRules, Probe, Source, Uploads
+from bisyncer.endpoints.backoff import persist
+from bisyncer.endpoints.base import (
+    FORGETFUL,
+    Capabilities,
+    Endpoint,
+    NameRules,
+    Probe,
+    Source,
+    Upload,
+    Uploads,
+)
 from bisyncer.endpoints.body import PART_SIZE
-from bisyncer.endpoints.oci_bucket import Bucket, unusable
+from bisyncer.endpoints.oci_bucket import MAX_NAME_BYTES, Bucket
+from bisyncer.endpoints.oci_copy import copy
 from bisyncer.endpoints.oci_error import Failed, Kind
-from bisyncer.endpoints.oci_probe import try_conditions
+from bisyncer.endpoints.oci_move import move
+from bisyncer.endpoints.oci_probe import probe
 from bisyncer.endpoints.oci_read import open_reading
 from bisyncer.endpoints.oci_scan import scan
-from bisyncer.endpoints.oci_upload import upload
+from bisyncer.endpoints.oci_upload import abort, upload
 from bisyncer.endpoints.oci_write import write
 from bisyncer.errors import Rejected
-from bisyncer.model import ALL_CONDITIONS, Conditions, Entry, Item, Remote
+from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item, Remote
+
+CAPABILITIES = Capabilities(
+    names=NameRules.BUCKET,
+    max_key_bytes=MAX_NAME_BYTES,
+    conditional_write=True,
+    conditional_delete=True,
+    listed_digests=(Algorithm.MD5,),
+    server_copy=True,
+    atomic_move=True,
+    max_object_bytes=10 << 40,
+    single_put_bytes=PART_SIZE,
+)
 
 
 class OciEndpoint:
@@ -57,16 +83,20 @@ class OciEndpoint:
     def capabilities(self) -> Capabilities:
         """What this store can promise: all of it, unless a probe has found that it can't."""
         honoured = self._bucket.honoured
-        return Capabilities(
-            names=NameRules.BUCKET,
+        conditional_write = honoured.put and honoured.complete
+        return replace(
+            CAPABILITIES,
             max_key_bytes=self._bucket.max_key_bytes,
-            conditional_write=honoured.put and honoured.complete,
+            conditional_write=conditional_write,
             conditional_delete=honoured.delete,
+            # Those two aren't tried. A store that ignores the condition of a write is believed nothing.
+            server_copy=conditional_write,
+            atomic_move=conditional_write and honoured.delete,
         )
 
     @property
     def requests(self) -> Mapping[str, int]:
-        """Requests sent so far by kind: list, get, head, put, delete."""
+        """Requests sent so far by kind: list, get, head, put, copy, move, delete."""
         return self._bucket.requests.counts()
 
     def refusal(self, key: str) -> str | None:
@@ -89,21 +119,7 @@ class OciEndpoint:
 
     def probe(self, *, scratch: bool = False) -> Probe:
         """Look whether the bucket is there and can be listed; with `scratch`, what it honours."""
-        bucket = self._bucket
-        try:
-            bucket.peek()
-            if scratch:
-                bucket.honoured = try_conditions(bucket)
-        except Failed as error:
-            raise unusable(bucket.root, error.trouble) from None
-        capabilities = self.capabilities
-        return Probe(
-            mounted=None,
-            filesystem="oci",
-            conditional_write=capabilities.conditional_write,
-            conditional_delete=capabilities.conditional_delete,
-            conditions=bucket.honoured,
-        )
+        return probe(self._bucket, scratch=scratch)
 
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
         """Yield every key below the prefix with low <= key < high; our own scratch objects are left out."""
@@ -114,9 +130,9 @@ class OciEndpoint:
         return self._bucket.stat(key)
 
     @contextmanager
-    def read(self, key: str, *, expect: Entry) -> Iterator[Source]:
+    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
         """Open the version of `key` that `expect` says; it stays whole whatever becomes of the key."""
-        reading = open_reading(self._bucket, key, expect)
+        reading = open_reading(self._bucket, key, expect, start)
         try:
             yield reading
         finally:
@@ -124,7 +140,23 @@ class OciEndpoint:
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Send all of `source`, in one request or in parts by its size."""
-        return (upload if source.entry.size > PART_SIZE else write)(self._bucket, key, source, expect)
+        if source.entry.size > PART_SIZE:
+            return upload(self._bucket, key, source, expect, self._uploads)
+        return write(self._bucket, key, source, expect)
+
+    def copy_from(self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None) -> Entry | None:
+        """Let the service copy, from any bucket that these credentials reach, in this region or another."""
+        if not isinstance(source, OciEndpoint) or not self.capabilities.server_copy:
+            return None
+        return copy(source._bucket, self._bucket, key, entry, expect)  # noqa: SLF001 -- of the same class
+
+    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
+        """Rename `key`, in one step."""
+        return move(self._bucket, key, new_key, expect)
+
+    def abort(self, upload: Upload) -> None:
+        """Take back an upload and its parts; one that is gone already is fine."""
+        abort(self._bucket, upload)
 
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key` if it is as expected; in a bucket with versions its content stays behind."""
@@ -138,7 +170,7 @@ class OciEndpoint:
         except Failed as error:
             if error.trouble.kind in {Kind.STALE, Kind.MISSING}:
                 raise bucket.changed(key, expect) from None
-            if error.trouble.kind is Kind.PASSING and bucket.stat(key) is None:
+            if error.trouble.kind is Kind.PASSING and persist(lambda: bucket.stat(key)) is None:
                 return  # the answer was lost, or another deletion came first: what was wanted is so
             raise error.trouble.error(bucket.place(key)) from None
 

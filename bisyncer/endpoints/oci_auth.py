@@ -13,15 +13,20 @@ from bisyncer.endpoints.oci_error import one_line
 from bisyncer.errors import UsageError
 from bisyncer.model import Remote
 
+# Where there is no metadata service, the SDK's own strategy finds that out after a minute and a half.
+_HASTY = oci.retry.RetryStrategyBuilder(
+    max_attempts=3, retry_base_sleep_time_seconds=1, retry_max_wait_between_calls_seconds=2
+).get_retry_strategy()
 _CURE = "Correct [remotes.{}] in the config, or the OCI config file; `oci setup config` writes one."
 
 
 class Service(NamedTuple):
-    """A signer of the SDK, the address of the service, and the region where it is that region's own."""
+    """A signer of the SDK; the address of the service, its region, and whether it is the region's own."""
 
     signer: Any
     endpoint_url: str
     region: str | None
+    own: bool
 
 
 def service(remote: Remote) -> Service:
@@ -48,14 +53,14 @@ def service(remote: Remote) -> Service:
             f"Remote '{remote.name}': no region is known, so there is no address of the store. Set region in "
             f"[remotes.{remote.name}] or in the profile."
         )
-    return Service(signer, given or str(own), region if given in {None, own} else None)
+    return Service(signer, given or str(own), region, own=own is not None and given in {None, own})
 
 
 def _signer(remote: Remote) -> tuple[Mapping[str, Any], Any]:
     """The settings of the profile, empty for a principal of this host, and the signer."""
     match remote.auth:
         case "instance_principal":
-            return {}, oci.auth.signers.InstancePrincipalsSecurityTokenSigner()
+            return {}, oci.auth.signers.InstancePrincipalsSecurityTokenSigner(retry_strategy=_HASTY)
         case "resource_principal":
             return {}, oci.auth.signers.get_resource_principals_signer()
         case "oke_workload_identity":

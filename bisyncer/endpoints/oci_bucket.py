@@ -6,12 +6,11 @@ import threading
 from functools import cached_property
 from urllib.parse import quote
 
-from bisyncer.endpoints.body import Parts, content_type
+from bisyncer.endpoints.body import Parts
 from bisyncer.endpoints.counts import Requests
-from bisyncer.endpoints.mtime import metadata
 from bisyncer.endpoints.oci_client import Client, object_path
 from bisyncer.endpoints.oci_error import Failed, Kind, Trouble
-from bisyncer.endpoints.oci_object import PREFIX, entry
+from bisyncer.endpoints.oci_object import Found, entry
 from bisyncer.errors import AccessDenied, BisyncerError, Changed, Rejected, RootMissing, Transient
 from bisyncer.model import Conditions, Entry, Remote
 
@@ -74,7 +73,7 @@ class Bucket:
         if self._given_namespace:
             return self._given_namespace
         try:
-            return str(self.client.ask("get", "GET", "/n/").json())
+            return str(self.client.send("get", "GET", "/n/").json())
         except Failed as error:
             raise unusable(f"oci://{self.bucket}", error.trouble) from None
         except ValueError:
@@ -93,9 +92,7 @@ class Bucket:
         """The root as a canonical URL. Each region has buckets of its own, so it says which one."""
         place = f"oci://{self.bucket}@{self.namespace}/{self.prefix}".rstrip("/")
         service = self.client.service
-        return place + (
-            f"?region={service.region}" if service.region else f"?endpoint={service.endpoint_url}"
-        )
+        return place + (f"?region={service.region}" if service.own else f"?endpoint={service.endpoint_url}")
 
     @property
     def max_key_bytes(self) -> int:
@@ -127,21 +124,21 @@ class Bucket:
 
     # Requests that change nothing, and what writes are sent with.
 
-    def head(self, key: str, name: str) -> tuple[Entry, str | None] | None:
-        """The entry of a key and the MD5 of its parts; None where the store says that it isn't there."""
+    def head(self, key: str, name: str) -> Found | None:
+        """What the store tells of a key; None where it says that it isn't there."""
         try:
-            headers = self.client.ask("head", "HEAD", self.object(name)).headers
+            headers = self.client.send("head", "HEAD", self.object(name)).headers
         except Failed as error:
             if error.trouble.kind is Kind.MISSING:
                 return None
             raise error.trouble.error(self.place(key)) from None
-        return entry(key, headers), headers.get("opc-multipart-md5")
+        return Found(entry(key, headers), headers)
 
     def stat(self, key: str) -> Entry | None:
         """The entry of a key as it is now."""
         found = self.head(key, self.name(key))
         if found is not None:
-            return found[0]
+            return found.entry
         # The answer to HEAD has no body, so a bucket that isn't there looks like a key that isn't.
         try:
             self.peek()
@@ -149,9 +146,13 @@ class Bucket:
             raise error.trouble.error(self.place(key)) from None
         return None
 
-    def peek(self) -> None:
-        """List one key, which fails where the bucket can't be listed."""
-        self.client.send("list", "GET", f"{self.path}/o", query={"prefix": self.prefix, "limit": "1"})
+    def peek(self) -> str | None:
+        """List one key, which fails where the bucket can't be listed; the date of the answer."""
+        answer = self.client.send(
+            "list", "GET", f"{self.path}/o", query={"prefix": self.prefix, "limit": "1"}
+        )
+        date: str | None = answer.headers.get("date")
+        return date
 
     def look(self, key: str, expect: Entry | None) -> None:
         """The condition for a store that tests none itself; a window remains until the deed."""
@@ -165,17 +166,17 @@ class Bucket:
             return {}
         return {"if-none-match": "*"} if expect is None else {"if-match": expect.stamp}
 
-    def attributes(self, key: str, mtime_ns: int | None) -> dict[str, str]:
-        """What an object is to have besides its body, as headers."""
-        optional = {
-            "storage-tier": self.remote.storage_class,
-            "opc-sse-kms-key-id": self.remote.sse_kms_key_id,
-        }
-        return {
-            "content-type": content_type(key),
-            **own_metadata(mtime_ns),
-            **{name: value for name, value in optional.items() if value},
-        }
+    @property
+    def tier(self) -> dict[str, str]:
+        """The storage tier of what is written, as a header; none where it is the bucket's."""
+        tier = self.remote.storage_class
+        return {"storage-tier": tier} if tier else {}
+
+    @property
+    def encryption(self) -> dict[str, str]:
+        """The key of the service's own that encrypts what is written, as a header."""
+        key_id = self.remote.sse_kms_key_id
+        return {"opc-sse-kms-key-id": key_id} if key_id else {}
 
     def changed(self, key: str, expect: Entry | None) -> Changed:
         """The exception for a condition that didn't hold."""
@@ -190,11 +191,6 @@ class Bucket:
         )
 
 
-def own_metadata(mtime_ns: int | None) -> dict[str, str]:
-    """The metadata fields of an object, by the names that the service has for them."""
-    return {PREFIX + name: value for name, value in metadata(mtime_ns).items()}
-
-
 def is_stale(trouble: Trouble, expect: Entry | None) -> bool:
     """Whether a write was refused for its condition; a key that is to be replaced may be gone."""
     return trouble.kind is Kind.STALE or (trouble.kind is Kind.MISSING and expect is not None)
@@ -205,7 +201,7 @@ def unusable(root: str, trouble: Trouble) -> BisyncerError:
     sentence = f"{root}: {trouble.sentence}"
     match trouble.kind:
         case Kind.PASSING:
-            return Transient(sentence)
+            return trouble.error(root)
         case Kind.DENIED | Kind.KEYS:
             return AccessDenied(sentence)
         case _:

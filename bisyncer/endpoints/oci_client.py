@@ -1,5 +1,7 @@
 """Requests to OCI Object Storage: signed by the SDK's signer, sent once, counted, and judged.
 
+Nothing is repeated here: what may pass is told as such.
+
 The SDK's own client isn't asked to send them. It sends a request again by itself after an answer whose
 headers it can't parse, whatever its retry strategy; it closes the session that other threads are using after
 a write was refused for its condition; and it takes several times the CPU time for a page of a listing.
@@ -8,9 +10,7 @@ a write was refused for its condition; and it takes several times the CPU time f
 from __future__ import annotations
 
 import json
-import random
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -27,7 +27,6 @@ from bisyncer.model import Remote
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
 _CONNECTIONS = 64
-_ATTEMPTS = 4
 
 _JSON = {"content-type": "application/json"}
 # The SDK's own come from a signer that can't have its token renewed.
@@ -91,17 +90,6 @@ class Client:
             self._renew(used, error)
         return self._send(request, self.service)
 
-    def ask(self, kind: str, method: str, path: str, **more: Any) -> Any:
-        """Send a request that may be sent again, up to four times while the store is busy or unreachable."""
-        for attempt in range(1, _ATTEMPTS):
-            try:
-                return self.send(kind, method, path, **more)
-            except Failed as error:
-                if error.trouble.kind is not Kind.PASSING:
-                    raise
-            time.sleep(random.uniform(0, 2**attempt / 8))  # noqa: S311 -- spreads clients, is no secret
-        return self.send(kind, method, path, **more)
-
     def _renew(self, used: Service, refused: Failed) -> None:
         """Get fresh credentials unless another thread has; raises `refused` where there are none."""
         with self._lock:
@@ -131,14 +119,14 @@ class Client:
             if 200 <= answer.status_code < 300:
                 return answer
             with answer:
-                raise answered(answer.status_code, answer.content)
+                raise answered(answer.status_code, answer.content, answer.headers)
         except _NO_ANSWER as error:
             raise unanswered(to.endpoint_url, error) from None
 
 
-def post(body: object) -> dict[str, Any]:
-    """The arguments of a request with a JSON body."""
-    return {"headers": _JSON, "body": json.dumps(body).encode()}
+def post(body: object, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The arguments of a request with a JSON body, and with more headers."""
+    return {"headers": {**_JSON, **(headers or {})}, "body": json.dumps(body).encode()}
 
 
 def object_path(bucket_path: str, kind: str, name: str) -> str:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -27,11 +31,15 @@ class Trouble(NamedTuple):
 
     kind: Kind
     sentence: str
+    throttled: bool = False
+    retry_after_s: float | None = None
 
     def error(self, place: str) -> EndpointError:
         """The exception for a request about `place` that is neither stale nor missing."""
-        kind = Transient if self.kind is Kind.PASSING else Rejected
-        return kind(f"{place}: {self.sentence}")
+        sentence = f"{place}: {self.sentence}"
+        if self.kind is Kind.PASSING:
+            return Transient(sentence, throttled=self.throttled, retry_after_s=self.retry_after_s)
+        return Rejected(sentence)
 
 
 class Failed(Exception):
@@ -46,6 +54,7 @@ _BY_CODE = {
     "BucketNotFound": Kind.NO_BUCKET,
     "NamespaceNotFound": Kind.NO_BUCKET,
     "NotAuthorizedOrNotFound": Kind.NO_BUCKET,
+    "InsufficientServicePermissions": Kind.DENIED,
     "NotRestored": Kind.ARCHIVED,
     "UnmatchedContentMD5": Kind.PASSING,  # the body was garbled on its way
 }
@@ -59,6 +68,7 @@ _BY_STATUS = {
     429: Kind.PASSING,
     501: Kind.REFUSED,
 }
+_THROTTLED = {429, 503}
 _SENTENCES = {
     Kind.PASSING: "the store is busy or broken for now ({}). Run again later.",
     Kind.STALE: "changed since it was looked at ({}). Run again.",
@@ -80,13 +90,14 @@ _SENTENCES = {
 }
 
 
-def answered(status: int, body: bytes) -> Failed:
+def answered(status: int, body: bytes, headers: Mapping[str, str]) -> Failed:
     """The error that an answer is."""
     code, words = _said(body)
     said = ", ".join(part for part in (f"status {status}", code) if part) + (f": {words}" if words else "")
     otherwise = Kind.PASSING if status >= 500 else Kind.REFUSED
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, otherwise)
-    return Failed(Trouble(kind, _SENTENCES[kind].format(said)))
+    wanted = _wait_s(headers.get("retry-after"))
+    return Failed(Trouble(kind, _SENTENCES[kind].format(said), status in _THROTTLED, wanted))
 
 
 def unanswered(endpoint_url: str, error: Exception) -> Failed:
@@ -103,6 +114,20 @@ def unanswered(endpoint_url: str, error: Exception) -> Failed:
 def one_line(text: str) -> str:
     """A text as a part of a sentence."""
     return " ".join(text.split()).rstrip(".")
+
+
+def _wait_s(retry_after: str | None) -> float | None:
+    """How long the store wants to be left alone: RFC 9110, section 10.2.3; None where it doesn't say."""
+    if retry_after is None:
+        return None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError):  # TypeError: a date without a zone
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _said(body: bytes) -> tuple[str, str]:

@@ -1,16 +1,53 @@
-"""What OCI says about an object, as an Entry."""
+"""What OCI says about an object: its entry, and the fields beside its content, read and written."""
 
 from __future__ import annotations
 
 import binascii
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
-from bisyncer.endpoints.mtime import MTIME, parse_mtime, time_ns
+from bisyncer.endpoints.base import Source
+from bisyncer.endpoints.body import content_type
+from bisyncer.endpoints.mtime import MTIME, metadata, parse_mtime, time_ns
 from bisyncer.model import Algorithm, Digest, Entry
 
 PREFIX = "opc-meta-"  # of the names of an object's own metadata fields
+
+# The fields that every object has room for, by their headers, and what JSON calls them.
+_STANDARD = {
+    "content-type": "contentType",
+    "cache-control": "cacheControl",
+    "content-disposition": "contentDisposition",
+    "content-encoding": "contentEncoding",
+    "content-language": "contentLanguage",
+}
+# RFC 9110, sections 5.1 and 5.5, without what is beyond ASCII: each client has its own idea of that.
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile("[!-~](?:[ -~]*[!-~])?")
+
+
+class Found(NamedTuple):
+    """An object that was looked at, and the headers that told of it."""
+
+    entry: Entry
+    headers: Mapping[str, str]
+
+    @property
+    def parts_md5(self) -> str | None:
+        """The MD5 of the MD5s of its parts, and their number; None where it was sent in one request."""
+        return self.headers.get("opc-multipart-md5")
+
+    def holds(self, other: Found) -> bool | None:
+        """Whether its content is the same as another's; None where their MD5s can't tell."""
+        if self.entry.size != other.entry.size:
+            return False
+        if self.entry.digests and other.entry.digests:
+            return self.entry.digests == other.entry.digests
+        # Unequal ones may be of the same bytes, cut into other parts.
+        return True if self.parts_md5 is not None and self.parts_md5 == other.parts_md5 else None
 
 
 def entry(key: str, headers: Mapping[str, str]) -> Entry:
@@ -21,6 +58,50 @@ def entry(key: str, headers: Mapping[str, str]) -> Entry:
     return Entry(
         key, int(headers["content-length"]), mtime_ns, headers["etag"], digests(headers.get("content-md5"))
     )
+
+
+def fields(headers: Mapping[str, str]) -> dict[str, str]:
+    """The fields beside the content, but for its time, by rclone's names."""
+    by_name = {name.lower(): value for name, value in headers.items()}
+    own = {
+        name.removeprefix(PREFIX): value
+        for name, value in by_name.items()
+        if name.startswith(PREFIX) and name != PREFIX + MTIME
+    }
+    return own | {name: by_name[name] for name in _STANDARD if name in by_name}
+
+
+def attributes(key: str, source: Source) -> dict[str, str]:
+    """What an object is to have beside its content, as headers; what no header can hold is left out."""
+    given = {
+        name.lower(): value
+        for name, value in source.metadata.items()
+        if _NAME.fullmatch(name) and _VALUE.fullmatch(value)
+    }
+    standard = {name: given.pop(name) for name in _STANDARD if name in given}
+    own = given | metadata(source.entry.mtime_ns)
+    return {"content-type": content_type(key), **standard, **as_own(own)}
+
+
+def as_own(own: Mapping[str, str]) -> dict[str, str]:
+    """An object's own fields, by the names that the service has for them."""
+    return {PREFIX + name: value for name, value in own.items()}
+
+
+def timed(found: Found) -> dict[str, str] | None:
+    """An object's own fields with its time; None where they tell it already."""
+    if parse_mtime(found.headers.get(PREFIX + MTIME)) is not None:
+        return None
+    own = {name: value for name, value in fields(found.headers).items() if name not in _STANDARD}
+    return as_own(own | metadata(found.entry.mtime_ns))
+
+
+def as_json(headers: Mapping[str, str]) -> dict[str, object]:
+    """The same `attributes` as they are told in the body of a request."""
+    return {
+        **{ours: headers[name] for name, ours in _STANDARD.items() if name in headers},
+        "metadata": {name: value for name, value in headers.items() if name.startswith(PREFIX)},
+    }
 
 
 def digests(md5: object) -> tuple[Digest, ...]:

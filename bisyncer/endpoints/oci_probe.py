@@ -1,14 +1,20 @@
-"""Which conditions a store tests: tried on a scratch object of our own, which is removed again.
+"""What there is to know of a bucket: whether it can be listed, and which conditions its store tests.
 
-OCI tests them all. What else speaks its API is believed only after this.
+They are tried on a scratch object of our own, which is removed again. OCI tests them all. What else speaks
+its API is believed only after this.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
-from bisyncer.endpoints.oci_bucket import Bucket
+from bisyncer.endpoints.base import Probe
+from bisyncer.endpoints.mtime import time_ns
+from bisyncer.endpoints.oci_bucket import Bucket, unusable
 from bisyncer.endpoints.oci_client import object_path, post
 from bisyncer.endpoints.oci_error import Failed, Kind
 from bisyncer.endpoints.scratch import scratch_name
@@ -18,7 +24,92 @@ _NEW = {"if-none-match": "*"}
 _WRONG = {"if-match": "00000000-0000-0000-0000-000000000000"}
 
 
-def try_conditions(bucket: Bucket) -> Conditions:
+def probe(bucket: Bucket, *, scratch: bool) -> Probe:
+    """Look whether the bucket can be listed; with `scratch`, learn and remember what it honours.
+
+    Raises `RootMissing`, `AccessDenied` or `Transient`.
+    """
+    remarks: tuple[str, ...] = ()
+    try:
+        skew_ns = _skew_ns(bucket)
+        if scratch:
+            bucket.honoured = _try_conditions(bucket)
+            remarks = (*_ignored(bucket), *_described(bucket))
+    except Failed as error:
+        raise unusable(bucket.root, error.trouble) from None
+    honoured = bucket.honoured
+    return Probe(
+        mounted=None,
+        filesystem="oci",
+        conditional_write=honoured.put and honoured.complete,
+        conditional_delete=honoured.delete,
+        conditions=honoured,
+        skew_ns=skew_ns,
+        remarks=remarks,
+    )
+
+
+def _skew_ns(bucket: Bucket) -> int | None:
+    """How far the service's clock is ahead, to a second or so; None where its answer has no date."""
+    sent_ns = time.time_ns()
+    date = bucket.peek()
+    received_ns = time.time_ns()
+    try:
+        told_ns = time_ns(parsedate_to_datetime(date)) if date else None
+    except (TypeError, ValueError):  # TypeError: a date without a zone
+        return None
+    # A date is cut to the second, so it is half of one late in the mean.
+    return None if told_ns is None else told_ns + 500_000_000 - (sent_ns + received_ns) // 2
+
+
+def _ignored(bucket: Bucket) -> Iterator[str]:
+    """A remark where a condition isn't tested."""
+    honoured = bucket.honoured
+    deeds = {
+        "a write": honoured.put,
+        "the publishing of a body in parts": honoured.complete,
+        "a deletion": honoured.delete,
+    }
+    ignored = " and ".join(deed for deed, kept in deeds.items() if not kept)
+    if ignored:
+        yield (
+            f"{bucket.root}: the store ignores the condition of {ignored}. A window remains in which another "
+            "writer's version can be lost."
+        )
+
+
+def _described(bucket: Bucket) -> Iterator[str]:
+    """Remarks about the bucket's settings; none where they may not be read."""
+    told = _told(bucket, bucket.path)
+    if told.get("versioning") == "Enabled":
+        yield (
+            f"{bucket.root}: the bucket keeps versions. What is replaced or deleted stays behind, and costs "
+            "storage until a lifecycle rule removes it."
+        )
+    if (bucket.remote.storage_class or told.get("storageTier")) == "Archive":
+        yield (
+            f"{bucket.root}: what is written is archived, and can't be read before it is restored. Write to "
+            "the tier Standard."
+        )
+    if told.get("isReadOnly"):
+        yield f"{bucket.root}: the bucket is the target of a replication, and can't be written to."
+    if _told(bucket, f"{bucket.path}/retentionRules").get("items"):
+        yield (
+            f"{bucket.root}: the bucket has retention rules. Until they allow it, no object can be replaced, "
+            "renamed or deleted, and each that should be is a problem."
+        )
+
+
+def _told(bucket: Bucket, path: str) -> dict[str, Any]:
+    """What the service tells of a bucket; nothing where it may not be read."""
+    try:
+        told = bucket.client.send("get", "GET", path).json()
+    except (Failed, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _try_conditions(bucket: Bucket) -> Conditions:
     """Try each condition where it must fail, and where it must not; raises `Failed`."""
     name = bucket.prefix + scratch_name()
     try:
@@ -34,7 +125,7 @@ def try_conditions(bucket: Bucket) -> Conditions:
         delete = _fails(bucket, "delete", "DELETE", bucket.object(name), headers=_WRONG)
     finally:
         with contextlib.suppress(Failed):
-            bucket.client.ask("delete", "DELETE", bucket.object(name))
+            bucket.client.send("delete", "DELETE", bucket.object(name))
     return Conditions(put, complete, delete)
 
 
@@ -50,9 +141,16 @@ def _put(bucket: Bucket, name: str, body: bytes, condition: dict[str, str]) -> s
 
 
 def _begins_not(bucket: Bucket, name: str, condition: dict[str, str]) -> bool:
-    request = post({"object": name})
-    request["headers"] = {**request["headers"], **condition}
-    return _fails(bucket, "put", "POST", f"{bucket.path}/u", **request)
+    try:
+        begun = bucket.client.send("put", "POST", f"{bucket.path}/u", **post({"object": name}, condition))
+    except Failed as error:
+        if error.trouble.kind is Kind.STALE:
+            return True
+        raise
+    path, query = object_path(bucket.path, "u", name), {"uploadId": begun.json()["uploadId"]}
+    with contextlib.suppress(Failed):
+        bucket.client.send("delete", "DELETE", path, query=query)
+    return False
 
 
 def _commits_not(bucket: Bucket, name: str, condition: dict[str, str]) -> bool:
@@ -61,12 +159,11 @@ def _commits_not(bucket: Bucket, name: str, condition: dict[str, str]) -> bool:
     path, query = object_path(bucket.path, "u", name), {"uploadId": created["uploadId"]}
     try:
         part = bucket.client.send("put", "PUT", path, query={**query, "uploadPartNum": "1"}, body=b"55555")
-        request = post({"partsToCommit": [{"partNum": 1, "etag": part.headers["etag"]}]})
-        request["headers"] = {**request["headers"], **condition}
+        request = post({"partsToCommit": [{"partNum": 1, "etag": part.headers["etag"]}]}, condition)
         return _fails(bucket, "put", "POST", path, query=query, **request)
     finally:
         with contextlib.suppress(Failed):
-            bucket.client.ask("delete", "DELETE", path, query=query)
+            bucket.client.send("delete", "DELETE", path, query=query)
 
 
 def _fails(bucket: Bucket, kind: str, method: str, path: str, **request: Any) -> bool:

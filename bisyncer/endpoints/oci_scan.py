@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from bisyncer.endpoints.oci_bucket import Bucket
-from bisyncer.endpoints.oci_error import Failed
+from bisyncer.endpoints.oci_error import Failed, Kind
 from bisyncer.endpoints.oci_object import digests, listed_time_ns
 from bisyncer.endpoints.scratch import is_scratch
 from bisyncer.errors import ListingIncomplete
@@ -29,7 +29,7 @@ class _Page(NamedTuple):
 
 
 def scan(bucket: Bucket, low: str, high: str | None) -> Iterator[Item]:
-    """Yield the entries with low <= key < high."""
+    """Yield the entries with low <= key < high; `Transient` where a page fails in a way that may pass."""
     cut = len(bucket.prefix)
     last = ""
     for row in _rows(bucket, low, high):
@@ -83,8 +83,10 @@ def _rows(bucket: Bucket, low: str, high: str | None) -> Iterator[dict[str, Any]
 
 def _page(bucket: Bucket, query: dict[str, str]) -> _Page:
     try:
-        body = bucket.client.ask("list", "GET", f"{bucket.path}/o", query=query).content
+        body = bucket.client.send("list", "GET", f"{bucket.path}/o", query=query).content
     except Failed as error:
+        if error.trouble.kind is Kind.PASSING:
+            raise error.trouble.error(bucket.root) from None
         raise ListingIncomplete(
             f"{bucket.root}: can't be listed to its end: {error.trouble.sentence}"
         ) from None

@@ -5,18 +5,18 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import random
-import time
 from typing import NamedTuple
 
-from bisyncer.endpoints.base import Source
-from bisyncer.endpoints.body import content_type, part_size
-from bisyncer.endpoints.oci_bucket import Bucket, is_stale, own_metadata
+from bisyncer.endpoints.backoff import persist
+from bisyncer.endpoints.base import Source, Upload, Uploads
+from bisyncer.endpoints.body import part_size
+from bisyncer.endpoints.oci_bucket import Bucket, is_stale
 from bisyncer.endpoints.oci_client import object_path, post
 from bisyncer.endpoints.oci_error import Failed, Kind
+from bisyncer.endpoints.oci_object import as_json, attributes
+from bisyncer.errors import EndpointError
 from bisyncer.model import Entry
 
-_COMMIT_ATTEMPTS = 4
 _MOST_PARTS = 10_000
 
 
@@ -34,62 +34,69 @@ class _Sent(NamedTuple):
     md5: str
 
 
-def upload(bucket: Bucket, key: str, source: Source, expect: Entry | None) -> Entry:
+def upload(bucket: Bucket, key: str, source: Source, expect: Entry | None, uploads: Uploads) -> Entry:
     """Send all of `source` in parts; raises `Changed`, `Transient` or `Rejected`, and then leaves none."""
-    name = bucket.name(key)
-    to = _begin(bucket, key, name, source, expect)
+    begun = Upload(key, _begin(bucket, key, source, expect))
+    to = _place(bucket, begun)
     try:
-        sent = _send(bucket, to, source)
+        uploads.began(begun)
+        sent = _send(bucket, key, to, source)
         if not bucket.honoured.complete:
             bucket.look(key, expect)
-        return _publish(bucket, to, sent, Entry(key, source.entry.size, source.entry.mtime_ns, ""), expect)
-    except BaseException as error:
-        # Where even this fails, the parts stay until a lifecycle rule of the bucket removes them.
-        with contextlib.suppress(Failed):
-            bucket.client.ask("delete", "DELETE", to.path, query=to.query)
-        if isinstance(error, Failed):
-            raise error.trouble.error(bucket.place(key)) from None
+        wanted = Entry(key, source.entry.size, source.entry.mtime_ns, "")
+        made = _Publishing(bucket, to, sent, wanted, expect).publish()
+    except BaseException:
+        # Where this fails, the upload stays remembered, and the next run aborts it.
+        with contextlib.suppress(EndpointError):
+            abort(bucket, begun)
+            uploads.ended(begun)
         raise
+    uploads.ended(begun)
+    return made
 
 
-def _begin(bucket: Bucket, key: str, name: str, source: Source, expect: Entry | None) -> _Place:
-    request = post(
-        {
-            "object": name,
-            "contentType": content_type(key),
-            "metadata": own_metadata(source.entry.mtime_ns),
-            **({"storageTier": bucket.remote.storage_class} if bucket.remote.storage_class else {}),
-        }
-    )
-    encryption = {"opc-sse-kms-key-id": bucket.remote.sse_kms_key_id} if bucket.remote.sse_kms_key_id else {}
-    request["headers"] = {
-        **request["headers"],
-        **encryption,
-        **bucket.condition(expect, honoured=bucket.honoured.complete),
-    }
+def abort(bucket: Bucket, begun: Upload) -> None:
+    """Take back an upload and its parts; one that is gone already is fine."""
+    to = _place(bucket, begun)
+    try:
+        bucket.client.send("delete", "DELETE", to.path, query=to.query)
+    except Failed as error:
+        if error.trouble.kind is not Kind.MISSING:
+            raise error.trouble.error(bucket.place(begun.key)) from None
+
+
+def _place(bucket: Bucket, begun: Upload) -> _Place:
+    return _Place(object_path(bucket.path, "u", bucket.name(begun.key)), {"uploadId": begun.id})
+
+
+def _begin(bucket: Bucket, key: str, source: Source, expect: Entry | None) -> str:
+    """Begin an upload. Where the answer is lost nobody knows its id: it stays, without parts."""
+    details = {"object": bucket.name(key), **as_json(attributes(key, source))}
+    if bucket.remote.storage_class:
+        details["storageTier"] = bucket.remote.storage_class
+    condition = bucket.condition(expect, honoured=bucket.honoured.complete)
+    request = post(details, condition | bucket.encryption)
     try:
         created = bucket.client.send("put", "POST", f"{bucket.path}/u", **request).json()
     except Failed as error:
         if is_stale(error.trouble, expect):
             raise bucket.changed(key, expect) from None
         raise error.trouble.error(bucket.place(key)) from None
-    return _Place(object_path(bucket.path, "u", name), {"uploadId": created["uploadId"]})
+    return str(created["uploadId"])
 
 
-def _send(bucket: Bucket, to: _Place, source: Source) -> _Sent:
+def _send(bucket: Bucket, key: str, to: _Place, source: Source) -> _Sent:
     def part(number: int, data: bytes) -> tuple[str, bytes]:
         md5 = hashlib.md5(data, usedforsecurity=False).digest()
-        answer = bucket.client.ask(
-            "put",
-            "PUT",
-            to.path,
-            query={**to.query, "uploadPartNum": str(number)},
-            headers={
-                "content-md5": base64.b64encode(md5).decode(),
-                "content-type": "application/octet-stream",
-            },
-            body=data,
-        )
+        headers = {
+            "content-md5": base64.b64encode(md5).decode(),
+            "content-type": "application/octet-stream",
+        }
+        query = {**to.query, "uploadPartNum": str(number)}
+        try:
+            answer = bucket.client.send("put", "PUT", to.path, query=query, headers=headers, body=data)
+        except Failed as error:
+            raise error.trouble.error(bucket.place(key)) from None
         return answer.headers["etag"], md5
 
     done = bucket.parts.send(source, part_size(source.entry.size, _MOST_PARTS), part)
@@ -100,40 +107,52 @@ def _send(bucket: Bucket, to: _Place, source: Source) -> _Sent:
     )
 
 
-def _publish(bucket: Bucket, to: _Place, sent: _Sent, wanted: Entry, expect: Entry | None) -> Entry:
-    """Make one object of the parts. Sending them again is dear, so only this request is repeated."""
-    request = post({"partsToCommit": sent.parts})
-    request["headers"] = {
-        **request["headers"],
-        **bucket.condition(expect, honoured=bucket.honoured.complete),
-    }
-    for attempt in range(1, _COMMIT_ATTEMPTS + 1):
+class _Publishing:
+    """One object being made of the parts of an upload, on a condition.
+
+    Sending the parts again is dear, so this request is repeated as they are.
+    """
+
+    def __init__(self, bucket: Bucket, to: _Place, sent: _Sent, wanted: Entry, expect: Entry | None) -> None:
+        self._bucket = bucket
+        self._to = to
+        self._sent = sent
+        self._wanted = wanted
+        self._expect = expect
+        self._unclear = False  # whether an earlier attempt may have happened
+
+    def publish(self) -> Entry:
+        """Return the entry of the new object; raises `Changed`, `Transient` or `Rejected`."""
+        made, md5 = persist(self._attempt)
+        if md5 != self._sent.md5:
+            raise self._bucket.garbled(made.key)
+        return made
+
+    def _attempt(self) -> tuple[Entry, str]:
+        """The new object and the MD5 that the store tells of its parts."""
+        bucket, wanted, expect = self._bucket, self._wanted, self._expect
+        condition = bucket.condition(expect, honoured=bucket.honoured.complete)
+        request = post({"partsToCommit": self._sent.parts}, condition)
         try:
-            answer = bucket.client.send("put", "POST", to.path, query=to.query, **request)
+            answer = bucket.client.send("put", "POST", self._to.path, query=self._to.query, **request)
         except Failed as error:
             trouble = error.trouble
             # A condition that fails the first time is somebody else's doing; later it may be our own.
-            if (attempt > 1 or trouble.kind is Kind.PASSING) and (
-                landed := _landed(bucket, sent, wanted, expect)
-            ):
-                return landed
+            self._unclear |= trouble.kind is Kind.PASSING
+            if self._unclear and (landed := persist(self._landed)):
+                return landed, self._sent.md5
             if is_stale(trouble, expect):
                 raise bucket.changed(wanted.key, expect) from None
-            if trouble.kind is not Kind.PASSING or attempt == _COMMIT_ATTEMPTS:
-                raise
-            time.sleep(random.uniform(0, 2**attempt / 4))  # noqa: S311 -- spreads clients, is no secret
-        else:
-            break
-    if answer.headers.get("opc-multipart-md5", sent.md5) != sent.md5:
-        raise bucket.garbled(wanted.key)
-    return wanted._replace(stamp=answer.headers["etag"])
+            raise trouble.error(bucket.place(wanted.key)) from None
+        made = wanted._replace(stamp=answer.headers["etag"])
+        return made, answer.headers.get("opc-multipart-md5", self._sent.md5)
 
-
-def _landed(bucket: Bucket, sent: _Sent, wanted: Entry, expect: Entry | None) -> Entry | None:
-    """The entry of a key where the store has exactly what an upload, whose answer is unclear, had sent."""
-    found = bucket.head(wanted.key, bucket.name(wanted.key))
-    if found is None:
-        return None
-    seen, md5 = found
-    same = (seen.size, md5) == (wanted.size, sent.md5) and seen.stamp != (expect and expect.stamp)
-    return seen if same else None
+    def _landed(self) -> Entry | None:
+        """The entry of the key where the store has exactly what the upload had sent."""
+        key, expect = self._wanted.key, self._expect
+        found = self._bucket.head(key, self._bucket.name(key))
+        if found is None:
+            return None
+        seen = found.entry
+        same = (seen.size, found.parts_md5) == (self._wanted.size, self._sent.md5)
+        return seen if same and seen.stamp != (expect and expect.stamp) else None

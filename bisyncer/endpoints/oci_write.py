@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 
+from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.body import whole
 from bisyncer.endpoints.oci_bucket import Bucket, is_stale
 from bisyncer.endpoints.oci_error import Failed, Kind
+from bisyncer.endpoints.oci_object import attributes
 from bisyncer.model import Algorithm, Digest, Entry
 
 
@@ -31,7 +33,9 @@ def write(bucket: Bucket, key: str, source: Source, expect: Entry | None) -> Ent
             bucket.object(name),
             headers={
                 "content-md5": base64.b64encode(md5).decode(),
-                **bucket.attributes(key, source.entry.mtime_ns),
+                **attributes(key, source),
+                **bucket.tier,
+                **bucket.encryption,
                 **bucket.condition(expect, honoured=bucket.honoured.put),
             },
             body=body,
@@ -39,8 +43,8 @@ def write(bucket: Bucket, key: str, source: Source, expect: Entry | None) -> Ent
     except Failed as error:
         if is_stale(error.trouble, expect):
             raise bucket.changed(key, expect) from None
-        if error.trouble.kind is Kind.PASSING and (found := bucket.head(key, name)):
-            seen = found[0]
+        if error.trouble.kind is Kind.PASSING and (found := persist(lambda: bucket.head(key, name))):
+            seen = found.entry
             if (seen.size, seen.digests) == (len(body), digests) and seen.stamp != (expect and expect.stamp):
                 return seen
         raise error.trouble.error(bucket.place(key)) from None

@@ -6,14 +6,17 @@ import hashlib
 import json
 import os
 import sys
+import tracemalloc
 import uuid
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bisyncer.endpoints.base import Endpoint
+from bisyncer.endpoints import oci_copy
+from bisyncer.endpoints.base import Endpoint, Upload
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.oci import OciEndpoint
@@ -37,6 +40,7 @@ from tests.endpoints.contract import (
     BytesSource,
     entries,
     keys,
+    metadata_of,
     now,
     put,
     race,
@@ -44,8 +48,9 @@ from tests.endpoints.contract import (
 )
 from tests.faults import Answer, Fault, canned, proxy
 from tests.oci.account import BUCKET, NAMESPACE, REGION, OciAccount
+from tests.oci.body import Body
+from tests.oci.store import Bucket, Object, Refused
 from tests.oci.store import Conditions as Asked
-from tests.oci.store import Object
 
 LARGE = PART_SIZE + 1  # bytes; sent in parts
 
@@ -58,7 +63,7 @@ class _Behind:
         self.prefix = f"{prefix}/"
 
     def plant(self, key: str, data: bytes) -> None:
-        self.bucket.put(Object(self.prefix + key, data, "application/octet-stream", {}), Asked())
+        self.bucket.put(Object(self.prefix + key, Body(data), "application/octet-stream", {}), Asked())
 
     def remove(self, key: str) -> None:
         self.bucket.delete(self.prefix + key, Asked())
@@ -97,6 +102,44 @@ def opened(account: OciAccount, prefix: str, **changes: Any) -> Iterator[OciEndp
         OciEndpoint(BUCKET, prefix, remote=account.remote(**changes), owner="test")
     ) as endpoint:
         yield endpoint
+
+
+class Ledger:
+    """What was told of uploads: with the number of parts that each had then, None where it was gone."""
+
+    def __init__(self, behind: _Behind) -> None:
+        self.told: list[tuple[str, Upload, int | None]] = []
+        self._uploads = behind.bucket.uploads
+
+    def began(self, upload: Upload) -> None:
+        self._tell("began", upload)
+
+    def ended(self, upload: Upload) -> None:
+        self._tell("ended", upload)
+
+    def open(self) -> set[Upload]:
+        by_word = {
+            word: {upload for told, upload, _ in self.told if told == word} for word in ("began", "ended")
+        }
+        return by_word["began"] - by_word["ended"]
+
+    def _tell(self, word: str, upload: Upload) -> None:
+        held = self._uploads.get(upload.id)
+        self.told.append((word, upload, None if held is None else len(held.parts)))
+
+
+class _Zeros:
+    """A source of `size` bytes that exist one piece at a time."""
+
+    def __init__(self, size: int) -> None:
+        self.entry = Entry("from", size, MTIME_NS, "from-stamp")
+        self.metadata: dict[str, str] = {}
+        self._left = size
+
+    def read(self, size: int = -1, /) -> bytes:
+        piece = bytes(min(size, self._left))
+        self._left -= len(piece)
+        return piece
 
 
 class TestOci(BucketContract):
@@ -182,7 +225,7 @@ class TestOci(BucketContract):
     def test_keys_beside_the_prefix_are_not_listed(self, endpoint: Endpoint, behind: _Behind) -> None:
         behind.plant("in", b"1")
         for beside in (behind.prefix[:-1] + "-x", behind.prefix[:-1] + "0/in"):
-            behind.bucket.put(Object(beside, b"1", "text/plain", {}), Asked())
+            behind.bucket.put(Object(beside, Body(b"1"), "text/plain", {}), Asked())
 
         assert keys(endpoint) == ["in"]
 
@@ -210,15 +253,235 @@ class TestOci(BucketContract):
             assert behind.object(key).metadata == {"mtime": "1600000000.123456789"}
             assert behind.object(key).content_type == "text/html"
 
-    def test_an_archived_object_is_listed_and_rejected_when_it_is_read(
+    def test_an_archived_object_is_listed_and_rejected_when_it_is_read_or_copied(
         self, endpoint: Endpoint, behind: _Behind
     ) -> None:
         behind.plant("k", b"1")
         behind.bucket.archive(f"{behind.prefix}k")
 
         (listed,) = entries(endpoint)
-        with pytest.raises(Rejected, match="is archived and can't be read"):
+        with pytest.raises(Rejected, match=r"'k': is archived and can't be read.*Restore it"):
             whole(endpoint, "k", listed)
+        with pytest.raises(Rejected, match=r"is archived and can't be read.*Restore it"):
+            endpoint.copy_from(endpoint, "l", entry=listed, expect=None)
+        assert behind.names() == ["k"]
+
+    def test_the_tier_of_the_remote_is_that_of_what_is_written_and_copied(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        with opened(oci_account, prefix, storage_class="InfrequentAccess") as endpoint:
+            small = put(endpoint, "small", b"1")
+            put(endpoint, "large", b"x" * LARGE)
+            endpoint.copy_from(endpoint, "copy", entry=small, expect=None)
+        with opened(oci_account, prefix) as endpoint:
+            put(endpoint, "plain", b"1")
+        with (
+            opened(oci_account, prefix, storage_class="Nowhere") as endpoint,
+            pytest.raises(Rejected, match="A storage tier is one of"),
+        ):
+            put(endpoint, "refused", b"1")
+
+        assert {name: behind.object(name).tier for name in behind.names()} == {
+            "small": "InfrequentAccess",
+            "large": "InfrequentAccess",
+            "copy": "InfrequentAccess",
+            "plain": "Standard",
+        }
+
+    # Fields beside the content.
+
+    @pytest.mark.parametrize("size", [1, LARGE])
+    def test_every_field_is_where_the_service_keeps_it(
+        self, endpoint: Endpoint, behind: _Behind, size: int
+    ) -> None:
+        standard = {
+            "cache-control": "no-cache",
+            "content-disposition": 'inline; filename="a b"',
+            "content-encoding": "gzip",
+            "content-language": "de, en",
+        }
+        given = {**standard, "content-type": "text/x-log", "Project": "apollo 11", "mtime": "7"}
+
+        entry = put(endpoint, "k.html", b"x" * size, metadata=given)
+
+        made = behind.object("k.html")
+        assert made.content_type == "text/x-log"
+        assert made.standard == standard
+        assert made.metadata == {"project": "apollo 11", "mtime": "1600000000.123456789"}
+        expected = {**standard, "content-type": "text/x-log", "project": "apollo 11"}
+        assert metadata_of(endpoint, entry) == expected
+
+    @pytest.mark.parametrize("size", [1, LARGE])
+    def test_a_field_that_no_header_can_hold_is_left_out(self, endpoint: Endpoint, size: int) -> None:
+        given = {
+            "line": "a\nb",
+            "accent": "\u00e9",
+            "space": " x ",
+            "empty": "",
+            "na me": "x",
+            "n\u00e4me": "x",
+            "cache-control": "a\r\nx-evil: 1",
+            "good": "x y",
+        }
+
+        entry = put(endpoint, "k", b"x" * size, metadata=given)
+
+        assert metadata_of(endpoint, entry) == {"good": "x y", "content-type": "application/octet-stream"}
+
+    # Probes.
+
+    def test_a_probe_tells_how_far_the_clock_of_the_service_is(self, endpoint: Endpoint) -> None:
+        skew_ns = endpoint.probe().skew_ns
+
+        assert skew_ns is not None
+        assert abs(skew_ns) < 60_000_000_000
+
+    def test_a_probe_remarks_on_settings_that_matter(
+        self, oci_account: OciAccount, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        odd = Bucket("odd")
+        odd.versioning, odd.tier, odd.read_only = "Enabled", "Archive", True
+        odd.retention_rules.append({"id": "rule"})
+        monkeypatch.setitem(oci_account.server.store.buckets, "odd", odd)
+        with contextlib.closing(
+            OciEndpoint("odd", prefix, remote=oci_account.remote(), owner="test")
+        ) as endpoint:
+            quiet, told = endpoint.probe(), endpoint.probe(scratch=True)
+        with opened(oci_account, prefix) as endpoint:
+            plain = endpoint.probe(scratch=True)
+
+        assert quiet.remarks == plain.remarks == ()
+        words = ("keeps versions", "is archived", "target of a replication", "has retention rules")
+        assert all(word in remark for word, remark in zip(words, told.remarks, strict=True))
+        assert all(remark.startswith("oci://odd@testspace/") for remark in told.remarks)
+
+    def test_a_store_that_ignores_every_condition_is_found_out(
+        self, oci_account: OciAccount, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lax = Bucket("lax")
+        lax.honours = False
+        monkeypatch.setitem(oci_account.server.store.buckets, "lax", lax)
+        with contextlib.closing(
+            OciEndpoint("lax", prefix, remote=oci_account.remote(), owner="test")
+        ) as endpoint:
+            told = endpoint.probe(scratch=True)
+
+            assert not endpoint.capabilities.conditional_write
+        assert told.conditions == Conditions(put=False, complete=False, delete=False)
+        (remark,) = told.remarks
+        assert "of a write and the publishing of a body in parts and a deletion. A window remains" in remark
+        assert not lax.objects
+        assert not lax.uploads
+
+    def test_settings_that_may_not_be_read_are_no_remark(self, oci_account: OciAccount, prefix: str) -> None:
+        fault = Fault(rf"^GET /n/{NAMESPACE}/b/{BUCKET}(/retentionRules)?$", 403, times=2)
+        with faulty(oci_account, prefix, fault) as endpoint:
+            told = endpoint.probe(scratch=True)
+
+        assert fault.seen == 2
+        assert told.remarks == ()
+        assert told.skew_ns is None  # the proxy passes no date on
+
+    # Uploads that are remembered.
+
+    def test_an_upload_is_remembered_from_before_its_first_part_until_its_end(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        ledger = Ledger(behind)
+        with contextlib.closing(
+            OciEndpoint(BUCKET, prefix, remote=oci_account.remote(), owner="test", uploads=ledger)
+        ) as endpoint:
+            put(endpoint, "small", b"1")
+            put(endpoint, "large", b"x" * LARGE)
+            with pytest.raises(Changed):
+                endpoint.write("torn", BytesSource(b"x" * LARGE, breaks_at=PART_SIZE), expect=None)
+
+        assert [(what, upload.key, parts) for what, upload, parts in ledger.told] == [
+            ("began", "large", 0),
+            ("ended", "large", None),
+            ("began", "torn", 0),
+            ("ended", "torn", None),
+        ]
+        assert ledger.open() == set()
+
+    def test_an_upload_that_can_not_be_aborted_stays_remembered_and_is_aborted_later(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        ledger = Ledger(behind)
+        fault = Fault("^DELETE .*uploadId=", 503)
+        with (
+            proxy(oci_account.server.endpoint_url, fault) as url,
+            contextlib.closing(
+                OciEndpoint(
+                    BUCKET,
+                    prefix,
+                    remote=oci_account.remote(endpoint_url=url),
+                    owner="test",
+                    uploads=ledger,
+                )
+            ) as endpoint,
+        ):
+            with pytest.raises(Changed):
+                endpoint.write("k", BytesSource(b"x" * LARGE, breaks_at=PART_SIZE), expect=None)
+            assert behind.uploads() == [f"{prefix}/k"]
+            (left,) = ledger.open()
+
+            endpoint.abort(left)
+            endpoint.abort(left)
+
+        assert behind.uploads() == []
+
+    def test_an_upload_that_can_not_be_remembered_is_taken_back(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        class Full(Ledger):
+            def began(self, upload: Upload) -> None:
+                raise OSError("the disk is full")
+
+        with (
+            contextlib.closing(
+                OciEndpoint(BUCKET, prefix, remote=oci_account.remote(), owner="test", uploads=Full(behind))
+            ) as endpoint,
+            pytest.raises(OSError, match="the disk is full"),
+        ):
+            put(endpoint, "k", b"x" * LARGE)
+
+        assert behind.names() == behind.uploads() == []
+
+    def test_an_abort_that_is_refused_says_so(self, oci_account: OciAccount, prefix: str) -> None:
+        upload = Upload("k", "some-id")
+        fault = Fault("^DELETE ", 403)
+        with faulty(oci_account, prefix, fault, Fault("^DELETE ", 503)) as endpoint:
+            with pytest.raises(Rejected, match="access denied"):
+                endpoint.abort(upload)
+            with pytest.raises(Transient):
+                endpoint.abort(upload)
+            endpoint.abort(upload)
+
+    # Bodies from some byte on.
+
+    def test_a_range_that_is_not_the_one_asked_for_is_never_taken_for_it(
+        self, oci_account: OciAccount
+    ) -> None:
+        headers = (("etag", "e"), ("last-modified", "Sat, 21 Nov 2026 08:00:00 GMT"))
+        answers = {
+            "whole": Answer(200, b"0123456789", headers),
+            "other": Answer(206, b"89", (*headers, ("content-range", "bytes 8-9/10"))),
+            "short": Answer(206, b"56", (*headers, ("content-range", "bytes 5-6/10"))),
+        }
+        with (
+            canned(lambda _method, path, _query: answers[path.rpartition("%2F")[2]]) as url,
+            contextlib.closing(
+                OciEndpoint(
+                    "b", "p", namespace="n", remote=oci_account.remote(endpoint_url=url), owner="test"
+                )
+            ) as endpoint,
+        ):
+            for key in answers:
+                with pytest.raises(Transient, match="other bytes than those from 5 on"):
+                    whole(endpoint, key, Entry(key, 10, None, "e"), 5)
+            with pytest.raises(Changed):
+                whole(endpoint, "whole", Entry("whole", 10, None, "another"))
 
     def test_every_condition_is_honoured(self, endpoint: Endpoint) -> None:
         assert endpoint.probe(scratch=True).conditions == Conditions()
@@ -328,6 +591,20 @@ class TestOci(BucketContract):
             endpoint.write("k", BytesSource(b"x" * (3 * PART_SIZE), breaks_at=breaks_at), expect=None)
 
         assert behind.names() == behind.uploads() == []
+
+    def test_a_large_body_is_never_held_whole(self, endpoint: Endpoint) -> None:
+        size = 40 * PART_SIZE
+        tracemalloc.start()
+        try:
+            entry = endpoint.write("k", _Zeros(size), expect=None)
+            with endpoint.read("k", expect=entry, start=1) as source:
+                assert sum(len(piece) for piece in iter(lambda: source.read(1 << 20), b"")) == size - 1
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+        assert entry.size == now(endpoint, "k").size == size
+        assert peak < size // 3  # of the client and of the server, which share this process
 
     def test_an_endpoint_can_be_used_again_after_it_was_closed(self, endpoint: Endpoint) -> None:
         endpoint.close()
@@ -451,17 +728,360 @@ class TestLostAnswers:
             with pytest.raises(Transient, match="in the middle of the object"):
                 whole(endpoint, "k", entry)
 
-    def test_a_look_that_fails_for_now_is_repeated_and_never_absence(
+    def test_a_look_that_fails_for_now_is_sent_once_and_never_absence(
         self, oci_account: OciAccount, prefix: str, behind: _Behind
     ) -> None:
         behind.plant("k", b"1")
-        with faulty(oci_account, prefix, Fault("^HEAD ", 503, times=2)) as endpoint:
+        fault = Fault("^HEAD ", 503)
+        with faulty(oci_account, prefix, fault) as endpoint:
+            with pytest.raises(Transient) as told:
+                endpoint.stat("k")
+            assert told.value.throttled
+            assert fault.seen == endpoint.requests["head"] == 1
             assert endpoint.stat("k") is not None
+
+
+class TestEachLostAnswer:
+    """The first answer of each kind of mutation never comes: what was done isn't done twice, nor denied."""
+
+    @pytest.mark.parametrize("data", [b"1", b"x" * LARGE], ids=["small", "large"])
+    def test_a_write_in_one_request_or_in_parts_is_done_once(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind, data: bytes
+    ) -> None:
+        ledger = Ledger(behind)
+        lost = [Fault("^PUT ", "lose"), Fault("^POST .*uploadId=", "lose")]
         with (
-            faulty(oci_account, prefix, Fault("^HEAD ", 503, times=99)) as endpoint,
-            pytest.raises(Transient),
+            proxy(oci_account.server.endpoint_url, *lost) as url,
+            contextlib.closing(
+                OciEndpoint(
+                    BUCKET,
+                    prefix,
+                    remote=oci_account.remote(endpoint_url=url),
+                    owner="test",
+                    uploads=ledger,
+                )
+            ) as endpoint,
         ):
-            endpoint.stat("k")
+            entry = put(endpoint, "k", data)
+
+            assert now(endpoint, "k") == entry
+        assert lost[0].seen == 1
+        assert behind.content("k") == data
+        assert behind.uploads() == []
+        assert ledger.open() == set()
+
+    def test_an_upload_whose_beginning_goes_unanswered_has_no_parts_and_publishes_nothing(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        with faulty(oci_account, prefix, Fault("^POST .*/u$", "lose")) as endpoint:
+            with pytest.raises(Transient):
+                put(endpoint, "k", b"x" * LARGE)
+            assert behind.names() == []
+            entry = put(endpoint, "k", b"x" * LARGE)
+
+            assert now(endpoint, "k") == entry
+        assert [len(upload.parts) for upload in behind.bucket.uploads.values()] == [0]
+        behind.bucket.uploads.clear()
+
+    def test_an_abort_is_asked_for_again(self, oci_account: OciAccount, prefix: str, behind: _Behind) -> None:
+        ledger = Ledger(behind)
+        lost = Fault("^DELETE .*uploadId=", "lose")
+        with (
+            proxy(oci_account.server.endpoint_url, lost) as url,
+            contextlib.closing(
+                OciEndpoint(
+                    BUCKET,
+                    prefix,
+                    remote=oci_account.remote(endpoint_url=url),
+                    owner="test",
+                    uploads=ledger,
+                )
+            ) as endpoint,
+        ):
+            with pytest.raises(Changed):
+                endpoint.write("k", BytesSource(b"x" * LARGE, breaks_at=PART_SIZE), expect=None)
+            (left,) = ledger.open()
+            endpoint.abort(left)
+        assert lost.seen == 1
+        assert behind.uploads() == []
+
+    def test_a_rename_is_done_once(self, oci_account: OciAccount, prefix: str, behind: _Behind) -> None:
+        lost = Fault("^POST .*renameObject", "lose")
+        with faulty(oci_account, prefix, lost) as endpoint:
+            moved = endpoint.move("k", "l", expect=put(endpoint, "k", b"1"))
+
+            assert now(endpoint, "l") == moved
+            assert endpoint.requests["move"] == lost.seen == 1
+        assert behind.names() == ["l"]
+
+    @pytest.mark.parametrize("what", ["swallow", 503])
+    def test_a_rename_that_never_arrived_is_transient(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind, what: str | int
+    ) -> None:
+        behind.plant("l", b"22")
+        with faulty(oci_account, prefix, Fault("^POST .*renameObject", what)) as endpoint:
+            entry = put(endpoint, "k", b"1")
+            with pytest.raises(Transient):
+                endpoint.move("k", "m", expect=entry)
+            assert behind.names() == ["k", "l"]
+            endpoint.move("k", "m", expect=entry)
+        assert behind.names() == ["l", "m"]
+
+    def test_a_rename_is_not_believed_where_no_md5_proves_it(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        with faulty(oci_account, prefix, Fault("^POST .*renameObject", "lose")) as endpoint:
+            entry = put(endpoint, "k", b"x" * LARGE)
+            with pytest.raises(Transient):
+                endpoint.move("k", "l", expect=entry)
+        assert behind.names() == ["l"]
+
+    def test_a_copy_whose_answer_is_lost_is_transient_and_then_the_one_that_was_made(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        store = oci_account.server.store
+        before = set(store.work_requests)
+        lost = Fault("^POST .*copyObject", "lose", then=lambda: _all_finished(oci_account, before))
+        with faulty(oci_account, prefix, lost) as endpoint:
+            entry = put(endpoint, "k", b"1")
+            copied = endpoint.copy_from(endpoint, "l", entry=entry, expect=None)
+
+            assert copied == now(endpoint, "l")
+        assert lost.seen == 1
+        assert len(set(store.work_requests) - before) == 1
+        assert behind.content("l") == b"1"
+
+    def test_a_copy_of_which_nothing_is_known_any_more_replaces_nothing_unseen(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        store = oci_account.server.store
+        before = set(store.work_requests)
+        store.copying.clear()
+        try:
+            with faulty(oci_account, prefix, Fault("^POST .*copyObject", "lose")) as endpoint:
+                entry = put(endpoint, "k", b"ours")
+                with pytest.raises(Transient):
+                    endpoint.copy_from(endpoint, "l", entry=entry, expect=None)
+            behind.plant("l", b"theirs")
+        finally:
+            store.copying.set()
+        _all_finished(oci_account, before)
+        assert behind.content("l") == b"theirs"
+
+    @pytest.mark.parametrize("what", ["lose", 503])
+    def test_a_look_at_a_copy_is_repeated(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind, what: str | int
+    ) -> None:
+        with faulty(oci_account, prefix, Fault("^GET /workRequests/", what, times=3)) as endpoint:
+            entry = put(endpoint, "k", b"1")
+            assert endpoint.copy_from(endpoint, "l", entry=entry, expect=None) == now(endpoint, "l")
+            assert endpoint.requests["copy"] == 1
+
+
+def _all_finished(account: OciAccount, before: set[str]) -> None:
+    """Wait until every copy that was asked for since is made or has failed."""
+    work_requests = account.server.store.work_requests
+    for number in set(work_requests) - before:
+        assert work_requests[number].ended.wait(30)
+
+
+class TestCopies:
+    @pytest.fixture
+    def other(self, oci_account: OciAccount, monkeypatch: pytest.MonkeyPatch) -> Iterator[OciEndpoint]:
+        """Another bucket of the account."""
+        monkeypatch.setitem(oci_account.server.store.buckets, "other", Bucket("other"))
+        with contextlib.closing(
+            OciEndpoint("other", "deep/down", remote=oci_account.remote(name="second"), owner="test")
+        ) as endpoint:
+            yield endpoint
+
+    @pytest.fixture
+    def endpoint(self, oci_account: OciAccount, prefix: str) -> Iterator[OciEndpoint]:
+        with opened(oci_account, prefix) as endpoint:
+            yield endpoint
+
+    @pytest.mark.parametrize("size", [5, LARGE])
+    def test_a_copy_between_buckets_keeps_content_time_and_fields(
+        self, oci_account: OciAccount, endpoint: OciEndpoint, other: OciEndpoint, size: int
+    ) -> None:
+        given = {"project": "apollo", "content-type": "text/x-log", "cache-control": "no-cache"}
+        entry = put(other, "a/k", b"x" * size, metadata=given)
+
+        copied = endpoint.copy_from(other, "l", entry=entry, expect=None)
+
+        assert copied == now(endpoint, "l")
+        assert copied.mtime_ns == MTIME_NS
+        assert metadata_of(endpoint, copied) == given
+        with endpoint.read("l", expect=copied) as source:
+            assert source.read() == b"x" * size
+        assert endpoint.requests.get("put", 0) == endpoint.requests.get("copy", 0) == 0
+        assert other.requests["copy"] == 1
+
+    def test_an_object_without_a_time_of_its_own_is_copied_with_that_of_its_upload(
+        self, endpoint: OciEndpoint, behind: _Behind
+    ) -> None:
+        behind.bucket.put(
+            Object(f"{behind.prefix}k", Body(b"1"), "text/x-log", {"project": "apollo"}), Asked()
+        )
+        seen = now(endpoint, "k")
+
+        copied = endpoint.copy_from(endpoint, "l", entry=seen, expect=None)
+
+        assert copied is not None
+        assert copied.mtime_ns == seen.mtime_ns
+        assert behind.object("l").metadata == {
+            "project": "apollo",
+            "mtime": str((seen.mtime_ns or 0) // 1_000_000_000),
+        }
+        assert behind.object("l").content_type == "text/x-log"
+
+    def test_other_credentials_another_service_and_another_store_are_not_copied_between(
+        self, oci_account: OciAccount, endpoint: OciEndpoint, behind: _Behind
+    ) -> None:
+        entry = put(endpoint, "k", b"1")
+        strangers = [
+            oci_account.remote(profile="WRONG"),
+            oci_account.remote(profile="SESSION", auth="security_token"),
+            oci_account.remote(endpoint_url="http://127.0.0.1:9"),
+            oci_account.remote(endpoint_url=None),
+        ]
+        for remote in strangers:
+            with contextlib.closing(
+                OciEndpoint(BUCKET, behind.prefix[:-1], namespace=NAMESPACE, remote=remote, owner="test")
+            ) as stranger:
+                assert endpoint.copy_from(stranger, "l", entry=entry, expect=None) is None
+                assert stranger.copy_from(endpoint, "l", entry=entry, expect=None) is None
+        assert endpoint.copy_from(MemoryEndpoint("m"), "l", entry=entry, expect=None) is None
+        assert behind.names() == ["k"]
+        assert "copy" not in endpoint.requests
+
+    def test_a_store_that_ignores_conditions_is_not_asked_for_copies(
+        self, oci_account: OciAccount, prefix: str
+    ) -> None:
+        with contextlib.closing(
+            OciEndpoint(
+                BUCKET,
+                prefix,
+                remote=oci_account.remote(),
+                owner="test",
+                conditions=Conditions(put=False),
+            )
+        ) as endpoint:
+            entry = put(endpoint, "k", b"1")
+            assert not endpoint.capabilities.server_copy
+            assert not endpoint.capabilities.atomic_move
+            assert endpoint.copy_from(endpoint, "l", entry=entry, expect=None) is None
+
+    def test_what_the_service_may_not_copy_is_left_to_who_asked(
+        self, oci_account: OciAccount, endpoint: OciEndpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        entry = put(endpoint, "k", b"1")
+        monkeypatch.setattr(oci_account.server.store, "denied", True)
+
+        assert endpoint.copy_from(endpoint, "l", entry=entry, expect=None) is None
+        assert keys(endpoint) == ["k"]
+
+    def test_a_bucket_that_is_not_there_is_left_to_who_asked(
+        self, oci_account: OciAccount, endpoint: OciEndpoint
+    ) -> None:
+        entry = put(endpoint, "k", b"1")
+        with contextlib.closing(
+            OciEndpoint("no-such-bucket", "", remote=oci_account.remote(), owner="test")
+        ) as nowhere:
+            assert nowhere.copy_from(endpoint, "l", entry=entry, expect=None) is None
+
+    @pytest.mark.parametrize("seen", [False, True])
+    def test_what_comes_while_a_copy_is_under_way_is_not_replaced(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind, seen: bool
+    ) -> None:
+        if seen:
+            behind.plant("l", b"seen")
+        write = Fault("^GET /workRequests/", "lose", then=lambda: behind.plant("l", b"theirs"))
+        with faulty(oci_account, prefix, write) as endpoint:
+            entry = put(endpoint, "k", b"ours")
+            expect = now(endpoint, "l") if seen else None
+            with pytest.raises(Changed, match="'l'"):
+                endpoint.copy_from(endpoint, "l", entry=entry, expect=expect)
+        assert behind.content("l") == b"theirs"
+
+    @pytest.mark.parametrize("gone", [False, True])
+    def test_a_source_that_changes_while_a_copy_is_under_way_is_not_copied(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind, gone: bool
+    ) -> None:
+        change = (lambda: behind.remove("k")) if gone else (lambda: behind.plant("k", b"newer"))
+        fault = Fault("^GET /workRequests/", "lose", then=change)
+        with faulty(oci_account, prefix, fault) as endpoint:
+            entry = put(endpoint, "k", b"ours")
+            with pytest.raises(Changed, match="'k'"):
+                endpoint.copy_from(endpoint, "l", entry=entry, expect=None)
+        assert "l" not in behind.names()
+
+    def test_a_copy_that_stands_still_is_called_off_and_transient(
+        self,
+        oci_account: OciAccount,
+        endpoint: OciEndpoint,
+        behind: _Behind,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        store = oci_account.server.store
+        before = set(store.work_requests)
+        monkeypatch.setattr(oci_copy, "_STILL_S", 0.3)
+        entry = put(endpoint, "k", b"1")
+        store.copying.clear()
+        try:
+            with pytest.raises(Transient, match=r"'l': nobody knows whether it was copied.*IN_PROGRESS"):
+                endpoint.copy_from(endpoint, "l", entry=entry, expect=None)
+        finally:
+            store.copying.set()
+        _all_finished(oci_account, before)
+
+        assert behind.names() == ["k"]
+        assert [store.work_requests[n].status for n in set(store.work_requests) - before] == ["CANCELED"]
+
+    def test_a_copy_that_somebody_calls_off_is_transient(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        store = oci_account.server.store
+        before = set(store.work_requests)
+
+        def call_off() -> None:
+            (number,) = set(store.work_requests) - before
+            store.work_requests[number].cancel()
+
+        fault = Fault("^GET /workRequests/", "lose", then=call_off)
+        with faulty(oci_account, prefix, fault) as endpoint:
+            entry = put(endpoint, "k", b"1")
+            with pytest.raises(Transient, match="called the copy off"):
+                endpoint.copy_from(endpoint, "l", entry=entry, expect=None)
+        assert behind.names() == ["k"]
+
+    @pytest.fixture
+    def failing_copies(
+        self, oci_account: OciAccount, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[[Refused], None]:
+        """Let every copy end with an error."""
+        return lambda error: monkeypatch.setattr(oci_account.server.store, "breaks", error)
+
+    @pytest.mark.parametrize(
+        ("code", "words"),
+        [("InternalServerError", "failed to copy it .InternalServerError: it broke"), ("Forbidden", None)],
+    )
+    def test_why_a_copy_failed_is_told(
+        self,
+        endpoint: OciEndpoint,
+        failing_copies: Callable[[Refused], None],
+        code: str,
+        words: str | None,
+    ) -> None:
+        entry = put(endpoint, "k", b"1")
+        failing_copies(Refused(500, code, "it broke."))
+
+        if words is None:
+            assert endpoint.copy_from(endpoint, "l", entry=entry, expect=None) is None
+        else:
+            with pytest.raises(Transient, match=words):
+                endpoint.copy_from(endpoint, "l", entry=entry, expect=None)
+        assert keys(endpoint) == ["k"]
 
 
 # Listings that aren't whole.
@@ -500,24 +1120,52 @@ class TestListing:
             assert keys(endpoint) == ["a", "c", "d"]
             assert endpoint.requests == {"list": 3}
 
-    @pytest.mark.parametrize("failing", [0, 1, 2])
-    def test_a_page_that_fails_for_good_is_an_incomplete_listing(
-        self, oci_account: OciAccount, failing: int
+    @pytest.mark.parametrize("pages_read", [0, 1, 2])
+    def test_a_page_that_fails_for_now_is_transient_and_the_rest_begins_after_the_last_key(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind, pages_read: int
     ) -> None:
-        pages = [page("a", following="p/b"), page("b", following="p/c"), page("c")]
-        pages[failing] = Answer(500, b"{}")
-        by_start = dict(zip(("", "p/b", "p/c"), pages, strict=True))
-        with listing_of(oci_account, lambda query: by_start[query.get("start", "")]) as endpoint:
-            scan = endpoint.scan()
-            for _ in range(failing):
-                next(scan)
-            with pytest.raises(ListingIncomplete, match=r"oci://b@n/p\?.*can't be listed.*Run again"):
-                next(scan)
+        names = [f"{number:04}" for number in range(2100)]
+        for key in names:
+            behind.plant(key, b"1")
+        first, more = "^GET .*/o[?](?!.*start=)", r"^GET .*/o[?].*start=.*"
+        fault = Fault((first, more, more + "2000")[pages_read], 500)
+        seen: list[str] = []
+        with faulty(oci_account, prefix, fault) as endpoint:
+            with pytest.raises(Transient, match="busy or broken"):
+                seen.extend(item.key for item in endpoint.scan() if isinstance(item, Entry))
+            rest = keys(endpoint, f"{seen[-1]}\0" if seen else "")
 
-    def test_a_page_that_fails_once_is_asked_for_again(self, oci_account: OciAccount) -> None:
-        answers = [Answer(503), Answer(429), page("a")]
-        with listing_of(oci_account, lambda _: answers.pop(0)) as endpoint:
-            assert keys(endpoint) == ["a"]
+        assert len(seen) == 1000 * pages_read
+        assert seen + rest == names
+
+    @pytest.mark.parametrize(
+        ("status", "retry_after", "throttled", "seconds"),
+        [
+            (429, "7", True, 7.0),
+            (503, "0.5", True, 0.5),
+            (503, None, True, None),
+            (503, "soon", True, None),
+            (503, "-3", True, 0.0),
+            (503, "inf", True, None),
+            (503, "Sat, 21 Nov 2015 08:00:00 GMT", True, 0.0),
+            (500, "2", False, 2.0),
+        ],
+    )
+    def test_what_a_busy_store_asks_for_is_told(
+        self,
+        oci_account: OciAccount,
+        status: int,
+        retry_after: str | None,
+        throttled: bool,
+        seconds: float | None,
+    ) -> None:
+        headers = (("Retry-After", retry_after),) if retry_after else ()
+        busy = Answer(status, b"{}", headers)
+        with listing_of(oci_account, lambda _: busy) as endpoint:
+            for deed in (lambda: list(endpoint.scan()), endpoint.probe, lambda: endpoint.stat("k")):
+                with pytest.raises(Transient) as told:
+                    deed()
+                assert (told.value.throttled, told.value.retry_after_s) == (throttled, seconds)
 
     @pytest.mark.parametrize(
         ("pages", "words"),
@@ -632,6 +1280,48 @@ class TestWords:
             endpoint.probe()
             put(endpoint, "k", b"1")
         assert behind.names() == ["k"]
+
+    @pytest.mark.parametrize("in_files", [False, True])
+    def test_a_resource_principal_signs_with_its_session_token(
+        self,
+        oci_account: OciAccount,
+        prefix: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        in_files: bool,
+    ) -> None:
+        token, pem = oci_account.session("first"), (oci_account.folder / "key.pem").read_text()
+        (tmp_path / "rpst").write_text(token)
+        (tmp_path / "pem").write_text(pem)
+        monkeypatch.setenv("OCI_RESOURCE_PRINCIPAL_VERSION", "2.2")
+        monkeypatch.setenv("OCI_RESOURCE_PRINCIPAL_REGION", "iad")
+        monkeypatch.setenv("OCI_RESOURCE_PRINCIPAL_RPST", str(tmp_path / "rpst") if in_files else token)
+        monkeypatch.setenv("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM", str(tmp_path / "pem") if in_files else pem)
+        principal = {"auth": "resource_principal", "config_file": None}
+
+        with opened(oci_account, prefix, **principal) as endpoint:
+            small = put(endpoint, "small", b"1")
+            put(endpoint, "large", b"x" * LARGE)
+            assert endpoint.copy_from(endpoint, "copied", entry=small, expect=None)
+            oci_account.end_session(token)
+            if in_files:
+                (tmp_path / "rpst").write_text(oci_account.session("second"))
+                assert keys(endpoint) == ["copied", "large", "small"]
+            else:
+                with pytest.raises(AccessDenied, match="renew the session"):
+                    endpoint.probe()
+        with opened(oci_account, prefix, **principal, endpoint_url=None, namespace="n") as endpoint:
+            assert endpoint.root == f"oci://{BUCKET}@n/{prefix}?region={REGION}"
+
+    def test_an_instance_principal_of_a_host_that_is_none_is_told(
+        self, oci_account: OciAccount, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OCI_METADATA_BASE_URL", "http://127.0.0.1:9/opc/v2")
+        with (
+            opened(oci_account, prefix, auth="instance_principal") as endpoint,
+            pytest.raises(UsageError, match=r"Remote 'oci': no credentials of the kind 'instance_principal'"),
+        ):
+            endpoint.probe()
 
     def test_a_dead_port_is_told_at_once(self, oci_account: OciAccount, prefix: str) -> None:
         with (

@@ -17,7 +17,8 @@ import oci
 import pytest
 
 from tests.oci.account import BUCKET, NAMESPACE, REGION, OciAccount
-from tests.oci.store import Conditions, Object
+from tests.oci.body import Body
+from tests.oci.store import Bucket, Conditions, Object
 
 PART = 5 << 20
 
@@ -122,7 +123,7 @@ class TestRclone:
 
     def test_it_pages_through_many_objects(self, oci_account: OciAccount, rclone: Rclone) -> None:
         for number in range(1100):
-            made = Object(f"many/{number % 3}/{number:04}", b"1", "text/plain", {})
+            made = Object(f"many/{number % 3}/{number:04}", Body(b"1"), "text/plain", {})
             oci_account.bucket.put(made, Conditions())
         there = f"oos:{BUCKET}/many"
 
@@ -157,6 +158,37 @@ class TestRclone:
         assert (held["copied"], held["moved"]) == (b"1", b"22")
         assert "d/b c" not in held
         assert any("copyObject" in seen for seen in oci_account.server.seen)
+
+    def test_it_syncs_between_two_buckets_inside_the_store(
+        self,
+        oci_account: OciAccount,
+        rclone: Rclone,
+        tree: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setitem(oci_account.server.store.buckets, "second", Bucket("second"))
+        large = os.urandom(PART + 12345)
+        (tree / "large").write_bytes(large)
+        in_parts = ("--oos-upload-cutoff", "5Mi", "--oos-chunk-size", "5Mi")
+        rclone("copy", *in_parts, str(tree), f"oos:{BUCKET}/two")
+        here = len(oci_account.server.seen)
+
+        rclone("copy", *in_parts, f"oos:{BUCKET}/two", "oos:second/copy")
+
+        second = oci_account.server.store.buckets["second"]
+        assert {name: made.data for name, made in second.objects.items()} == {
+            f"copy/{name}": data for name, data in files(tree).items()
+        }
+        assert second.get("copy/a").metadata["mtime"] == "1600000000.123456789"
+        assert "0 differences found" in rclone("check", f"oos:{BUCKET}/two", "oos:second/copy")
+        rclone("sync", f"oos:{BUCKET}/two", "oos:second/copy")
+        rclone("move", "oos:second/copy", "oos:second/moved")
+        assert "0 differences found" in rclone("check", "--download", str(tree), "oos:second/moved")
+        assert not any(name.startswith("copy/") for name in second.objects)
+        asked = oci_account.server.seen[here:]
+        assert not any(seen.startswith("PUT ") for seen in asked)
+        assert sum("/actions/copyObject" in seen for seen in asked) >= len(files(tree))
 
     def test_it_is_refused_with_a_key_that_the_server_does_not_know(
         self, rclone: Rclone, oci_account: OciAccount
@@ -293,3 +325,90 @@ class TestSdk:
         assert (page.objects[0].size, page.objects[0].time_modified) == (1, None)
         assert page.objects[0].md5 == base64.b64encode(hashlib.md5(b"1").digest()).decode()
         refused(400, "InvalidParameter", client.list_objects, *HERE, limit=1001)
+
+    def test_a_copy_can_be_called_off_and_tells_its_log(self, client: Any, oci_account: OciAccount) -> None:
+        client.put_object(*HERE, "sdk/from", b"1")
+        details = oci.object_storage.models.CopyObjectDetails(
+            source_object_name="sdk/from",
+            destination_region=REGION,
+            destination_namespace=NAMESPACE,
+            destination_bucket=BUCKET,
+            destination_object_name="sdk/off",
+        )
+        oci_account.server.store.copying.clear()
+        try:
+            number = client.copy_object(*HERE, details).headers["opc-work-request-id"]
+            client.cancel_work_request(number)
+        finally:
+            oci_account.server.store.copying.set()
+        assert oci_account.server.store.work_requests[number].ended.wait(30)
+        work = client.get_work_request(number).data
+        assert (work.status, work.operation_type) == ("CANCELED", "COPY_OBJECT")
+        assert [one.action_type for one in work.resources] == ["READ", "WRITTEN"]
+        assert len(client.list_work_request_logs(number).data) == 2
+        assert client.list_work_request_errors(number).data == []
+        refused(404, "ObjectNotFound", client.get_object, *HERE, "sdk/off")
+
+    def test_why_a_copy_failed_is_told_as_its_error(self, client: Any) -> None:
+        client.put_object(*HERE, "sdk/from", b"1")
+        client.put_object(*HERE, "sdk/there", b"2")
+        details = oci.object_storage.models.CopyObjectDetails(
+            source_object_name="sdk/from",
+            destination_region=REGION,
+            destination_namespace=NAMESPACE,
+            destination_bucket=BUCKET,
+            destination_object_name="sdk/there",
+            destination_object_if_none_match_e_tag="*",
+        )
+        number = client.copy_object(*HERE, details).headers["opc-work-request-id"]
+        done = oci.wait_until(
+            client,
+            client.get_work_request(number),
+            evaluate_response=lambda answer: answer.data.status == "FAILED",
+            max_interval_seconds=1,
+            max_wait_seconds=30,
+        )
+        assert done.data.percent_complete == 50.0
+        (error,) = client.list_work_request_errors(number).data
+        assert error.code == "IfNoneMatchFailed"
+        details.source_object_if_match_e_tag = "other"
+        refused(412, "IfMatchFailed", client.copy_object, *HERE, details)
+
+    @pytest.mark.parametrize("in_parts", [False, True])
+    def test_the_fields_beside_the_content_are_kept(self, client: Any, in_parts: bool) -> None:
+        fields = {
+            "content_type": "text/x-log",
+            "cache_control": "no-cache",
+            "content_disposition": "inline",
+            "content_encoding": "gzip",
+            "content_language": "de",
+            "storage_tier": "InfrequentAccess",
+        }
+        if in_parts:
+            details = oci.object_storage.models.CreateMultipartUploadDetails(
+                object="sdk/f", metadata={"opc-meta-mtime": "1.5"}, **fields
+            )
+            number = client.create_multipart_upload(*HERE, details).data.upload_id
+            part = oci.object_storage.models.CommitMultipartUploadPartDetails(
+                part_num=1, etag=client.upload_part(*HERE, "sdk/f", number, 1, b"part").headers["etag"]
+            )
+            whole = oci.object_storage.models.CommitMultipartUploadDetails(parts_to_commit=[part])
+            client.commit_multipart_upload(*HERE, "sdk/f", number, whole)
+        else:
+            client.put_object(*HERE, "sdk/f", b"part", opc_meta={"mtime": "1.5"}, **fields)
+
+        expected = {name.replace("_", "-"): value for name, value in fields.items()}
+        expected["opc-meta-mtime"] = "1.5"
+        for answer in (client.head_object(*HERE, "sdk/f"), client.get_object(*HERE, "sdk/f")):
+            assert {name: answer.headers[name] for name in expected} == expected
+
+    def test_what_is_written_to_the_archive_must_be_restored_first(self, client: Any) -> None:
+        client.put_object(*HERE, "sdk/cold", b"1", storage_tier="Archive")
+        assert client.head_object(*HERE, "sdk/cold").headers["archival-state"] == "Archived"
+        refused(409, "NotRestored", client.get_object, *HERE, "sdk/cold")
+        refused(400, "InvalidParameter", client.put_object, *HERE, "sdk/cold", b"1", storage_tier="Ice")
+
+    def test_settings_and_rules_of_a_bucket_are_told(self, client: Any) -> None:
+        told = client.get_bucket(*HERE).data
+        assert (told.versioning, told.storage_tier, told.is_read_only) == ("Disabled", "Standard", False)
+        assert client.list_retention_rules(*HERE).data.items == []

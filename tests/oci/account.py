@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -44,6 +45,17 @@ class OciAccount(NamedTuple):
     def bucket(self) -> Bucket:
         return self.server.store.buckets[BUCKET]
 
+    def session(self, name: str) -> str:
+        """A token of a resource principal whose key is that of the profile DEFAULT."""
+        claims = {"jti": name, "exp": 4_000_000_000, "res_tenant": _TENANCY, "res_compartment": "compartment"}
+        token = jwt.encode(claims, "a secret of the service alone, long enough", algorithm="HS256")
+        self.server.keys[f"ST${token}"] = _loaded(self.folder / "key.pem").public_key()
+        return token
+
+    def end_session(self, token: str) -> None:
+        """Let a token have run out."""
+        del self.server.keys[f"ST${token}"]
+
     def remote(self, **changes: Any) -> Remote:
         """The remote of a config that leads here."""
         remote = Remote(
@@ -70,7 +82,7 @@ def account(folder: Path) -> Iterator[OciAccount]:
     (folder / "config").chmod(0o600)  # rclone and the SDK warn about any other mode
     key = _loaded(folder / "key.pem").public_key()
     ids = (f"{_TENANCY}/{_USER}/{fingerprint}", f"ST${_TOKEN}")
-    with serving(NAMESPACE, dict.fromkeys(ids, key)) as server:
+    with serving(NAMESPACE, REGION, dict.fromkeys(ids, key)) as server:
         server.store.buckets[BUCKET] = Bucket(BUCKET)
         yield OciAccount(server, folder)
 

@@ -1,4 +1,4 @@
-"""A small OCI Object Storage: its documented REST API over HTTP on the loopback interface, in memory.
+"""A small OCI Object Storage: its documented REST API over HTTP on the loopback interface.
 
 https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import email.utils
 import json
 import re
+import tempfile
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -15,21 +16,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from tests.oci.body import Body, Cut, md5_text, received
 from tests.oci.signature import Unsigned, verify
 from tests.oci.store import (
+    STANDARD,
     Bucket,
     Conditions,
     Object,
     Refused,
     Store,
     Upload,
+    WorkRequest,
+    archival_state_of,
     instant,
-    md5_of,
+    tier_of,
     without_prefix,
 )
 
@@ -37,7 +43,7 @@ from tests.oci.store import (
 @dataclass
 class Answer:
     status: int = 200
-    body: object = None  # bytes as they are, anything else as JSON
+    body: object = None  # the pieces of a body as they are; anything else as JSON
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -48,12 +54,12 @@ class Request:
     method: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    body: bytes
+    body: Body
 
     @property
     def json(self) -> Any:
         try:
-            return json.loads(self.body)
+            return json.loads(self.body.data)
         except ValueError:
             raise Refused(400, "CannotParseRequest", "The body isn't JSON") from None
 
@@ -68,7 +74,7 @@ class Request:
 
     def check_md5(self) -> str:
         """See that the body is the one that was meant; return its MD5."""
-        md5 = md5_of(self.body)
+        md5 = md5_text(self.body.md5)
         if self.headers.get("content-md5", md5) != md5:
             raise Refused(400, "UnmatchedContentMD5", "The computed MD5 does not match the given Content-MD5")
         return md5
@@ -77,8 +83,9 @@ class Request:
 class OciServer:
     """A running server: `store` is what it holds, `keys` the public keys that it knows, by key id."""
 
-    def __init__(self, namespace: str, keys: Mapping[str, RSAPublicKey]) -> None:
-        self.store = Store(namespace)
+    def __init__(self, namespace: str, region: str, keys: Mapping[str, RSAPublicKey], folder: Path) -> None:
+        self.store = Store(namespace, region)
+        self.folder = folder  # of large bodies
         self.keys = dict(keys)
         self.seen: list[str] = []  # 'METHOD /path?query' of each request
         self.endpoint_url = ""
@@ -134,22 +141,27 @@ def _get(store: Store, request: Request, namespace: str, name: str, key: str) ->
         return Answer(304)
     headers = _headers(found)
     if request.method == "HEAD":
-        return Answer(headers={**headers, "content-length": str(len(found.data))})
+        return Answer(headers={**headers, "content-length": str(found.body.size)})
     if found.archival_state == "Archived":
         raise Refused(409, "NotRestored", f"The object '{key}' is archived, and must be restored first")
     asked = request.headers.get("range")
     if asked is None:
-        return Answer(body=found.data, headers=headers)
-    first, last = _range(asked, len(found.data))
-    headers["content-range"] = f"bytes {first}-{last}/{len(found.data)}"
-    return Answer(206, found.data[first : last + 1], headers)
+        headers["content-length"] = str(found.body.size)
+        return Answer(body=found.body.pieces(), headers=headers)
+    first, last = _range(asked, found.body.size)
+    headers["content-range"] = f"bytes {first}-{last}/{found.body.size}"
+    headers["content-length"] = str(last + 1 - first)
+    return Answer(206, found.body.pieces(first, last + 1), headers)
 
 
 def _put(store: Store, request: Request, namespace: str, name: str, key: str) -> Answer:
     bucket = store.bucket(namespace, name)
     md5 = request.check_md5()
     kind = request.headers.get("content-type", "application/octet-stream")
-    made = bucket.put(Object(key, request.body, kind, request.metadata), request.conditions)
+    tier = tier_of(request.headers.get("storage-tier"), bucket)
+    standard = {name: request.headers[name] for name in STANDARD if name in request.headers}
+    new = Object(key, request.body, kind, request.metadata, None, tier, archival_state_of(tier), standard)
+    made = bucket.put(new, request.conditions)
     return Answer(headers={"etag": made.etag, "opc-content-md5": md5, "last-modified": _http(made.created)})
 
 
@@ -175,17 +187,19 @@ def _copy(store: Store, request: Request, namespace: str, name: str) -> Answer:
 
 
 def _work_request(store: Store, _: Request, number: str) -> Answer:
-    work = store.work_requests.get(number)
-    if work is None:
-        raise Refused(404, "NotAuthorizedOrNotFound", f"There is no work request '{number}'")
+    work = _work(store, number)
+    percent, status = work.percent_complete, work.look()
     return Answer(
         body={
             "id": work.id,
             "operationType": "COPY_OBJECT",
-            "status": work.status,
+            "status": status,
             "compartmentId": "compartment",
-            "resources": [],
-            "percentComplete": 100.0 if work.finished else 0.0,
+            "resources": [
+                {"actionType": action, "entityType": "object", "entityUri": uri, "identifier": uri}
+                for action, uri in (("READ", work.source), ("WRITTEN", work.destination))
+            ],
+            "percentComplete": percent,
             "timeAccepted": instant(work.accepted),
             "timeStarted": instant(work.accepted),
             "timeFinished": instant(work.finished) if work.finished else None,
@@ -194,8 +208,32 @@ def _work_request(store: Store, _: Request, number: str) -> Answer:
 
 
 def _work_request_errors(store: Store, _: Request, number: str) -> Answer:
-    error = store.work_requests[number].error
-    return Answer(body=[{"code": error.code, "message": error.message}] if error else [])
+    work = _work(store, number)
+    error, when = work.error, instant(work.finished or work.accepted)
+    return Answer(body=[{"code": error.code, "message": error.message, "timestamp": when}] if error else [])
+
+
+def _work_request_logs(store: Store, _: Request, number: str) -> Answer:
+    work = _work(store, number)
+    log = [{"message": f"Copying {work.source} to {work.destination}", "timestamp": instant(work.accepted)}]
+    if work.finished:
+        log.append({"message": f"The work request is {work.status}", "timestamp": instant(work.finished)})
+    return Answer(body=log)
+
+
+def _cancel(store: Store, _: Request, number: str) -> Answer:
+    _work(store, number).cancel()
+    return Answer(202)
+
+
+def _work(store: Store, number: str) -> WorkRequest:
+    if number not in store.work_requests:
+        raise Refused(404, "NotAuthorizedOrNotFound", f"There is no work request '{number}'")
+    return store.work_requests[number]
+
+
+def _retention_rules(store: Store, _: Request, namespace: str, name: str) -> Answer:
+    return Answer(body={"items": store.bucket(namespace, name).retention_rules})
 
 
 def _uploads(store: Store, _: Request, namespace: str, name: str) -> Answer:
@@ -210,6 +248,8 @@ def _begin(store: Store, request: Request, namespace: str, name: str) -> Answer:
         asked["object"],
         asked.get("contentType") or "application/octet-stream",
         without_prefix(asked.get("metadata") or {}),
+        {name: asked[ours] for name, ours in STANDARD.items() if asked.get(ours)},
+        tier_of(asked.get("storageTier"), bucket),
         datetime.now(UTC),
     )
     return Answer(body=_described_upload(store, bucket, bucket.begin(upload, request.conditions)))
@@ -230,8 +270,8 @@ def _parts(store: Store, request: Request, namespace: str, name: str, key: str) 
     upload = store.bucket(namespace, name).upload(key, request.query["uploadId"])
     return Answer(
         body=[
-            {"partNumber": number, "etag": etag, "md5": md5_of(data), "size": len(data)}
-            for number, (etag, data) in sorted(upload.parts.items())
+            {"partNumber": number, "etag": etag, "md5": md5_text(body.md5), "size": body.size}
+            for number, (etag, body) in sorted(upload.parts.items())
         ]
     )
 
@@ -273,7 +313,10 @@ _ROUTES = tuple(
         ("POST", f"{_IN_A_BUCKET}/actions/renameObject", _rename),
         ("POST", f"{_IN_A_BUCKET}/actions/copyObject", _copy),
         ("GET", "/workRequests/([^/]+)", _work_request),
+        ("DELETE", "/workRequests/([^/]+)", _cancel),
         ("GET", "/workRequests/([^/]+)/errors", _work_request_errors),
+        ("GET", "/workRequests/([^/]+)/logs", _work_request_logs),
+        ("GET", f"{_IN_A_BUCKET}/retentionRules", _retention_rules),
         ("GET", f"{_IN_A_BUCKET}/u", _uploads),
         ("POST", f"{_IN_A_BUCKET}/u", _begin),
         ("GET", f"{_IN_A_BUCKET}/u/(.+)", _parts),
@@ -293,9 +336,10 @@ def _described(store: Store, bucket: Bucket) -> dict[str, object]:
         "timeCreated": instant(bucket.created),
         "etag": bucket.etag,
         "metadata": {},
-        "storageTier": "Standard",
+        "storageTier": bucket.tier,
         "publicAccessType": "NoPublicAccess",
-        "versioning": "Disabled",
+        "versioning": bucket.versioning,
+        "isReadOnly": bucket.read_only,
     }
 
 
@@ -306,7 +350,7 @@ def _described_upload(store: Store, bucket: Bucket, upload: Upload) -> dict[str,
         "object": upload.object,
         "uploadId": upload.id,
         "timeCreated": instant(upload.created),
-        "storageTier": "Standard",
+        "storageTier": upload.tier,
     }
 
 
@@ -322,6 +366,7 @@ def _headers(found: Object) -> dict[str, str]:
         "content-type": found.content_type,
         "storage-tier": found.tier,
         "accept-ranges": "bytes",
+        **found.standard,
         **{f"opc-meta-{name}": value for name, value in found.metadata.items()},
         **{name: value for name, value in optional.items() if value},
     }
@@ -345,9 +390,13 @@ def _http(when: datetime) -> str:
 
 
 @contextmanager
-def serving(namespace: str, keys: Mapping[str, RSAPublicKey]) -> Iterator[OciServer]:
+def serving(namespace: str, region: str, keys: Mapping[str, RSAPublicKey]) -> Iterator[OciServer]:
     """Run a server on a free port."""
-    served = OciServer(namespace, keys)
+    with tempfile.TemporaryDirectory(prefix="bisyncer-oci-") as folder:
+        yield from _serving(OciServer(namespace, region, keys, Path(folder)))
+
+
+def _serving(served: OciServer) -> Iterator[OciServer]:
 
     class Handler(_Handler):
         oci = served
@@ -381,7 +430,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_any(self) -> None:
         path, _, query = self.path.partition("?")
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        try:
+            body = received(self.rfile, int(self.headers.get("Content-Length", 0)), self.oci.folder)
+        except Cut:
+            self.close_connection = True
+            return
         self.oci.seen.append(f"{self.command} {self.path}")
         try:
             # The bodies of objects and parts needn't be signed.
@@ -404,20 +457,24 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(answer)
 
     def _send(self, answer: Answer) -> None:
-        body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
-        if answer.body is None:
-            body = b""
-        headers = {"opc-request-id": uuid.uuid4().hex, **answer.headers}
-        if not isinstance(answer.body, bytes | None):
-            headers.setdefault("content-type", "application/json")
-        if answer.status not in {204, 304}:
-            headers.setdefault("content-length", str(len(body)))
+        headers = {"opc-request-id": uuid.uuid4().hex, "date": email.utils.formatdate(usegmt=True)}
+        headers |= answer.headers
+        if isinstance(answer.body, Iterator):
+            pieces = answer.body
+        else:
+            body = b"" if answer.body is None else json.dumps(answer.body).encode()
+            pieces = iter((body,))
+            if body:
+                headers.setdefault("content-type", "application/json")
+            if answer.status not in {204, 304}:
+                headers.setdefault("content-length", str(len(body)))
         self.send_response_only(answer.status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            for piece in pieces:
+                self.wfile.write(piece)
         self.wfile.flush()
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_any  # noqa: N815 -- http.server's names

@@ -6,7 +6,6 @@ https://docs.oracle.com/iaas/Content/API/Concepts/signingrequests.htm
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
+
+from tests.oci.body import Body
 
 _ALWAYS = {"date", "(request-target)", "host"}
 _OF_A_BODY = {"content-length", "content-type", "x-content-sha256"}
@@ -33,7 +34,7 @@ def verify(
     method: str,
     target: str,
     headers: Message,
-    body: bytes,
+    body: Body,
     *,
     body_signed: bool,
 ) -> None:
@@ -54,7 +55,7 @@ def verify(
     if skew > _SKEW:
         raise Unsigned("the clocks differ too much")
     sha256 = headers.get("x-content-sha256")
-    if sha256 is not None and base64.b64decode(sha256) != hashlib.sha256(body).digest():
+    if sha256 is not None and base64.b64decode(sha256) != body.sha256:
         raise Unsigned("the body isn't the one that was signed")
     key = keys.get(given.get("keyId", ""))
     if key is None:

@@ -1,21 +1,31 @@
-"""Buckets in memory, with the rules of OCI Object Storage about names, conditions, parts and listings."""
+"""Buckets, with the rules of OCI Object Storage about names, conditions, parts, copies and listings."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import threading
 import uuid
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+
+from tests.oci.body import Body, md5_text
 
 MOST_LISTED = 1000
 FIELDS = ("name", "size", "etag", "md5", "timeCreated", "timeModified", "storageTier", "archivalState")
 
-_COPY_TAKES_S = 0.05
+# What every object has room for, by its header, and what JSON calls it.
+STANDARD = {
+    "cache-control": "cacheControl",
+    "content-disposition": "contentDisposition",
+    "content-encoding": "contentEncoding",
+    "content-language": "contentLanguage",
+}
+TIERS = ("Standard", "InfrequentAccess", "Archive")
+
+_UNSEEN_S = 0.2  # how long a work request that nobody looks at stays in one state
 
 
 class Refused(Exception):
@@ -45,25 +55,34 @@ class Conditions:
 @dataclass(frozen=True)
 class Object:
     name: str
-    data: bytes
+    body: Body
     content_type: str
     metadata: Mapping[str, str]  # without 'opc-meta-'
     multipart_md5: str | None = None
     tier: str = "Standard"
     archival_state: str | None = None
+    standard: Mapping[str, str] = field(default_factory=dict)  # by header
     etag: str = field(default_factory=lambda: str(uuid.uuid4()))
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def md5(self) -> str | None:
         """Base64; an object made of parts has none."""
-        return None if self.multipart_md5 else md5_of(self.data)
+        return None if self.multipart_md5 else md5_text(self.body.md5)
+
+    @property
+    def data(self) -> bytes:
+        return self.body.data
+
+    def again(self, **changes: Any) -> Object:
+        """The same content as another version."""
+        return replace(self, **{"etag": str(uuid.uuid4()), "created": datetime.now(UTC), **changes})
 
     def summary(self, fields: set[str]) -> dict[str, object]:
         when = instant(self.created)
         values = (
             self.name,
-            len(self.data),
+            self.body.size,
             self.etag,
             self.md5,
             when,
@@ -80,8 +99,10 @@ class Upload:
     object: str
     content_type: str
     metadata: Mapping[str, str]
+    standard: Mapping[str, str]
+    tier: str
     created: datetime
-    parts: dict[int, tuple[str, bytes]] = field(default_factory=dict)  # ETag and bytes by number
+    parts: dict[int, tuple[str, Body]] = field(default_factory=dict)  # ETag and bytes by number
 
 
 class Bucket:
@@ -89,6 +110,11 @@ class Bucket:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.tier = "Standard"
+        self.versioning = "Disabled"
+        self.read_only = False
+        self.honours = True  # conditions, as the service does; otherwise it ignores them
+        self.retention_rules: list[dict[str, object]] = []
         self.etag = str(uuid.uuid4())
         self.created = datetime.now(UTC)
         self.objects: dict[str, Object] = {}
@@ -105,14 +131,14 @@ class Bucket:
     def put(self, made: Object, conditions: Conditions) -> Object:
         check_name(made.name)
         with self._lock:
-            conditions.check(self.objects.get(made.name))
+            self._check(conditions, made.name)
             self._set(made)
         return made
 
     def delete(self, name: str, conditions: Conditions) -> None:
         with self._lock:
-            found = self.get(name)
-            conditions.check(found)
+            self.get(name)
+            self._check(conditions, name)
             del self.objects[name]
             self._names = None
 
@@ -120,26 +146,20 @@ class Bucket:
         check_name(new)
         with self._lock:
             found = self.get(old)
-            of_old.check(found)
-            of_new.check(self.objects.get(new))
-            moved = Object(
-                new, found.data, found.content_type, found.metadata, found.multipart_md5, found.tier
-            )
+            self._check(of_old, old)
+            self._check(of_new, new)
+            moved = found.again(name=new)
             del self.objects[old]
             self._set(moved)
         return moved
 
     def archive(self, name: str) -> None:
-        found = self.get(name)
-        archived = Object(
-            name, found.data, found.content_type, found.metadata, None, "Archive", "Archived", found.etag
-        )
-        self._set(archived)
+        self._set(replace(self.get(name), tier="Archive", archival_state="Archived"))
 
     def begin(self, upload: Upload, conditions: Conditions) -> Upload:
         check_name(upload.object)
         with self._lock:
-            conditions.check(self.objects.get(upload.object))
+            self._check(conditions, upload.object)
             self.uploads[upload.id] = upload
         return upload
 
@@ -152,25 +172,28 @@ class Bucket:
     def commit(self, name: str, upload_id: str, parts: list[Any], conditions: Conditions) -> Object:
         with self._lock:
             upload = self.upload(name, upload_id)
-            conditions.check(self.objects.get(name))
+            self._check(conditions, name)
             parts = sorted(parts, key=lambda part: int(part["partNum"]))  # they may come in any order
             if not parts or len({part["partNum"] for part in parts}) != len(parts):
                 raise Refused(400, "InvalidUploadPart", "Parts must be named, each once")
             held = []
             for part in parts:
-                etag, data = upload.parts.get(part["partNum"], (None, b""))
+                etag, body = upload.parts.get(part["partNum"], (None, Body()))
                 if etag is None or etag != part["etag"]:
                     raise Refused(
                         400, "InvalidUploadPart", f"Part {part['partNum']} isn't the one that is here"
                     )
-                held.append(data)
-            whole = hashlib.md5(b"".join(hashlib.md5(data).digest() for data in held)).digest()
+                held.append(body)
+            whole = hashlib.md5(b"".join(body.md5 for body in held)).digest()
             made = Object(
                 name,
-                b"".join(held),
+                Body.of_parts(held),
                 upload.content_type,
                 upload.metadata,
-                f"{base64.b64encode(whole).decode()}-{len(held)}",
+                f"{md5_text(whole)}-{len(held)}",
+                upload.tier,
+                archival_state_of(upload.tier),
+                upload.standard,
             )
             self._set(made)
             del self.uploads[upload_id]
@@ -213,28 +236,80 @@ class Bucket:
             yield names[at]
             at += 1
 
+    def _check(self, conditions: Conditions, name: str) -> None:
+        if self.honours:
+            conditions.check(self.objects.get(name))
+
     def _set(self, made: Object) -> None:
         with self._lock:
             self.objects[made.name] = made
             self._names = None
 
 
-@dataclass
 class WorkRequest:
-    """What became of a copy, which happens some time after it was asked for."""
+    """A copy, which happens some time after it was asked for: three states, each of which can be seen."""
 
-    id: str
-    accepted: datetime
-    status: str = "ACCEPTED"
-    finished: datetime | None = None
-    error: Refused | None = None
+    def __init__(self, source: str, destination: str) -> None:
+        self.id = str(uuid.uuid4())
+        self.source, self.destination = source, destination  # as paths of the service
+        self.accepted = datetime.now(UTC)
+        self.status = "ACCEPTED"
+        self.finished: datetime | None = None
+        self.error: Refused | None = None
+        self.ended = threading.Event()
+        self._seen = threading.Event()
+
+    @property
+    def percent_complete(self) -> float:
+        return {"ACCEPTED": 0.0, "COMPLETED": 100.0}.get(self.status, 50.0)
+
+    def look(self) -> str:
+        """The state; it may be another from now on."""
+        status = self.status
+        self._seen.set()
+        return status
+
+    def cancel(self) -> None:
+        if self.finished:
+            raise Refused(409, "Conflict", "The work request is finished")
+        self.status = "CANCELING"
+        self._seen.set()
+
+    def run(self, hold: threading.Event, deed: Callable[[], object]) -> None:
+        """Do it when everybody has had a chance to see each state, and nobody holds copies back."""
+        self._stay()
+        if self.status == "ACCEPTED":
+            self.status = "IN_PROGRESS"
+            self._stay()
+        hold.wait()
+        if self.status == "CANCELING":
+            self._finish("CANCELED")
+            return
+        try:
+            deed()
+        except Refused as error:
+            self.error = error
+        self._finish("FAILED" if self.error else "COMPLETED")
+
+    def _stay(self) -> None:
+        self._seen.wait(_UNSEEN_S)
+        self._seen.clear()
+
+    def _finish(self, status: str) -> None:
+        self.finished = datetime.now(UTC)
+        self.status = status
+        self.ended.set()
 
 
 class Store:
     """All buckets of one namespace."""
 
-    def __init__(self, namespace: str) -> None:
-        self.namespace = namespace
+    def __init__(self, namespace: str, region: str) -> None:
+        self.namespace, self.region = namespace, region
+        self.denied = False  # whether the service itself lacks the permission to copy
+        self.breaks: Refused | None = None  # what every copy ends with
+        self.copying = threading.Event()  # while it is clear, no copy gets on
+        self.copying.set()
         self.buckets: dict[str, Bucket] = {}
         self.work_requests: dict[str, WorkRequest] = {}
 
@@ -247,36 +322,55 @@ class Store:
         return self.buckets[name]
 
     def copy(self, source: Bucket, asked: Mapping[str, Any]) -> WorkRequest:
-        """Accept a copy."""
-        found = source.get(asked["sourceObjectName"])
-        Conditions(asked.get("sourceObjectIfMatchETag")).check(found)
-        to = self.bucket(asked["destinationNamespace"], asked["destinationBucket"])
-        metadata = asked.get("destinationObjectMetadata")
-        made = Object(
-            asked["destinationObjectName"],
-            found.data,
-            found.content_type,
-            found.metadata if metadata is None else without_prefix(metadata),
-            found.multipart_md5,
-        )
-        conditions = Conditions(
+        """Accept a copy; its conditions are tested in the step that makes the object."""
+        if asked["destinationRegion"] != self.region:
+            raise Refused(400, "InvalidParameter", f"There is no region '{asked['destinationRegion']}' here")
+        of_source = Conditions(asked.get("sourceObjectIfMatchETag"))
+        of_made = Conditions(
             asked.get("destinationObjectIfMatchETag"), asked.get("destinationObjectIfNoneMatchETag")
         )
-        request = WorkRequest(str(uuid.uuid4()), datetime.now(UTC))
-        self.work_requests[request.id] = request
+        old, new = asked["sourceObjectName"], asked["destinationObjectName"]
+        to = self.bucket(asked["destinationNamespace"], asked["destinationBucket"])
+        if self.denied:
+            message = f"The service principal 'objectstorage-{self.region}' lacks permissions to this bucket"
+            raise Refused(400, "InsufficientServicePermissions", message)
+        found = source.get(old)
+        if found.archival_state == "Archived":
+            raise Refused(409, "NotRestored", f"The object '{old}' is archived, and must be restored first")
+        of_source.check(found)
+        tier = tier_of(asked.get("destinationObjectStorageTier"), to)
 
-        def work() -> None:
-            try:
-                to.put(made, conditions)
-            except Refused as error:
-                request.error = error
-            request.finished = datetime.now(UTC)
-            request.status = "FAILED" if request.error else "COMPLETED"
+        def deed() -> None:
+            if self.breaks:
+                raise self.breaks
+            found = source.get(old)
+            of_source.check(found)
+            metadata = asked.get("destinationObjectMetadata")
+            made = found.again(
+                name=new,
+                metadata=without_prefix(metadata) if metadata else found.metadata,
+                tier=tier,
+                archival_state=archival_state_of(tier),
+            )
+            to.put(made, of_made)
 
-        timer = threading.Timer(_COPY_TAKES_S, work)
-        timer.daemon = True
-        timer.start()
-        return request
+        work = WorkRequest(
+            f"/n/{self.namespace}/b/{source.name}/o/{old}", f"/n/{self.namespace}/b/{to.name}/o/{new}"
+        )
+        self.work_requests[work.id] = work
+        threading.Thread(target=work.run, args=(self.copying, deed), daemon=True).start()
+        return work
+
+
+def tier_of(asked: str | None, bucket: Bucket) -> str:
+    """The tier of a new object."""
+    if asked is not None and asked not in TIERS:
+        raise Refused(400, "InvalidParameter", f"A storage tier is one of {', '.join(TIERS)}")
+    return asked or bucket.tier
+
+
+def archival_state_of(tier: str) -> str | None:
+    return "Archived" if tier == "Archive" else None
 
 
 def _asked(query: Mapping[str, str]) -> tuple[set[str], int]:
@@ -301,10 +395,6 @@ def check_name(name: str) -> None:
 def without_prefix(metadata: Mapping[str, str]) -> dict[str, str]:
     """The metadata of a request's body, where each name begins with 'opc-meta-'."""
     return {name.lower().removeprefix("opc-meta-"): value for name, value in metadata.items()}
-
-
-def md5_of(data: bytes) -> str:
-    return base64.b64encode(hashlib.md5(data).digest()).decode()
 
 
 def instant(when: datetime) -> str:

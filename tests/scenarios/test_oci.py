@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.oci.account import BUCKET, NAMESPACE, OciAccount
+from tests.oci.body import Body
 from tests.oci.store import Conditions, Object
 from tests.scenarios.conftest import PAIR, Operator, actions
 
@@ -38,7 +39,7 @@ class _Desk:
         self.prefix = f"{prefix}/"
 
     def put(self, key: str, data: bytes) -> None:
-        self.bucket.put(Object(self.prefix + key, data, "text/plain", {}), Conditions())
+        self.bucket.put(Object(self.prefix + key, Body(data), "text/plain", {}), Conditions())
 
     def remove(self, key: str) -> None:
         self.bucket.delete(self.prefix + key, Conditions())
