@@ -14,19 +14,10 @@ from typing import Final
 from bisyncer.endpoints.azure_object import MTIME, metadata, parse_mtime
 from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.body import content_type
-
-# The fields that HTTP itself has, as rclone names them too.
-HTTP_FIELDS: Final = (
-    "content-type",
-    "cache-control",
-    "content-disposition",
-    "content-encoding",
-    "content-language",
-)
+from bisyncer.endpoints.fields import STANDARD, sendable
 
 _META: Final = "x-ms-meta-"
 _NAME = re.compile("[a-z_][a-z0-9_]*")
-_VALUE = re.compile("[!-~](?:[ -~]*[!-~])?")  # spaces at its ends would be trimmed on the way
 _STORES_OWN: Final = "hdi_"  # marks of a hierarchical namespace: one that travels would make a directory
 _MOST_BYTES: Final = 8 << 10  # of all names and values of metadata
 
@@ -34,7 +25,7 @@ _MOST_BYTES: Final = 8 << 10  # of all names and values of metadata
 def told(headers: Mapping[str, str]) -> Mapping[str, str]:
     """What travels, from the headers of the answer to HEAD or GET; names in lower case."""
     found = {name.removeprefix(_META): value for name, value in _fields(headers).items() if name != MTIME}
-    for name in HTTP_FIELDS:
+    for name in STANDARD:
         if value := headers.get(name):
             found[name] = value
     return found
@@ -45,19 +36,14 @@ def sent(source: Source, key: str) -> dict[str, str]:
 
     A source without a media type gets the one that the end of `key` tells.
     """
-    given = source.metadata
-    headers = {
-        f"x-ms-blob-{name}": value
-        for name in HTTP_FIELDS
-        if (value := given.get(name)) and _VALUE.fullmatch(value)
-    }
+    given = sendable(source.metadata)
+    headers = {f"x-ms-blob-{name}": given.pop(name) for name in STANDARD if name in given}
     headers.setdefault("x-ms-blob-content-type", content_type(key))
     own = metadata(source.entry.mtime_ns)
     room = _MOST_BYTES - sum(map(_size, own.items()))
-    for name, value in given.items():
-        field = name.lower()
+    for field, value in given.items():
         size = len(field) + len(value)
-        if not _can_hold(field, value) or f"{_META}{field}" == MTIME or size > room:
+        if not _can_hold(field) or f"{_META}{field}" == MTIME or size > room:
             continue
         own[f"{_META}{field}"] = value
         room -= size
@@ -72,12 +58,11 @@ def kept(headers: Mapping[str, str], mtime_ns: int | None) -> dict[str, str]:
 
 def http_fields(headers: Mapping[str, str]) -> dict[str, str]:
     """The fields that HTTP itself has, of a blob, as headers to write them with."""
-    return {f"x-ms-blob-{name}": value for name in HTTP_FIELDS if (value := headers.get(name))}
+    return {f"x-ms-blob-{name}": value for name in STANDARD if (value := headers.get(name))}
 
 
-def _can_hold(field: str, value: str) -> bool:
-    named = _NAME.fullmatch(field) and not field.startswith(_STORES_OWN)
-    return bool(named and _VALUE.fullmatch(value))
+def _can_hold(field: str) -> bool:
+    return _NAME.fullmatch(field) is not None and not field.startswith(_STORES_OWN)
 
 
 def _fields(headers: Mapping[str, str]) -> dict[str, str]:

@@ -29,17 +29,21 @@ class Row(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One page of ListObjectsV2."""
+    """One page of ListObjects; `token` asks for the next, and may be missing in the first version of it."""
 
     rows: list[Row]
     truncated: bool
     token: str | None
+    counted: bool = True  # whether it tells how many keys it has, as the second version does
 
 
-def parse(body: bytes) -> Page:
-    """Parse one page of ListObjectsV2 as it came over the wire; raises `Malformed`."""
+def parse(body: bytes, *, counted: bool = True) -> Page:
+    """Parse one page of ListObjectsV2 as it came over the wire; raises `Malformed`.
+
+    A page of the first version of ListObjects isn't `counted`: it doesn't tell how many keys it has.
+    """
     try:
-        return _split(body)
+        return _split(body, counted=counted)
     except _Unsure:
         return _read(body)
 
@@ -54,7 +58,7 @@ _DECLARATION = re.compile(r'\ufeff?\s*(?:<\?xml version="1\.0"(?: encoding="(?:U
 _FIELDS = ("</Contents>", "<Key>", "<Size>", "<ETag>", "<LastModified>")
 
 
-def _split(body: bytes) -> Page:
+def _split(body: bytes, *, counted: bool = True) -> Page:
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -72,13 +76,15 @@ def _split(body: bytes) -> Page:
         raise _Unsure
     tail = blocks[-1].rpartition("</Contents>")[2] if blocks else ""
     frame = head + tail
-    if _between(frame, "<KeyCount>", "</KeyCount>") != str(count):
+    if counted and _between(frame, "<KeyCount>", "</KeyCount>") != str(count):
         raise _Unsure
     url_encoded = _between(frame, "<EncodingType>", "</EncodingType>", missing="") == "url"
     truncated = _between(frame, "<IsTruncated>", "</IsTruncated>")
     if truncated not in {"true", "false"}:
         raise _Unsure
     token = _between(frame, "<NextContinuationToken>", "</NextContinuationToken>", missing="")
+    if not counted and "<NextMarker" in frame:
+        raise _Unsure  # it is encoded as the keys are
     keys, sizes, etags, times = (_column(blocks, field) for field in ("Key", "Size", "ETag", "LastModified"))
     if "&" in "".join(times):
         raise _Unsure
@@ -86,7 +92,7 @@ def _split(body: bytes) -> Page:
     if blocks and not (digits.isascii() and digits.isdigit()):
         raise _Unsure
     rows = map(Row, _keys(keys, url_encoded=url_encoded), map(int, sizes), _etags(etags), times)
-    return Page(list(rows), truncated == "true", _plain(token) or None)
+    return Page(list(rows), truncated == "true", _plain(token) or None, counted)
 
 
 def _column(blocks: list[str], field: str) -> list[str]:
@@ -233,4 +239,7 @@ class _Reader:
             ]
         except (KeyError, ValueError) as error:
             raise Malformed(f"a list page has an object without its {error}") from None
-        return Page(rows, truncated == "true", self._frame.get("NextContinuationToken") or None)
+        token = self._frame.get("NextContinuationToken") or None
+        if marker := self._frame.get("NextMarker"):
+            token = _decoded(marker.replace("+", " ")) if url_encoded else marker
+        return Page(rows, truncated == "true", token, said is not None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.body import content_type
+from bisyncer.endpoints.fields import sendable
 from bisyncer.endpoints.mtime import MTIME, metadata, parse_mtime, time_ns
 from bisyncer.model import Algorithm, Digest, Entry
 
@@ -24,9 +24,6 @@ _STANDARD = {
     "content-encoding": "contentEncoding",
     "content-language": "contentLanguage",
 }
-# RFC 9110, sections 5.1 and 5.5, without what is beyond ASCII: each client has its own idea of that.
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile("[!-~](?:[ -~]*[!-~])?")
 
 
 class Found(NamedTuple):
@@ -73,11 +70,7 @@ def fields(headers: Mapping[str, str]) -> dict[str, str]:
 
 def attributes(key: str, source: Source) -> dict[str, str]:
     """What an object is to have beside its content, as headers; what no header can hold is left out."""
-    given = {
-        name.lower(): value
-        for name, value in source.metadata.items()
-        if _NAME.fullmatch(name) and _VALUE.fullmatch(value)
-    }
+    given = sendable(source.metadata)
     standard = {name: given.pop(name) for name in _STANDARD if name in given}
     own = given | metadata(source.entry.mtime_ns)
     return {"content-type": content_type(key), **standard, **as_own(own)}

@@ -2,30 +2,55 @@
 
 No mutation goes out without a condition on what was seen. The work is done in rooms of their own:
 
-    s3_bucket.py     connections, names, looks       s3_scan.py    listings
-    s3_client.py     boto3's clients                 s3_read.py    bodies, received
-    s3_direct.py     obstore, for the bodies         s3_write.py   bodies, sent in one request
-    s3_error.py      what an error means             s3_upload.py  bodies, sent in parts by s3_parts.py
-    s3_object.py     an object's headers             s3_probe.py   what the store honours
+    s3_bucket.py   connections, names, requests    s3_scan.py    listings
+    s3_client.py   boto3's client                  s3_read.py    bodies, received
+    s3_direct.py   obstore, for the bodies         s3_send.py    bodies, sent: s3_write.py in one request,
+    s3_error.py    what an error means                           s3_upload.py in parts of s3_parts.py
+    s3_object.py   an object's headers             s3_copy.py    copies inside the store
+    s3_probe.py    what the store honours          s3_move.py    moves and deletions
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bisyncer.endpoints.base import FORGETFUL, Capabilities, Endpoint, NameRules, Probe, Source, Uploads
+from bisyncer.endpoints.base import (
+    FORGETFUL,
+    Capabilities,
+    Endpoint,
+    NameRules,
+    Probe,
+    Source,
+    Upload,
+    Uploads,
+)
 from bisyncer.endpoints.body import PART_SIZE
-from bisyncer.endpoints.s3_bucket import Bucket
+from bisyncer.endpoints.s3_bucket import MAX_NAME_BYTES, Bucket
+from bisyncer.endpoints.s3_copy import copy
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
-from bisyncer.endpoints.s3_probe import try_conditions
+from bisyncer.endpoints.s3_move import move, remove
+from bisyncer.endpoints.s3_probe import clock_skew_ns, remarks, try_conditions
 from bisyncer.endpoints.s3_read import open_reading
 from bisyncer.endpoints.s3_scan import Where, scan
-from bisyncer.endpoints.s3_upload import upload
-from bisyncer.endpoints.s3_write import quoted, write
-from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing, Transient
-from bisyncer.model import ALL_CONDITIONS, Conditions, Entry, Item, Remote
+from bisyncer.endpoints.s3_send import send
+from bisyncer.endpoints.s3_upload import abort
+from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing
+from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item, Remote
+
+CAPABILITIES = Capabilities(
+    names=NameRules.BUCKET,
+    max_key_bytes=MAX_NAME_BYTES,
+    conditional_write=True,
+    conditional_delete=True,
+    listed_digests=(Algorithm.ETAG_MD5,),
+    server_copy=True,
+    max_object_bytes=5 << 40,  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+    single_put_bytes=PART_SIZE,
+)
 
 
 class S3Endpoint:
@@ -44,8 +69,7 @@ class S3Endpoint:
         conditions: Conditions = ALL_CONDITIONS,
         uploads: Uploads = FORGETFUL,
     ) -> None:
-        self._uploads = uploads
-        self._bucket = Bucket(bucket, prefix, remote, conditions)
+        self._bucket = Bucket(bucket, prefix, remote, conditions, uploads)
 
     @property
     def root(self) -> str:
@@ -56,16 +80,18 @@ class S3Endpoint:
     def capabilities(self) -> Capabilities:
         """What this store can promise: all of it, unless a probe has found that it can't."""
         honoured = self._bucket.honoured
-        return Capabilities(
-            names=NameRules.BUCKET,
+        return replace(
+            CAPABILITIES,
             max_key_bytes=self._bucket.max_key_bytes,
             conditional_write=honoured.put and honoured.complete,
             conditional_delete=honoured.delete,
+            server_copy=honoured.copy and honoured.complete,
+            ordered_listing=not self._bucket.is_directory_bucket,
         )
 
     @property
     def requests(self) -> Mapping[str, int]:
-        """Requests sent so far by kind: list, get, head, put, delete."""
+        """Requests sent so far by kind: list, get, head, put, copy, delete."""
         return self._bucket.requests.counts()
 
     def refusal(self, key: str) -> str | None:
@@ -88,12 +114,20 @@ class S3Endpoint:
     def probe(self, *, scratch: bool = False) -> Probe:
         """Look whether the bucket is there and can be listed; with `scratch`, what it honours."""
         bucket = self._bucket
-        client = bucket.clients.mutations  # retries nothing, so that a dead address is told at once
+        told: tuple[str, ...] = ()
         try:
             # A listing needs the same right as HeadBucket, and says in its answer what is wrong.
-            client.list_objects_v2(Bucket=bucket.bucket, Prefix=bucket.prefix, MaxKeys=1)
+            asked_ns = time.time_ns()
+            answer = bucket.ask(
+                "list_objects" if bucket.remote.list_version == "1" else "list_objects_v2",
+                Prefix=bucket.prefix,
+                MaxKeys=1,
+            )
+            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+            skew_ns = clock_skew_ns(date, asked_ns, time.time_ns())
             if scratch:
-                bucket.honoured = try_conditions(client, bucket.bucket, bucket.prefix)
+                bucket.honoured = try_conditions(bucket)
+                told = remarks(bucket)
         except SDK_ERRORS as error:
             raise _unusable(bucket.root, bucket.judge(error)) from None
         capabilities = self.capabilities
@@ -103,21 +137,31 @@ class S3Endpoint:
             conditional_write=capabilities.conditional_write,
             conditional_delete=capabilities.conditional_delete,
             conditions=bucket.honoured,
+            skew_ns=skew_ns,
+            remarks=told,
         )
 
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
         """Yield every key below the prefix with low <= key < high; our own scratch objects are left out."""
         bucket = self._bucket
-        return scan(bucket.clients.reads, Where(bucket.bucket, bucket.prefix, bucket.root), low, high)
+        where = Where(
+            bucket.prefix,
+            bucket.root,
+            bucket.ask,
+            bucket.judge,
+            bucket.remote.list_version,
+            unordered=bucket.is_directory_bucket,
+        )
+        return scan(where, low, high)
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key` as it is now."""
         return self._bucket.stat(key)
 
     @contextmanager
-    def read(self, key: str, *, expect: Entry) -> Iterator[Source]:
+    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
         """Open the version of `key` that `expect` says; it stays whole whatever becomes of the key."""
-        reading = open_reading(self._bucket, key, expect)
+        reading = open_reading(self._bucket, key, expect, start)
         try:
             yield reading
         finally:
@@ -125,30 +169,25 @@ class S3Endpoint:
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Send all of `source`, in one request or in parts by its size."""
-        size = source.entry.size
-        if key.endswith("/") and size and self._bucket.keeps_a_tree:
-            raise Rejected(
-                f"{self._bucket.place(key)}: is a directory to this store, which would drop its {size} "
-                "bytes. Rename it."
-            )
-        return (upload if size > PART_SIZE else write)(self._bucket, key, source, expect)
+        return send(self._bucket, key, source, expect)
+
+    def copy_from(self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None) -> Entry | None:
+        """Copy from a bucket of the same store, as one step to who reads `key`."""
+        if not isinstance(source, S3Endpoint):
+            return None
+        return copy(source._bucket, entry, self._bucket, key, expect)  # noqa: SLF001 -- of the same class
+
+    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
+        """Copy inside the store, then delete; a crash in between leaves both keys."""
+        return move(self._bucket, key, new_key, expect)
 
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key` if it is as expected; in a bucket with versions its content stays behind."""
-        bucket = self._bucket
-        name = bucket.name(key)
-        condition = {"IfMatch": quoted(expect.stamp)} if bucket.honoured.delete else {}
-        if not condition:
-            bucket.look(key, expect)
-        try:
-            bucket.clients.mutations.delete_object(Bucket=bucket.bucket, Key=name, **condition)
-        except SDK_ERRORS as error:
-            trouble = bucket.judge(error)
-            if trouble.kind in {Kind.STALE, Kind.MISSING}:
-                raise bucket.changed(key, expect) from None
-            if trouble.kind in {Kind.PASSING, Kind.RACE} and bucket.stat(key) is None:
-                return  # the answer was lost, or another deletion came first: what was wanted is so
-            raise trouble.error(bucket.place(key)) from None
+        remove(self._bucket, key, expect)
+
+    def abort(self, upload: Upload) -> None:
+        """Take back an upload in parts; one that isn't there any more is fine."""
+        abort(self._bucket, upload)
 
     def flush(self) -> None:
         """Nothing to wait for: a store answers when it has an object for good."""
@@ -162,7 +201,7 @@ def _unusable(root: str, trouble: Trouble) -> BisyncerError:
     sentence = f"{root}: {trouble.sentence}"
     match trouble.kind:
         case Kind.PASSING | Kind.RACE:
-            return Transient(sentence)
+            return trouble.passing(root)
         case Kind.DENIED | Kind.KEYS | Kind.CLOCK:
             return AccessDenied(sentence)
         case _:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bisyncer.endpoints import s3_direct
+from bisyncer.endpoints.backoff import persist
+from bisyncer.endpoints.base import Uploads
+from bisyncer.endpoints.body import Parts
 from bisyncer.endpoints.s3_client import Clients, Requests, connect
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble, judge
 from bisyncer.endpoints.s3_object import entry
-from bisyncer.endpoints.s3_parts import PartSender
 from bisyncer.endpoints.s3_scan import keeps_a_tree
 from bisyncer.errors import Changed, Rejected
 from bisyncer.model import Conditions, Entry, Remote
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 MAX_NAME_BYTES = 1024  # of a whole name in a bucket
+
+# The requests that carry the key of SSE-C.
+_ENCRYPTED = {
+    "copy_object",
+    "create_multipart_upload",
+    "get_object",
+    "head_object",
+    "put_object",
+    "upload_part",
+    "upload_part_copy",
+}
+_DIRECTORY_BUCKET = (
+    "--x-s3"  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/directory-bucket-naming-rules.html
+)
 
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
@@ -31,33 +46,37 @@ class Bucket:
     `honoured` says which conditions the store tests itself: all, unless a probe found otherwise.
     """
 
-    def __init__(self, bucket: str, prefix: str, remote: Remote, honoured: Conditions) -> None:
+    def __init__(
+        self, bucket: str, prefix: str, remote: Remote, honoured: Conditions, uploads: Uploads
+    ) -> None:
         self.bucket = bucket
         self.prefix = f"{prefix}/" if prefix else ""
         self.remote = remote
         self.requests = Requests()
         self.honoured = honoured
+        self.uploads = uploads
+        self.refusing: set[str] = set()  # roots that may not be copied from inside the store
         self._lock = threading.Lock()
         self._clients: Clients | None = None
-        self._parts: PartSender | None = None
+        self._parts: Parts | None = None
         self._direct: list[S3Store | None] = []  # of one item, once it is known
 
     # Connections: made when they are first needed, by one thread.
 
     @property
     def clients(self) -> Clients:
-        """The SDK's clients."""
+        """The SDK's client, and what it was made with."""
         with self._lock:
             if self._clients is None:
                 self._clients = connect(self.remote, self.requests)
             return self._clients
 
     @property
-    def parts(self) -> PartSender:
+    def parts(self) -> Parts:
         """The threads that send the parts of large bodies."""
         with self._lock:
             if self._parts is None:
-                self._parts = PartSender()
+                self._parts = Parts("s3-part")
             return self._parts
 
     def direct(self, name: str) -> S3Store | None:
@@ -90,7 +109,7 @@ class Bucket:
     @cached_property
     def server(self) -> str | None:
         """The address of the store in one spelling; None for Amazon S3, where a bucket's name is enough."""
-        url = urlsplit(self.remote.endpoint_url or self.clients.reads.meta.endpoint_url)
+        url = urlsplit(self.remote.endpoint_url or self.clients.client.meta.endpoint_url)
         host = (url.hostname or "").lower()
         if host.endswith(_AWS_HOSTS):
             return None
@@ -109,8 +128,13 @@ class Bucket:
         """Whether the store takes some keys for others; each of its answers says what store it is."""
         if self.server is None:
             return False
-        answer = self.asked(self.root, self.clients.reads.head_bucket, Bucket=self.bucket)
+        answer = self.answered(self.root, "head_bucket")
         return keeps_a_tree(answer["ResponseMetadata"]["HTTPHeaders"])
+
+    @property
+    def is_directory_bucket(self) -> bool:
+        """Whether it is one of Amazon's directory buckets, which list in an order of their own."""
+        return self.bucket.endswith(_DIRECTORY_BUCKET)
 
     @property
     def max_key_bytes(self) -> int:
@@ -139,35 +163,57 @@ class Bucket:
         """A key as errors name it."""
         return f"{self.root}: {key!r}"
 
-    # Requests that change nothing, and errors.
+    # Requests, and errors.
+
+    def ask(self, operation: str, **arguments: object) -> Any:
+        """Send one request of the SDK about this bucket, once; raises `SDK_ERRORS`."""
+        clients = self.clients
+        extra: dict[str, object] = {"RequestPayer": "requester"} if self.remote.request_payer else {}
+        if clients.customer_key is not None and operation in _ENCRYPTED:
+            extra |= {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": clients.customer_key}
+        return getattr(clients.client, operation)(Bucket=self.bucket, **extra, **arguments)
 
     def judge(self, error: Exception) -> Trouble:
         """What an error of the SDK means."""
-        return judge(error, self.clients.reads.meta.endpoint_url)
+        return judge(error, self.clients.client.meta.endpoint_url)
 
-    def asked(self, place: str, request: Callable[..., Any], **arguments: object) -> Any:
+    def answered(self, place: str, operation: str, **arguments: object) -> Any:
         """The answer to a request for which no error is good news."""
         try:
-            return request(**arguments)
+            return self.ask(operation, **arguments)
         except SDK_ERRORS as error:
             raise self.judge(error).error(place) from None
 
-    def head(self, key: str, name: str) -> Entry | None:
-        """The entry of a key; None where the store says that it, or the bucket, isn't there."""
+    def found(self, key: str, **condition: str) -> Any:
+        """The SDK's answer to a HEAD; None where the store says that the key, or the bucket, isn't there."""
         try:
-            return entry(key, self.clients.reads.head_object(Bucket=self.bucket, Key=name))
+            return self.ask("head_object", Key=self.name(key), **condition)
         except SDK_ERRORS as error:
             trouble = self.judge(error)
             if trouble.kind is Kind.MISSING:
                 return None
+            if trouble.kind is Kind.STALE:
+                raise Changed(f"{self.place(key)}: changed since it was looked at. Run again.") from None
             raise trouble.error(self.place(key)) from None
+
+    def version(self, expect: Entry) -> Any:
+        """The SDK's answer to a HEAD of the version that `expect` says; raises `Changed`."""
+        answer = self.found(expect.key, IfMatch=quoted(expect.stamp))
+        if answer is None or entry(expect.key, answer).stamp != expect.stamp:
+            raise self.changed(expect.key, expect)
+        return answer
+
+    def head(self, key: str) -> Entry | None:
+        """The entry of a key; None where the store says that it, or the bucket, isn't there."""
+        answer = self.found(key)
+        return None if answer is None else entry(key, answer)
 
     def stat(self, key: str) -> Entry | None:
         """The entry of a key as it is now."""
-        found = self.head(key, self.name(key))
+        found = self.head(key)
         if found is None:
             # The answer to HEAD has no body, so a bucket that isn't there looks like a key that isn't.
-            self.asked(self.place(key), self.clients.reads.head_bucket, Bucket=self.bucket)
+            self.answered(self.place(key), "head_bucket")
         return found
 
     def look(self, key: str, expect: Entry | None) -> None:
@@ -176,9 +222,9 @@ class Bucket:
         if (found and found.stamp) != (expect and expect.stamp):
             raise self.changed(key, expect)
 
-    def landed(self, key: str, name: str, wanted: Entry) -> Entry | None:
+    def landed(self, wanted: Entry) -> Entry | None:
         """The entry of a key where the store has exactly what a write, whose answer is unclear, had sent."""
-        found = self.head(key, name)
+        found = persist(lambda: self.head(wanted.key))
         if found is None or (found.stamp, found.size) != (wanted.stamp, wanted.size):
             return None
         return found
@@ -187,3 +233,8 @@ class Bucket:
         """The exception for a condition that didn't hold."""
         seen = "exists, and was expected not to" if expect is None else "changed since it was looked at"
         return Changed(f"{self.place(key)}: {seen}. Run again.")
+
+
+def quoted(stamp: str) -> str:
+    """A stamp as the ETag that conditions are written with."""
+    return f'"{stamp}"'

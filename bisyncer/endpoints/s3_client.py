@@ -1,14 +1,15 @@
-"""boto3 clients made from a remote of the config, and the requests that they send, counted.
+"""A boto3 client made from a remote of the config, and the requests that it sends, counted.
 
-Two clients speak to one bucket. The one for reads retries as the SDK does; the one for mutations never
-does, since only who sent it knows how to find out what became of a mutation whose answer was lost.
+It never repeats a request: who sent a mutation whose answer was lost knows how to find out what became of it,
+and what does no harm is repeated by whoever is around the endpoint.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,23 +21,28 @@ from botocore.config import Config
 from bisyncer.endpoints import counts
 from bisyncer.endpoints.s3_scan import pages_parsed
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote
+from bisyncer.model import Remote, Secret
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
 _CONNECTIONS = 64
+_CUSTOMER_KEY_BYTES = 32
 
 _KINDS = {
     "AbortMultipartUpload": "delete",
     "CompleteMultipartUpload": "put",
+    "CopyObject": "copy",
     "CreateMultipartUpload": "put",
     "DeleteObject": "delete",
+    "GetBucketVersioning": "get",
     "GetObject": "get",
     "HeadBucket": "head",
     "HeadObject": "head",
+    "ListObjects": "list",
     "ListObjectsV2": "list",
     "PutObject": "put",
     "UploadPart": "put",
+    "UploadPartCopy": "copy",
 }
 
 
@@ -54,17 +60,16 @@ class Clients(NamedTuple):
 
     core: botocore.session.Session  # for its settings; `session` is boto3's shell around it
     session: boto3.session.Session
-    reads: Any
-    mutations: Any
+    client: Any
+    customer_key: bytes | None  # for SSE-C
 
     def close(self) -> None:
         """Give back the connections."""
-        self.reads.close()
-        self.mutations.close()
+        self.client.close()
 
 
 def connect(remote: Remote, requests: Requests) -> Clients:
-    """Build the clients of `remote`; nothing is sent to its store yet.
+    """Build the client of `remote`; nothing is sent to its store yet.
 
     Raises `UsageError` where the remote names a profile, a variable or a file that isn't there.
     """
@@ -76,13 +81,7 @@ def connect(remote: Remote, requests: Requests) -> Clients:
             region_name=remote.region,
             **_credentials(remote),
         )
-        reads, mutations = (
-            session.client("s3", endpoint_url=remote.endpoint_url, config=_config(remote, session, retries))
-            for retries in (
-                {"mode": "standard", "total_max_attempts": 4},
-                {"mode": "standard", "total_max_attempts": 1},
-            )
-        )
+        client: Any = session.client("s3", endpoint_url=remote.endpoint_url, config=_config(remote, session))
     except botocore.exceptions.ProfileNotFound:
         profile, origin = _profile(remote)
         raise UsageError(
@@ -95,10 +94,9 @@ def connect(remote: Remote, requests: Requests) -> Clients:
             f"Remote '{remote.name}': no client can be made from its settings: {error}. "
             f"Correct [remotes.{remote.name}] in the config, or the profile and environment of the AWS SDK."
         ) from None
-    for client in (reads, mutations):
-        client.meta.events.register("before-send.s3.*", requests.sending)
-    pages_parsed(reads)
-    return Clients(core, session, reads, mutations)
+    client.meta.events.register("before-send.s3.*", requests.sending)
+    pages_parsed(client)
+    return Clients(core, session, client, _customer_key(remote))
 
 
 def create_bucket(name: str, *, endpoint_url: str, access_key: str, secret_key: str) -> None:
@@ -118,10 +116,10 @@ def create_bucket(name: str, *, endpoint_url: str, access_key: str, secret_key: 
         client.close()
 
 
-def _config(remote: Remote, session: boto3.session.Session, retries: Mapping[str, object]) -> Any:
+def _config(remote: Remote, session: boto3.session.Session) -> Any:
     style = remote.addressing_style
     options: dict[str, Any] = {
-        "retries": dict(retries),
+        "retries": {"mode": "standard", "total_max_attempts": 1},
         "connect_timeout": CONNECT_TIMEOUT_S,
         "read_timeout": READ_TIMEOUT_S,
         "max_pool_connections": _CONNECTIONS,
@@ -150,22 +148,45 @@ def _profile(remote: Remote) -> tuple[str, str]:
 
 def _credentials(remote: Remote) -> dict[str, str]:
     """The key pair that the remote names; empty where the SDK's own chain is to find one."""
-    secret = None
-    if remote.secret_access_key_env:
-        secret = _variable(remote, remote.secret_access_key_env)
-    elif remote.secret_access_key_file:
-        secret = _file(remote, remote.secret_access_key_file)
-    if not remote.access_key_id_env and secret is None:
+    secret = _secret(
+        remote, remote.secret_access_key, remote.secret_access_key_env, remote.secret_access_key_file
+    )
+    known = remote.access_key_id or (remote.access_key_id_env and _variable(remote, remote.access_key_id_env))
+    if not known and secret is None:
         return {}
-    if not remote.access_key_id_env or secret is None:
+    if not known or secret is None:
         raise UsageError(
             f"Remote '{remote.name}': names only one half of a key pair. Give access_key_id_env and one of "
             "secret_access_key_env and secret_access_key_file; or none of them, for the AWS SDK's own chain."
         )
-    return {
-        "aws_access_key_id": _variable(remote, remote.access_key_id_env),
-        "aws_secret_access_key": secret,
-    }
+    token = {"aws_session_token": remote.session_token.reveal()} if remote.session_token else {}
+    return {"aws_access_key_id": known, "aws_secret_access_key": secret, **token}
+
+
+def _customer_key(remote: Remote) -> bytes | None:
+    """The key that the remote's objects are encrypted with, which the store doesn't keep."""
+    text = _secret(remote, remote.sse_customer_key, remote.sse_customer_key_env, remote.sse_customer_key_file)
+    if text is None:
+        return None
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != _CUSTOMER_KEY_BYTES:
+        raise UsageError(
+            f"Remote '{remote.name}': its key for SSE-C is not {_CUSTOMER_KEY_BYTES} bytes in Base64. Make "
+            "one with: openssl rand -base64 32"
+        )
+    return key
+
+
+def _secret(remote: Remote, held: Secret | None, variable: str | None, path: str | None) -> str | None:
+    """A secret from where the remote says; None where it names no place."""
+    if held is not None:
+        return held.reveal()
+    if variable:
+        return _variable(remote, variable)
+    return _file(remote, path) if path else None
 
 
 def _variable(remote: Remote, name: str) -> str:
@@ -184,11 +205,11 @@ def _file(remote: Remote, path: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it isn't text"
         raise UsageError(
-            f"Remote '{remote.name}': its secret_access_key_file {path} can't be read ({reason}). "
+            f"Remote '{remote.name}': the file of a secret, {path}, can't be read ({reason}). "
             f"Create the file, or correct [remotes.{remote.name}]."
         ) from None
     if not value:
         raise UsageError(
-            f"Remote '{remote.name}': its secret_access_key_file {path} is empty. Put the secret key into it."
+            f"Remote '{remote.name}': the file of a secret, {path}, is empty. Put the secret into it."
         )
     return value

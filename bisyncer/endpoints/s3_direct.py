@@ -20,7 +20,7 @@ from bisyncer.endpoints.s3_error import SDK_ERRORS
 from bisyncer.model import Remote
 
 if TYPE_CHECKING:
-    from obstore import GetResult, PutMode
+    from obstore import GetOptions, GetResult, PutMode
 
 # A clear answer: the condition did not hold. Any other `Unclear` may mean anything.
 Stale = (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError)
@@ -47,7 +47,9 @@ def store(bucket: str, remote: Remote, clients: Clients) -> S3Store | None:
     """A way to the same bucket through obstore; None where its settings would not be the same."""
     if remote.sse or remote.sse_kms_key_id or remote.storage_class or remote.addressing_style == "virtual":
         return None
-    meta = clients.reads.meta
+    if remote.request_payer or clients.customer_key:
+        return None  # it has no way to send either
+    meta = clients.client.meta
     if meta.endpoint_url.startswith("https:") and clients.core.get_config_variable("ca_bundle"):
         return None  # obstore would judge the server's certificate by other authorities
     if clients.session.get_credentials() is None:
@@ -76,6 +78,9 @@ def put(to: S3Store, name: str, body: bytes, attributes: Mapping[str, str], mode
     return (result["e_tag"] or "").strip('"')
 
 
-def get(of: S3Store, name: str, etag: str) -> GetResult:
-    """Open one version of an object."""
-    return obstore.get(of, name, options={"if_match": f'"{etag}"'})
+def get(of: S3Store, name: str, etag: str, start: int) -> GetResult:
+    """Open one version of an object, from byte `start` on."""
+    options: GetOptions = {"if_match": f'"{etag}"'}
+    if start:
+        options["range"] = {"offset": start}
+    return obstore.get(of, name, options=options)

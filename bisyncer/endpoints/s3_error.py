@@ -31,11 +31,20 @@ class Trouble(NamedTuple):
 
     kind: Kind
     sentence: str
+    throttled: bool = False
+    retry_after_s: float | None = None
 
     def error(self, place: str) -> EndpointError:
         """The exception for a request about `place` that is neither stale nor missing."""
-        kind = Transient if self.kind in {Kind.PASSING, Kind.RACE} else Rejected
-        return kind(f"{place}: {self.sentence}")
+        if self.kind in {Kind.PASSING, Kind.RACE}:
+            return self.passing(place)
+        return Rejected(f"{place}: {self.sentence}")
+
+    def passing(self, place: str) -> Transient:
+        """The exception for a request about `place` that may succeed later."""
+        return Transient(
+            f"{place}: {self.sentence}", throttled=self.throttled, retry_after_s=self.retry_after_s
+        )
 
 
 SDK_ERRORS = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
@@ -68,6 +77,15 @@ _BY_STATUS = {
     429: Kind.PASSING,
     501: Kind.UNSUPPORTED,
 }
+_THROTTLING = {
+    "RequestLimitExceeded",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+}
+_THROTTLING_STATUSES = {429, 503}
 _SENTENCES = {
     Kind.PASSING: "the store is busy or broken for now ({}). Run again later.",
     Kind.STALE: "changed since it was looked at ({}). Run again.",
@@ -134,7 +152,19 @@ def _answered(error: botocore.exceptions.ClientError) -> Trouble:
             said += f": {words}"
     otherwise = Kind.PASSING if status >= 500 else Kind.REFUSED
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, otherwise)
-    return Trouble(kind, _SENTENCES[kind].format(said))
+    return Trouble(
+        kind,
+        _SENTENCES[kind].format(said),
+        throttled=code in _THROTTLING or status in _THROTTLING_STATUSES,
+        retry_after_s=_retry_after_s(
+            error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
+        ),
+    )
+
+
+def _retry_after_s(text: str) -> float | None:
+    """The pause that a Retry-After in seconds asks for (RFC 9110, section 10.2.3)."""
+    return float(text) if text.isascii() and text.isdecimal() else None
 
 
 def _one_line(text: str) -> str:

@@ -1,16 +1,24 @@
-"""What S3 says about an object, as an Entry."""
+"""What S3 says about an object: its entry, and the fields beside its content, read and written."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from bisyncer.endpoints.mtime import MTIME, parse_mtime, time_ns
+from bisyncer.endpoints.body import content_type
+from bisyncer.endpoints.fields import STANDARD, sendable
+from bisyncer.endpoints.mtime import MTIME, metadata, parse_mtime, time_ns
 from bisyncer.model import Algorithm, Digest, Entry
 
 _MD5 = re.compile("[0-9a-fA-F]{32}")
+_MOST_BYTES: Final = 2 << 10  # of all names and values of metadata
+_ARGUMENTS: Final[Mapping[str, str]] = {
+    name: "".join(word.title() for word in name.split("-")) for name in STANDARD
+}
+# How some clients sign a body that they stream, which some servers keep as if it were the content's.
+_NO_ENCODING: Final = "aws-chunked"
 
 
 def is_md5(etag: str) -> bool:
@@ -29,12 +37,13 @@ def listed_time_ns(text: str) -> int:
 
 
 def entry(key: str, response: Mapping[str, Any]) -> Entry:
-    """The entry of an object from the SDK's answer to HEAD or GET."""
+    """The entry of an object from the SDK's answer to HEAD or GET, whose range may leave a part of it out."""
     etag = response["ETag"].strip('"')
     mtime_ns = parse_mtime(response.get("Metadata", {}).get(MTIME))
+    whole = response.get("ContentRange", "").rpartition("/")[2]
     return Entry(
         key,
-        response["ContentLength"],
+        int(whole) if whole.isdecimal() else response["ContentLength"],
         time_ns(response["LastModified"]) if mtime_ns is None else mtime_ns,
         etag,
         (Digest(Algorithm.MD5, etag.lower()),) if is_md5(etag) and not encrypted(response) else (),
@@ -46,3 +55,41 @@ def encrypted(response: Mapping[str, Any]) -> bool:
     return response.get("ServerSideEncryption", "").startswith("aws:kms") or bool(
         response.get("SSECustomerAlgorithm")
     )
+
+
+def fields(response: Mapping[str, Any]) -> dict[str, str]:
+    """The fields beside the content, but for its time, by rclone's names; of an answer to HEAD or GET."""
+    standard = {name: response[ours] for name, ours in _ARGUMENTS.items() if response.get(ours)}
+    return told({**response.get("Metadata", {}), **standard})
+
+
+def told(attributes: Mapping[str, str]) -> dict[str, str]:
+    """The same from attributes of which each has its name as a header."""
+    found = {name.lower(): value for name, value in attributes.items() if name.lower() != MTIME}
+    if found.get("content-encoding") == _NO_ENCODING:
+        del found["content-encoding"]
+    return found
+
+
+def attributes(key: str, given: Mapping[str, str], mtime_ns: int | None) -> dict[str, str]:
+    """What an object is to have beside its content, each by its name as a header; what can't be is left out.
+
+    S3 takes 2 KiB of metadata. https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+    """
+    sent = sendable(given)
+    standard: dict[str, str] = {name: sent.pop(name) for name in STANDARD if name in sent}
+    own = metadata(mtime_ns)
+    room = _MOST_BYTES - sum(len(name) + len(value) for name, value in own.items())
+    for name, value in sent.items():
+        size = len(name) + len(value)
+        if name != MTIME and size <= room:
+            own[name] = value
+            room -= size
+    return {"content-type": content_type(key), **standard, **own}
+
+
+def arguments(attributes: Mapping[str, str]) -> dict[str, Any]:
+    """The same attributes as arguments of the SDK."""
+    standard = {ours: attributes[name] for name, ours in _ARGUMENTS.items() if name in attributes}
+    own = {name: value for name, value in attributes.items() if name not in _ARGUMENTS}
+    return {**standard, "Metadata": own}

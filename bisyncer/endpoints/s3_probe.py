@@ -1,4 +1,4 @@
-"""Which conditions a store tests: tried on a scratch object of our own, which is removed again.
+"""Which conditions a store tests: tried on scratch objects of our own, which are removed again; and remarks.
 
 Some stores that speak the API of S3 ignore conditions and answer as if they had held.
 """
@@ -6,79 +6,133 @@ Some stores that speak the API of S3 ignore conditions and answer as if they had
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, judge
+from bisyncer.endpoints.mtime import time_ns
+from bisyncer.endpoints.s3_bucket import Bucket
+from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
 from bisyncer.endpoints.scratch import scratch_name
 from bisyncer.model import Conditions
 
 _WRONG = '"00000000000000000000000000000000"'
+_SECOND_NS = 1_000_000_000
+
+# What the store doesn't test, by the field of `Conditions`.
+_UNTESTED = {
+    "put": "It ignores conditions on objects that are sent in one request.",
+    "complete": "It ignores conditions on uploads in parts.",
+    "delete": "It ignores conditions on deletions.",
+    "copy": "It makes no copies on a condition, so content that is copied or moved goes through this host.",
+}
 
 
-def try_conditions(client: Any, bucket: str, prefix: str) -> Conditions:
-    """Try each condition where it must fail, and where it must not; raises what `client` raises."""
-    scratch = {"Bucket": bucket, "Key": prefix + scratch_name()}
+def clock_skew_ns(date: str, asked_ns: int, answered_ns: int) -> int | None:
+    """How far the store's clock is ahead of ours, by the Date of an answer, which has no part of a second."""
     try:
+        told = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    theirs_ns = time_ns(told if told.tzinfo else told.replace(tzinfo=UTC))
+    return theirs_ns + _SECOND_NS // 2 - (asked_ns + answered_ns) // 2
+
+
+def remarks(bucket: Bucket) -> tuple[str, ...]:
+    """What an operator should know about this bucket, as far as it tells."""
+    told = [sentence for field, sentence in _UNTESTED.items() if not getattr(bucket.honoured, field)]
+    if bucket.keeps_a_tree:
+        told.append(
+            "It keeps keys as directories (SeaweedFS): some names can't be held, and each listing is read "
+            "whole and sorted on disk."
+        )
+    if bucket.is_directory_bucket:
+        told.append("It is a directory bucket, so each listing is read whole and sorted on disk.")
+    # Not every user may ask, and not every server knows the question.
+    with contextlib.suppress(*SDK_ERRORS):
+        if bucket.ask("get_bucket_versioning").get("Status") == "Enabled":
+            told.append("Versioning is on: versions that are replaced or deleted stay, and are paid for.")
+    return tuple(told)
+
+
+def try_conditions(bucket: Bucket) -> Conditions:
+    """Try each condition where it must fail, and where it must not; raises `SDK_ERRORS`."""
+    with _scratch(bucket) as one, _scratch(bucket) as two:
         put = (
-            _holds(client.put_object, Body=b"1", IfNoneMatch="*", **scratch)
-            and _fails(client.put_object, Body=b"22", IfNoneMatch="*", **scratch)
-            and _fails(client.put_object, Body=b"333", IfMatch=_WRONG, **scratch)
-            and _holds(client.put_object, Body=b"4444", IfMatch=_etag(client, scratch), **scratch)
+            one.holds("put_object", Body=b"1", IfNoneMatch="*")
+            and one.fails("put_object", Body=b"22", IfNoneMatch="*")
+            and one.fails("put_object", Body=b"333", IfMatch=_WRONG)
+            and one.holds("put_object", Body=b"4444", IfMatch=one.etag())
         )
         if not put:
-            client.put_object(Body=b"1", **scratch)
-        complete = _completes(client, scratch, IfNoneMatch="*") and _completes(
-            client, scratch, IfMatch=_WRONG
-        )
+            one.ask("put_object", Body=b"1")
+        complete = one.completes(IfNoneMatch="*") and one.completes(IfMatch=_WRONG)
         if not complete:
-            client.put_object(Body=b"1", **scratch)
-        delete = _fails(client.delete_object, IfMatch=_WRONG, **scratch) and _holds(
-            client.delete_object, IfMatch=_etag(client, scratch), **scratch
+            one.ask("put_object", Body=b"1")
+        source = {"CopySource": {"Bucket": bucket.bucket, "Key": one.name}}
+        right, wrong = ({**source, "CopySourceIfMatch": etag} for etag in (one.etag(), _WRONG))
+        copy = (
+            two.fails("copy_object", IfNoneMatch="*", **wrong)
+            and two.holds("copy_object", IfNoneMatch="*", **right)
+            and two.fails("copy_object", IfNoneMatch="*", **right)
+            and two.fails("copy_object", IfMatch=_WRONG, **right)
+            and two.holds("copy_object", IfMatch=two.etag(), MetadataDirective="REPLACE", **right)
         )
-    except BaseException:
-        with contextlib.suppress(*SDK_ERRORS):
-            client.delete_object(**scratch)
-        raise
-    if not delete:
-        client.delete_object(**scratch)
-    return Conditions(put, complete, delete)
+        delete = one.fails("delete_object", IfMatch=_WRONG) and one.holds("delete_object", IfMatch=one.etag())
+    return Conditions(put, complete, delete, copy)
 
 
-def _etag(client: Any, scratch: dict[str, str]) -> str:
-    etag: str = client.head_object(**scratch)["ETag"]
-    return etag
-
-
-def _completes(client: Any, scratch: dict[str, str], **condition: str) -> bool:
-    """Whether a multipart upload isn't published over the scratch object on a condition that fails."""
-    upload = {**scratch, "UploadId": client.create_multipart_upload(**scratch)["UploadId"]}
-    part = client.upload_part(PartNumber=1, Body=b"55555", **upload)
-    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
-    if not _fails(client.complete_multipart_upload, MultipartUpload=parts, **upload, **condition):
-        return False
-    client.abort_multipart_upload(**upload)
-    return True
-
-
-def _holds(request: Any, **arguments: object) -> bool:
-    """Whether a request whose condition is met is carried out."""
-    return _answer(request, **arguments) is None
-
-
-def _fails(request: Any, **arguments: object) -> bool:
-    """Whether a request whose condition is not met is refused for that."""
-    return _answer(request, **arguments) in {Kind.STALE, Kind.RACE}
-
-
-def _answer(request: Any, **arguments: object) -> Kind | None:
-    """None where a request was carried out, else how its condition was answered."""
+@contextlib.contextmanager
+def _scratch(bucket: Bucket) -> Iterator[_Scratch]:
+    """An object of our own, which is gone afterwards."""
+    scratch = _Scratch(bucket)
     try:
-        request(**arguments)
-    except ClientError as error:
-        kind = judge(error, "").kind
-        if kind in {Kind.STALE, Kind.RACE, Kind.UNSUPPORTED}:
-            return kind
-        raise
-    return None
+        yield scratch
+    finally:
+        with contextlib.suppress(*SDK_ERRORS):
+            scratch.ask("delete_object")
+
+
+class _Scratch:
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self.name = bucket.prefix + scratch_name()
+
+    def ask(self, operation: str, **arguments: object) -> Any:
+        return self._bucket.ask(operation, Key=self.name, **arguments)
+
+    def etag(self) -> str:
+        etag: str = self.ask("head_object")["ETag"]
+        return etag
+
+    def holds(self, operation: str, **arguments: object) -> bool:
+        """Whether a request whose condition is met is carried out."""
+        return self._answer(operation, **arguments) is None
+
+    def fails(self, operation: str, **arguments: object) -> bool:
+        """Whether a request whose condition is not met is refused for that."""
+        return self._answer(operation, **arguments) in {Kind.STALE, Kind.RACE}
+
+    def completes(self, **condition: str) -> bool:
+        """Whether an upload in parts isn't published over the object on a condition that fails."""
+        upload = {"UploadId": self.ask("create_multipart_upload")["UploadId"]}
+        part = self.ask("upload_part", PartNumber=1, Body=b"55555", **upload)
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        if not self.fails("complete_multipart_upload", MultipartUpload=parts, **upload, **condition):
+            return False
+        self.ask("abort_multipart_upload", **upload)
+        return True
+
+    def _answer(self, operation: str, **arguments: object) -> Kind | None:
+        """None where a request was carried out, else how its condition was answered."""
+        try:
+            self.ask(operation, **arguments)
+        except ClientError as error:
+            kind = self._bucket.judge(error).kind
+            if kind in {Kind.STALE, Kind.RACE, Kind.UNSUPPORTED}:
+                return kind
+            raise
+        return None

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from bisyncer.endpoints import s3_direct
 from bisyncer.endpoints.mtime import MTIME, parse_mtime, time_ns
-from bisyncer.endpoints.s3_bucket import Bucket
+from bisyncer.endpoints.s3_bucket import Bucket, quoted
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
-from bisyncer.endpoints.s3_object import entry, listed_digests
-from bisyncer.endpoints.s3_write import quoted
+from bisyncer.endpoints.s3_object import entry, fields, listed_digests, told
 from bisyncer.errors import Transient
 from bisyncer.model import Entry
 
 _PIECE = 1 << 20
 
 
+class Found(NamedTuple):
+    """What was opened, and what travels beside its content."""
+
+    entry: Entry
+    metadata: Mapping[str, str]
+
+
 class Reading:
     """A body being read."""
 
-    def __init__(self, place: str, found: Entry, pieces: Iterator[Any], body: Any = None) -> None:
-        self.entry = found
+    def __init__(self, place: str, found: Found, start: int, pieces: Iterator[Any], body: Any = None) -> None:
+        self.entry, self.metadata = found
         self._place = place
         self._pieces = pieces
         self._body = body
         self._piece = memoryview(b"")
-        self._unread = found.size
+        self._unread = max(0, found.entry.size - start)
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes; raises `Transient` instead of an end that comes too early."""
@@ -58,19 +64,22 @@ class Reading:
         )
 
 
-def open_reading(bucket: Bucket, key: str, expect: Entry) -> Reading:
+def open_reading(bucket: Bucket, key: str, expect: Entry, start: int) -> Reading:
     """Open the version of `key` that `expect` says; raises `Changed`, `Transient` or `Rejected`."""
+    if start >= expect.size > 0:  # a range that begins at the end is an error to a store
+        answer = bucket.version(expect)
+        return Reading(bucket.place(key), Found(entry(key, answer), fields(answer)), start, iter(()))
     name = bucket.name(key)
-    return _direct(bucket, key, name, expect) or _through_sdk(bucket, key, name, expect)
+    return _direct(bucket, key, name, expect, start) or _through_sdk(bucket, key, name, expect, start)
 
 
-def _direct(bucket: Bucket, key: str, name: str, expect: Entry) -> Reading | None:
+def _direct(bucket: Bucket, key: str, name: str, expect: Entry, start: int) -> Reading | None:
     store = bucket.direct(name)
     if store is None:
         return None
     bucket.requests.count("get")
     try:
-        got = s3_direct.get(store, name, expect.stamp)
+        got = s3_direct.get(store, name, expect.stamp, start)
     except s3_direct.Stale:
         raise bucket.changed(key, expect) from None
     except s3_direct.Unclear:
@@ -81,16 +90,18 @@ def _direct(bucket: Bucket, key: str, name: str, expect: Entry) -> Reading | Non
     if mtime_ns is None:
         mtime_ns = time_ns(meta["last_modified"])
     found = Entry(key, meta["size"], mtime_ns, etag, listed_digests(etag))
-    return Reading(bucket.place(key), found, iter(got.stream(_PIECE)))
+    return Reading(bucket.place(key), Found(found, told(got.attributes)), start, iter(got.stream(_PIECE)))
 
 
-def _through_sdk(bucket: Bucket, key: str, name: str, expect: Entry) -> Reading:
+def _through_sdk(bucket: Bucket, key: str, name: str, expect: Entry, start: int) -> Reading:
+    part = {"Range": f"bytes={start}-"} if start else {}
     try:
-        got = bucket.clients.reads.get_object(Bucket=bucket.bucket, Key=name, IfMatch=quoted(expect.stamp))
+        got = bucket.ask("get_object", Key=name, IfMatch=quoted(expect.stamp), **part)
     except SDK_ERRORS as error:
         trouble = bucket.judge(error)
         if trouble.kind in {Kind.STALE, Kind.MISSING}:
             raise bucket.changed(key, expect) from None
         raise trouble.error(bucket.place(key)) from None
     body = got["Body"]
-    return Reading(bucket.place(key), entry(key, got), body.iter_chunks(_PIECE), body)
+    found = Found(entry(key, got), fields(got))
+    return Reading(bucket.place(key), found, start, body.iter_chunks(_PIECE), body)

@@ -1,18 +1,19 @@
 """The listing of a bucket: every key below a prefix once, in order, or `ListingIncomplete`.
 
-boto3 signs, sends and retries; each page goes around its parser to `listing.py`, see `pages_parsed`.
+boto3 signs and sends; each page goes around its parser to `listing.py`, see `pages_parsed`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from operator import lt
 from typing import Any, NamedTuple
 
 from bisyncer.endpoints import listing
-from bisyncer.endpoints.s3_error import SDK_ERRORS, judge
+from bisyncer.endpoints.backoff import persist
+from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
 from bisyncer.endpoints.s3_object import listed_digests, listed_time_ns
 from bisyncer.endpoints.scratch import is_scratch
 from bisyncer.endpoints.spool import in_order
@@ -25,38 +26,48 @@ _LONGEST = 1024  # bytes of a name
 
 
 def pages_parsed(client: Any) -> None:
-    """Let `client` parse the pages of ListObjectsV2 by `listing.py`, into the answer's field `Page`."""
+    """Let `client` parse the pages of ListObjects by `listing.py`, into the answer's field `Page`."""
     # botocore itself parses each answer once more, to see whether it is an error with status 200. It calls
     # handlers of an event that is named with '*' earlier, so it finds the small body that is left to it.
-    client.meta.events.register("before-parse.*.ListObjectsV2", _parse)
+    client.meta.events.register("before-parse.*.ListObjectsV2", partial(_parse, counted=True))
+    client.meta.events.register("before-parse.*.ListObjects", partial(_parse, counted=False))
 
 
-def _parse(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+def _parse(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], *, counted: bool, **_: object
+) -> None:
     if response_dict["status_code"] != 200:
         return
     try:
-        customized_response_dict["Page"] = listing.parse(response_dict["body"])
+        customized_response_dict["Page"] = listing.parse(response_dict["body"], counted=counted)
     except listing.Malformed as error:
-        # The body is left to botocore, which asks again where it isn't XML at all.
+        # The body is left to botocore, which says so itself where it isn't XML at all.
         customized_response_dict["Malformed"] = str(error)
     else:
         response_dict["body"] = b"<ListBucketResult/>"
 
 
 class Where(NamedTuple):
-    """What is listed: the keys below `prefix` of `bucket`; `place` names it in errors."""
+    """What is listed: the keys below `prefix`; `place` names it in errors.
 
-    bucket: str
+    `ask` sends one request. `version` is that of ListObjects: 1, 2, or auto. `unordered` says that the store
+    is known to have an order of its own.
+    """
+
     prefix: str
     place: str
+    ask: Callable[..., Any]
+    judge: Callable[[Exception], Trouble]
+    version: str = "auto"
+    unordered: bool = False
 
 
-def scan(client: Any, where: Where, low: str, high: str | None) -> Iterator[Item]:
-    """Yield the items with low <= key < high."""
+def scan(where: Where, low: str, high: str | None) -> Iterator[Item]:
+    """Yield the items with low <= key < high; raises `ListingIncomplete`, or `Transient`."""
     cut = len(where.prefix)
     last = ""
     odd: list[str] = []
-    for name, size, etag, last_modified in _rows(client, where, low, high):
+    for name, size, etag, last_modified in _rows(where, low, high):
         key = name[cut:]
         if key < low or not key or is_scratch(key):
             continue
@@ -80,17 +91,17 @@ def scan(client: Any, where: Where, low: str, high: str | None) -> Iterator[Item
     yield from _unreadable(odd, last or low, high)
 
 
-def _rows(client: Any, where: Where, low: str, high: str | None) -> Iterator[listing.Row]:
+def _rows(where: Where, low: str, high: str | None) -> Iterator[listing.Row]:
     """The rows from `low` or a little before it, in order; `high` only says which can be left out."""
-    start_after = _just_before(where.prefix + low) if low else ""
-    pages = _pages(client, where, start_after)
+    start_after = _just_before(where.prefix + low) if low and not where.unordered else ""
+    pages = _pages(where, start_after)
     last = ""
     for page, headers in pages:
         names = [last, *(row.key for row in page.rows)]
-        if keeps_a_tree(headers) or not _is_increasing(names):
+        if where.unordered or keeps_a_tree(headers) or not _is_increasing(names):
             if not last:  # nothing was given yet, so it isn't too late to sort
-                all_pages = _pages(client, where, "") if start_after else chain([(page, headers)], pages)
-                yield from _sorted(all_pages, where, low, high)
+                # Nothing is given before its end, so what may pass is repeated page by page.
+                yield from _sorted(_pages(where, "", again=True), where, low, high)
                 return
             raise ListingIncomplete(
                 f"{where.place}: the store doesn't list keys in order (between {names[1]!r} and "
@@ -121,41 +132,103 @@ def _sorted(
         yield row
 
 
-def _pages(client: Any, where: Where, start_after: str) -> Iterator[tuple[listing.Page, Mapping[str, str]]]:
+_Pages = Iterator[tuple[listing.Page, Mapping[str, str]]]
+
+
+def _pages(where: Where, start_after: str, *, again: bool = False) -> _Pages:
     """All pages, each with its HTTP headers; a listing that isn't whole raises `ListingIncomplete`."""
-    arguments = {"Bucket": where.bucket, "Prefix": where.prefix, "EncodingType": "url"}
+    if where.version == "1":
+        yield from _first_version(where, start_after, again=again)
+        return
+    arguments = {"Prefix": where.prefix, "EncodingType": "url"}
     if start_after:
         arguments["StartAfter"] = start_after
     while True:
         try:
-            answer = client.list_objects_v2(**arguments)
-        except SDK_ERRORS as error:
-            trouble = judge(error, client.meta.endpoint_url)
-            raise ListingIncomplete(
-                f"{where.place}: can't be listed to its end: {trouble.sentence}"
-            ) from None
-        if "Page" not in answer:
-            raise ListingIncomplete(
-                f"{where.place}: can't be listed to its end: {answer['Malformed']}. Nothing is concluded "
-                "from it; run again."
-            )
-        page: listing.Page = answer["Page"]
-        for row in page.rows:
-            if not row.key.startswith(where.prefix):
-                raise ListingIncomplete(
-                    f"{where.place}: the store listed {row.key!r}, which isn't below the prefix. Its listing "
-                    "can't be trusted."
-                )
-        yield page, answer["ResponseMetadata"]["HTTPHeaders"]
+            page, headers = _page(where, "list_objects_v2", arguments, again=again)
+        except _Unknown as error:
+            if where.version == "2" or "ContinuationToken" in arguments:
+                raise ListingIncomplete(str(error)) from None
+            yield from _first_version(where, start_after, again=again)
+            return
+        if where.version == "auto" and "ContinuationToken" not in arguments and _of_the_first(page):
+            yield from _first_version(where, start_after, again=again)
+            return
+        yield page, headers
         if not page.truncated:
             return
         if page.token is None or page.token == arguments.get("ContinuationToken"):
             gives = "no token" if page.token is None else "the same token again"
-            raise ListingIncomplete(
-                f"{where.place}: the listing breaks off: the store says that more keys follow, and gives "
-                f"{gives} to ask for them. Nothing is concluded from it; run again."
-            )
+            raise _broken_off(where, gives)
         arguments["ContinuationToken"] = page.token
+
+
+def _first_version(where: Where, start_after: str, *, again: bool) -> _Pages:
+    """All pages of a server that has no ListObjectsV2: each is asked for by the last key before it."""
+    arguments = {"Prefix": where.prefix, "EncodingType": "url"}
+    if start_after:
+        arguments["Marker"] = start_after
+    while True:
+        try:
+            page, headers = _page(where, "list_objects", arguments, again=again)
+        except _Unknown as error:
+            raise ListingIncomplete(str(error)) from None
+        yield page, headers
+        if not page.truncated:
+            return
+        marker = page.token or (page.rows[-1].key if page.rows else None)
+        if marker is None or marker == arguments.get("Marker"):
+            raise _broken_off(where, "no marker" if marker is None else "the same marker again")
+        arguments["Marker"] = marker
+
+
+def _of_the_first(page: listing.Page) -> bool:
+    """Whether a server that doesn't know the parameter of the second version answered as to the first."""
+    return page.truncated and page.token is None and not page.counted
+
+
+class _Unknown(Exception):
+    """The server doesn't know this version of ListObjects."""
+
+
+def _page(
+    where: Where, operation: str, arguments: Mapping[str, str], *, again: bool
+) -> tuple[listing.Page, Mapping[str, str]]:
+    """One page, with its HTTP headers."""
+
+    def ask() -> Any:
+        try:
+            return where.ask(operation, **arguments)
+        except SDK_ERRORS as error:
+            trouble = where.judge(error)
+            if trouble.kind in {Kind.PASSING, Kind.RACE}:
+                raise trouble.passing(where.place) from None
+            sentence = f"{where.place}: can't be listed to its end: {trouble.sentence}"
+            if trouble.kind is Kind.UNSUPPORTED:
+                raise _Unknown(sentence) from None
+            raise ListingIncomplete(sentence) from None
+
+    answer = persist(ask) if again else ask()
+    if "Page" not in answer:
+        raise ListingIncomplete(
+            f"{where.place}: can't be listed to its end: {answer['Malformed']}. Nothing is concluded "
+            "from it; run again."
+        )
+    page: listing.Page = answer["Page"]
+    for row in page.rows:
+        if not row.key.startswith(where.prefix):
+            raise ListingIncomplete(
+                f"{where.place}: the store listed {row.key!r}, which isn't below the prefix. Its listing "
+                "can't be trusted."
+            )
+    return page, answer["ResponseMetadata"]["HTTPHeaders"]
+
+
+def _broken_off(where: Where, gives: str) -> ListingIncomplete:
+    return ListingIncomplete(
+        f"{where.place}: the listing breaks off: the store says that more keys follow, and gives {gives} to "
+        "ask for them. Nothing is concluded from it; run again."
+    )
 
 
 def keeps_a_tree(headers: Mapping[str, str]) -> bool:

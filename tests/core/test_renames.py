@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bisyncer.core.renames import is_new, pair_up, worth_reading
 from bisyncer.model import Action, Ancestor, Delta, Planned, Side, Verdict
 from tests.making import ancestor, entry
 
 
-def deleted(seq: int, key: str, **more: object) -> tuple[Planned, Ancestor]:
+def deleted(seq: int, key: str, **more: Any) -> tuple[Planned, Ancestor]:
     """A key that path1 deleted, and that path2 still holds."""
-    known = ancestor(key, **more)  # type: ignore[arg-type]
+    known = ancestor(key, **more)
     held = known.path2._replace(digests=())
     action = Action(key, Verdict.DELETE_FROM_PATH2, Delta.DELETED, Delta.UNCHANGED, None, None, held)
     return Planned(seq, action), known
 
 
-def copied(seq: int, key: str, **more: object) -> Planned:
+def copied(seq: int, key: str, **more: Any) -> Planned:
     """A key that is new on path1."""
     action = Action(
         key,
@@ -24,7 +26,7 @@ def copied(seq: int, key: str, **more: object) -> Planned:
         Delta.ABSENT,
         None,
         entry(key, **more),
-        None,  # type: ignore[arg-type]
+        None,
     )
     return Planned(seq, action)
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from bisyncer.endpoints.base import Endpoint
-from bisyncer.endpoints.body import PART_SIZE
+from bisyncer.endpoints.body import PART_SIZE, part_size
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.s3 import S3Endpoint
-from bisyncer.endpoints.s3_parts import part_size
+from bisyncer.endpoints.s3_parts import MOST_PARTS
 from bisyncer.errors import (
     AccessDenied,
     Changed,
@@ -737,7 +737,7 @@ def test_no_credentials_at_all_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path
     ],
 )
 def test_a_remote_that_can_not_be_used_says_what_to_correct(
-    changes: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SET", "x")
     monkeypatch.delenv("UNSET", raising=False)
@@ -817,7 +817,7 @@ def test_overlap_is_of_prefixes_in_one_bucket_of_one_store(
 
 
 def test_no_body_needs_more_parts_than_there_may_be() -> None:
-    assert part_size(1) == part_size(80_000 << 20) == PART_SIZE
+    assert part_size(1, MOST_PARTS) == part_size(80_000 << 20, MOST_PARTS) == PART_SIZE
     for size in (10_000 * PART_SIZE, 10_000 * PART_SIZE + 1, 5 << 40):
-        assert part_size(size) * 10_000 >= size
-        assert part_size(size) <= 5 << 30
+        assert part_size(size, MOST_PARTS) * 10_000 >= size
+        assert part_size(size, MOST_PARTS) <= 5 << 30

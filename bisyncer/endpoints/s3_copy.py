@@ -1,0 +1,143 @@
+"""Copies inside a store, of which no byte comes through here.
+
+The source's version and the target's condition go with the request, and the store tests both in the same
+step. https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from bisyncer.endpoints.backoff import persist
+from bisyncer.endpoints.s3_bucket import Bucket, quoted
+from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
+from bisyncer.endpoints.s3_object import attributes, encrypted, entry, fields, is_md5
+from bisyncer.endpoints.s3_parts import MOST_PARTS, Part, Place, Sent, together
+from bisyncer.endpoints.s3_upload import in_parts
+from bisyncer.endpoints.s3_write import condition, garbled, placed
+from bisyncer.errors import Changed, Transient
+from bisyncer.model import Entry
+
+MOST_AT_ONCE: Final = 5 << 30  # bytes of an object that one request copies
+PART_BYTES: Final = 512 << 20  # of a larger one, what each request copies
+_THREADS: Final = 8
+
+# What the store won't copy goes through here, where its sentence is about the request that matters.
+_UNABLE: Final = {Kind.DENIED, Kind.KEYS, Kind.UNSUPPORTED, Kind.REFUSED}
+
+
+def copy(origin: Bucket, there: Entry, target: Bucket, key: str, expect: Entry | None) -> Entry | None:
+    """Copy the version `there` of `origin` to `key` of `target`; None where these two can't.
+
+    Raises `Changed`, `Transient` or `Rejected`.
+    """
+    name = target.name(key)
+    origin.name(there.key)
+    honoured = target.honoured.copy and target.honoured.complete
+    if not honoured or origin.server != target.server or origin.root in target.refusing:
+        return None
+    found = origin.version(there)
+    source = entry(there.key, found)
+    wanted = source._replace(key=key)
+    kept = attributes(key, fields(found), source.mtime_ns)
+    if source.size > MOST_AT_ONCE:
+        return in_parts(target, wanted, kept, expect, lambda to: _parts(origin, source, target, to))
+    try:
+        answer = target.ask(
+            "copy_object",
+            Key=name,
+            MetadataDirective="REPLACE",
+            **_source(origin, there),
+            **placed(target, kept),
+            **condition(expect, honoured=True),
+        )
+    except SDK_ERRORS as error:
+        trouble = target.judge(error)
+        if trouble.kind in {Kind.STALE, Kind.MISSING}:
+            raise _which(origin, there, target, key, expect) from None
+        if trouble.kind in _UNABLE:
+            target.refusing.add(origin.root)
+            return None
+        if trouble.kind in {Kind.PASSING, Kind.RACE} and (landed := _landed(target, wanted, expect)):
+            return landed
+        raise trouble.error(target.place(key)) from None
+    return _verified(target, wanted, expect, answer)
+
+
+def _verified(target: Bucket, wanted: Entry, expect: Entry | None, answer: Any) -> Entry:
+    """The entry of a copy that was made, held against its source by what the store says of both."""
+    etag: str = answer["CopyObjectResult"]["ETag"].strip('"')
+    if is_md5(etag) and not encrypted(answer) and wanted.digests:
+        if etag.lower() != wanted.digests[0].value:
+            raise garbled(target, wanted.key)
+        return wanted._replace(stamp=etag)
+    made = persist(lambda: target.head(wanted.key))
+    if made is None or made.stamp != etag:
+        raise target.changed(wanted.key, expect)
+    if made.size != wanted.size:
+        raise garbled(target, wanted.key)
+    return wanted._replace(stamp=etag)
+
+
+def _source(origin: Bucket, there: Entry) -> dict[str, Any]:
+    """The arguments that say which version is copied."""
+    arguments: dict[str, Any] = {
+        "CopySource": {"Bucket": origin.bucket, "Key": origin.name(there.key)},
+        "CopySourceIfMatch": quoted(there.stamp),
+    }
+    if origin.clients.customer_key is not None:
+        arguments |= {
+            "CopySourceSSECustomerAlgorithm": "AES256",
+            "CopySourceSSECustomerKey": origin.clients.customer_key,
+        }
+    return arguments
+
+
+def _which(origin: Bucket, there: Entry, target: Bucket, key: str, expect: Entry | None) -> Exception:
+    """The exception for the one of two conditions that didn't hold."""
+    try:
+        origin.look(there.key, there)
+        target.look(key, expect)
+    except Changed as changed:
+        return changed
+    return Transient(f"{target.place(key)}: was written to and put back while it was copied. Run again.")
+
+
+def _landed(target: Bucket, wanted: Entry, expect: Entry | None) -> Entry | None:
+    """The entry of a key that holds a copy, whose answer is unclear, for sure, and didn't before."""
+    found = persist(lambda: target.head(wanted.key))
+    if found is None or found.stamp == (expect and expect.stamp):
+        return None
+    same = (found.size, found.mtime_ns, found.digests) == (wanted.size, wanted.mtime_ns, wanted.digests)
+    return found if same and wanted.digests else None
+
+
+def _parts(origin: Bucket, source: Entry, target: Bucket, to: Place) -> Sent:
+    """Have the store copy part by part, several at once."""
+    size = max(PART_BYTES, -(-source.size // MOST_PARTS))
+    version = _source(origin, source)
+
+    def one(number: int) -> Part:
+        start = (number - 1) * size
+        end = min(start + size, source.size) - 1
+        return persist(
+            lambda: _part(target, to, number, {**version, "CopySourceRange": f"bytes={start}-{end}"})
+        )
+
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="s3-copy") as pool:
+        return together(list(pool.map(one, range(1, -(-source.size // size) + 1))))
+
+
+def _part(target: Bucket, to: Place, number: int, version: Mapping[str, Any]) -> Part:
+    try:
+        answer = target.ask("upload_part_copy", **to.arguments, PartNumber=number, **version)
+    except SDK_ERRORS as error:
+        trouble = target.judge(error)
+        if trouble.kind in {Kind.STALE, Kind.MISSING}:
+            raise Changed(f"{to.place}: what is copied there has changed meanwhile. Run again.") from None
+        raise trouble.error(to.place) from None
+    etag: str = answer["CopyPartResult"]["ETag"]
+    bare = etag.strip('"')
+    return Part(etag, bytes.fromhex(bare) if is_md5(bare) and not encrypted(answer) else None)
