@@ -205,11 +205,11 @@ def _file(remote: Remote, path: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it isn't text"
         raise UsageError(
-            f"Remote '{remote.name}': the file of a secret, {path}, can't be read ({reason}). "
+            f"Remote '{remote.name}': the secret's file {path} can't be read ({reason}). "
             f"Create the file, or correct [remotes.{remote.name}]."
         ) from None
     if not value:
         raise UsageError(
-            f"Remote '{remote.name}': the file of a secret, {path}, is empty. Put the secret into it."
+            f"Remote '{remote.name}': the secret's file {path} is empty. Put the secret into it."
         )
     return value

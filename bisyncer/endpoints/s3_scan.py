@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from operator import lt
 from typing import Any, NamedTuple
 
@@ -94,14 +95,17 @@ def scan(where: Where, low: str, high: str | None) -> Iterator[Item]:
 def _rows(where: Where, low: str, high: str | None) -> Iterator[listing.Row]:
     """The rows from `low` or a little before it, in order; `high` only says which can be left out."""
     start_after = _just_before(where.prefix + low) if low and not where.unordered else ""
-    pages = _pages(where, start_after)
+    sorting = where.unordered
+    # Of a listing that is sorted nothing is given before its end, so what may pass is repeated page by page.
+    pages = _pages(where, start_after, lambda: sorting)
     last = ""
     for page, headers in pages:
         names = [last, *(row.key for row in page.rows)]
         if where.unordered or keeps_a_tree(headers) or not _is_increasing(names):
             if not last:  # nothing was given yet, so it isn't too late to sort
-                # Nothing is given before its end, so what may pass is repeated page by page.
-                yield from _sorted(_pages(where, "", again=True), where, low, high)
+                sorting = True
+                whole = _pages(where, "", lambda: sorting) if start_after else chain([(page, headers)], pages)
+                yield from _sorted(whole, where, low, high)
                 return
             raise ListingIncomplete(
                 f"{where.place}: the store doesn't list keys in order (between {names[1]!r} and "
@@ -135,24 +139,27 @@ def _sorted(
 _Pages = Iterator[tuple[listing.Page, Mapping[str, str]]]
 
 
-def _pages(where: Where, start_after: str, *, again: bool = False) -> _Pages:
-    """All pages, each with its HTTP headers; a listing that isn't whole raises `ListingIncomplete`."""
+def _pages(where: Where, start_after: str, again: Callable[[], bool]) -> _Pages:
+    """All pages, each with its HTTP headers; a listing that isn't whole raises `ListingIncomplete`.
+
+    `again` says, page by page, whether one that fails in a way that may pass is asked for again.
+    """
     if where.version == "1":
-        yield from _first_version(where, start_after, again=again)
+        yield from _first_version(where, start_after, again)
         return
     arguments = {"Prefix": where.prefix, "EncodingType": "url"}
     if start_after:
         arguments["StartAfter"] = start_after
     while True:
         try:
-            page, headers = _page(where, "list_objects_v2", arguments, again=again)
+            page, headers = _page(where, "list_objects_v2", arguments, again=again())
         except _Unknown as error:
             if where.version == "2" or "ContinuationToken" in arguments:
                 raise ListingIncomplete(str(error)) from None
-            yield from _first_version(where, start_after, again=again)
+            yield from _first_version(where, start_after, again)
             return
         if where.version == "auto" and "ContinuationToken" not in arguments and _of_the_first(page):
-            yield from _first_version(where, start_after, again=again)
+            yield from _first_version(where, start_after, again)
             return
         yield page, headers
         if not page.truncated:
@@ -163,14 +170,14 @@ def _pages(where: Where, start_after: str, *, again: bool = False) -> _Pages:
         arguments["ContinuationToken"] = page.token
 
 
-def _first_version(where: Where, start_after: str, *, again: bool) -> _Pages:
+def _first_version(where: Where, start_after: str, again: Callable[[], bool]) -> _Pages:
     """All pages of a server that has no ListObjectsV2: each is asked for by the last key before it."""
     arguments = {"Prefix": where.prefix, "EncodingType": "url"}
     if start_after:
         arguments["Marker"] = start_after
     while True:
         try:
-            page, headers = _page(where, "list_objects", arguments, again=again)
+            page, headers = _page(where, "list_objects", arguments, again=again())
         except _Unknown as error:
             raise ListingIncomplete(str(error)) from None
         yield page, headers
