@@ -104,7 +104,7 @@ def _rows(where: Where, low: str, high: str | None) -> Iterator[listing.Row]:
         if where.unordered or keeps_a_tree(headers) or not _is_increasing(names):
             if not last:  # nothing was given yet, so it isn't too late to sort
                 sorting = True
-                whole = _pages(where, "", lambda: sorting) if start_after else chain([(page, headers)], pages)
+                whole = _pages(where, "", lambda: True) if start_after else chain([(page, headers)], pages)
                 yield from _sorted(whole, where, low, high)
                 return
             raise ListingIncomplete(
