@@ -1,3 +1,3 @@
 """Fixtures that every part of the suite may ask for."""
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.places"]
