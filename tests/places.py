@@ -316,7 +316,7 @@ class OciPlace:
             seen = self._look(key)
             with contextlib.suppress(Refused):
                 self._put(key, data, Conditions(seen.etag) if seen else Conditions(None, "*"))
-                return seen and seen.data
+                return None if seen is None else seen.data
 
     def take(self, key: str) -> bytes | None:
         while seen := self._look(key):
@@ -327,7 +327,7 @@ class OciPlace:
 
     def read(self, key: str) -> bytes | None:
         seen = self._look(key)
-        return seen and seen.data
+        return None if seen is None else seen.data
 
     def names(self) -> list[str]:
         return sorted(
