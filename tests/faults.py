@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 
 class Fault:
-    """What befalls the first `times` requests of which 'METHOD /path?query' matches `pattern`.
+    """What befalls the next `left` requests of which 'METHOD /path?query' matches `pattern`; `times` at first.
 
     `lose`: the server does it, and the answer never comes. `swallow`: the server never hears of it.
     `cut`: the answer's body breaks off in the middle. A number: that status instead of the server.
@@ -37,14 +37,14 @@ class Fault:
         self.what = what
         self.then = then
         self.seen = 0
-        self._left = times
+        self.left = times
         self._lock = threading.Lock()
 
     def strikes(self, request: str) -> bool:
         with self._lock:
-            if not self._left or not self.pattern.search(request):
+            if not self.left or not self.pattern.search(request):
                 return False
-            self._left -= 1
+            self.left -= 1
             self.seen += 1
             return True
 

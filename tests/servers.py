@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 import boto3
 import psycopg
 import pytest
+from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import ContainerClient
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
@@ -144,7 +145,8 @@ def azurite(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
 def _start_azurite(folder: Path) -> Iterator[AzureServer]:
     with Azurite(folder) as started:
         server = AzureServer(started.endpoint_url, started.account, started.key)
-        with server.client() as client:
+        # It is there where the server was stopped because nobody used it, and is started again.
+        with server.client() as client, contextlib.suppress(ResourceExistsError):
             client.create_container()
         yield server
 
