@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 
 class Fault:
-    """What befalls the next `left` requests of which 'METHOD /path?query' matches `pattern`; `times` at first.
+    """What befalls the next `left` (first: `times`) requests of which 'METHOD /path?query' matches `pattern`.
 
     `lose`: the server does it, and the answer never comes. `swallow`: the server never hears of it.
     `cut`: the answer's body breaks off in the middle. A number: that status instead of the server.
