@@ -91,7 +91,6 @@ def measured(operator: Operator, what: str) -> None:
     assert 0 < peak < PEAK
 
 
-@pytest.mark.timeout(0 if SIZE > 1 << 30 else 300)
 @pytest.mark.parametrize("kind", BUCKETS)
 def test_a_large_object_goes_to_a_bucket_and_to_another_tree_in_little_memory(
     kind: str, places: Places, tmp_path: Path

@@ -253,7 +253,6 @@ def last_instant(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[str], None]]
     return happens
 
 
-@pytest.mark.timeout(0 if ROUNDS > 100 else 300)
 @pytest.mark.parametrize("kinds", ["tree-s3", "azure-tree", "s3-azure"])
 def test_no_write_is_lost_while_eight_people_write(
     kinds: str, places: Places, tmp_path: Path, last_instant: list[Callable[[str], None]]
