@@ -21,6 +21,7 @@ from bisyncer.endpoints import linux
 from bisyncer.model import Remote
 from tests.oci.account import BUCKET as OCI_BUCKET
 from tests.oci.account import NAMESPACE, OciAccount
+from tests.oci.body import Body
 from tests.oci.store import Bucket, Conditions, Object, Refused
 from tests.servers import BUCKET, AzureServer, S3Server
 
@@ -372,7 +373,7 @@ class OciPlace:
         return self._bucket.objects.get(self._prefix + key)
 
     def _put(self, key: str, data: bytes, conditions: Conditions) -> None:
-        self._bucket.put(Object(self._prefix + key, data, "text/plain", {}), conditions)
+        self._bucket.put(Object(self._prefix + key, Body(data), "text/plain", {}), conditions)
 
 
 Places = Callable[[str], Place]

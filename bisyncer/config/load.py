@@ -149,6 +149,7 @@ class Config:
                 modify_window_ns=values[setting.MODIFY_WINDOW],
                 conflict_resolve=values[setting.CONFLICT_RESOLVE],
                 conflict_suffix=values[setting.CONFLICT_SUFFIX],
+                track_renames=values[setting.TRACK_RENAMES],
             ),
             limits=Limits(
                 max_delete_percent=limit.percent, max_delete_count=limit.number, force=frozenset(force)

@@ -435,11 +435,13 @@ CONFLICT_RESOLVE: Final = Setting("conflict_resolve", choice(Resolve), "newer", 
     "kept beside it.")
 CONFLICT_SUFFIX: Final = Setting("conflict_suffix", suffix, "conflict", "WORD",
     "What the other version's name ends with, before a number.")
+TRACK_RENAMES: Final = Setting("track_renames", switch, True, "", # noqa: FBT003 -- a default, as the file writes it
+    "A renamed key is moved on the other side, not sent again and deleted.", Shape.SWITCH)
 TRANSFERS: Final = Setting("transfers", transfers, 16, "N", "How many objects are moved at a time.")
 METADATA: Final = Setting("metadata", switch, True, "", # noqa: FBT003 -- a default, as the file writes it
     "The mode, the owner and the group of files travel too.", Shape.SWITCH)
 REQUIRE_CONDITIONAL: Final = Setting("require_conditional", switch, False, "", # noqa: FBT003 -- as above
-    "Do nothing unless both stores test the condition of each write and delete themselves.", Shape.SWITCH)
+    "Do nothing unless each bucket itself tests the condition of each write and delete.", Shape.SWITCH)
 BWLIMIT: Final = Setting("bwlimit", bandwidth, "off", "LIMIT",
     'How many bytes a second a run moves, in rclone\'s words: "10M", a timetable such as '
     '"08:00,512k 18:00,10M 23:00,off" or "Mon-08:00,1M Sat-00:00,off" in local time, or "off". A bare number '
@@ -451,7 +453,7 @@ STALE_AFTER: Final = Setting("stale_after", duration_or_off, "off", "DURATION",
 
 PAIR: Final[tuple[Setting[object], ...]] = (
     PATH1, PATH2, MODE, COMPARE, MODIFY_WINDOW, EXCLUDE, CHECK_FILE, REQUIRE_MOUNT, MAX_DELETE,
-    REQUIRE_CONDITIONAL, CONFLICT_RESOLVE, CONFLICT_SUFFIX, METADATA, TRANSFERS, BWLIMIT, MAX_DURATION,
+    REQUIRE_CONDITIONAL, CONFLICT_RESOLVE, CONFLICT_SUFFIX, TRACK_RENAMES, METADATA, TRANSFERS, BWLIMIT, MAX_DURATION,
     STALE_AFTER,
 )
 
