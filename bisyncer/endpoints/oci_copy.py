@@ -40,8 +40,8 @@ class _Work(NamedTuple):
 def copy(origin: Bucket, bucket: Bucket, key: str, entry: Entry, expect: Entry | None) -> Entry | None:
     """Copy the version `entry` from `origin` to `key` in `bucket`, with its time and fields.
 
-    Returns None, and does nothing, where these credentials or the service itself may not. Raises `Changed`,
-    `Transient` or `Rejected`.
+    Returns None, and does nothing, where these credentials or the service itself may not, or where the
+    service doesn't take such a request. Raises `Changed`, `Transient` or `Rejected`.
     """
     old_name, _ = origin.name(entry.key), bucket.name(key)
     if not _reaches(origin, bucket):
@@ -54,7 +54,7 @@ def copy(origin: Bucket, bucket: Bucket, key: str, entry: Entry, expect: Entry |
         answer = origin.client.send("copy", "POST", f"{origin.path}/actions/copyObject", **copying.request())
     except Failed as error:
         match error.trouble.kind:
-            case Kind.DENIED | Kind.NO_BUCKET:
+            case Kind.DENIED | Kind.NO_BUCKET | Kind.REFUSED:
                 return None
             case Kind.STALE | Kind.MISSING:
                 raise bucket.changed(key, expect) from None

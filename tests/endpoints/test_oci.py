@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import oci
 import pytest
 
 from bisyncer.endpoints import oci_copy
@@ -20,6 +21,7 @@ from bisyncer.endpoints.base import Endpoint, Upload
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.oci import OciEndpoint
+from bisyncer.endpoints.oci_auth import service
 from bisyncer.endpoints.open import open_endpoint
 from bisyncer.errors import (
     AccessDenied,
@@ -917,6 +919,63 @@ class TestCopies:
         assert endpoint.requests.get("put", 0) == endpoint.requests.get("copy", 0) == 0
         assert other.requests["copy"] == 1
 
+    def test_a_copy_goes_to_another_region(
+        self, oci_account: OciAccount, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with oci_account.abroad("eu-frankfurt-1") as frankfurt, contextlib.ExitStack() as stack:
+            urls = {REGION: oci_account.server.endpoint_url, "eu-frankfurt-1": frankfurt.endpoint_url}
+            monkeypatch.setattr(oci.regions, "endpoint_for", lambda _service, region: urls[region])
+            home, abroad = (
+                stack.enter_context(opened(oci_account, prefix, endpoint_url=None, region=region))
+                for region in urls
+            )
+            entry = put(home, "k", b"1")
+            asked = len(frankfurt.seen)
+            copied = abroad.copy_from(home, "l", entry=entry, expect=None)
+
+            assert copied == now(abroad, "l")
+            assert whole(abroad, "l", copied) == b"1"
+            assert keys(home) == ["k"]
+            assert not any("copyObject" in seen for seen in frankfurt.seen[asked:])
+            with pytest.raises(Changed):
+                abroad.copy_from(home, "l", entry=entry, expect=None)
+
+    @pytest.mark.parametrize(
+        ("changes", "certain"),
+        [
+            ({}, REGION),
+            ({"region": "fra"}, "eu-frankfurt-1"),
+            ({"region": None}, None),
+            ({"endpoint_url": None, "region": None}, REGION),
+            (
+                {"endpoint_url": f"https://n.objectstorage.{REGION}.oci.customer-oci.com", "region": None},
+                REGION,
+            ),
+            ({"endpoint_url": f"https://objectstorage.{REGION}.oraclecloud.com", "region": "fra"}, None),
+        ],
+    )
+    def test_nothing_is_copied_to_a_region_that_is_only_guessed(
+        self, oci_account: OciAccount, changes: dict[str, Any], certain: str | None
+    ) -> None:
+        assert service(oci_account.remote(**changes)).region == certain
+
+    def test_a_service_of_no_certain_region_is_not_asked_for_copies(
+        self, oci_account: OciAccount, prefix: str
+    ) -> None:
+        with opened(oci_account, prefix, region=None) as endpoint:
+            entry = put(endpoint, "k", b"1")
+            assert endpoint.copy_from(endpoint, "l", entry=entry, expect=None) is None
+            assert "copy" not in endpoint.requests
+
+    def test_what_the_service_does_not_understand_is_left_to_who_asked(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        with opened(oci_account, prefix, region="fra") as endpoint:
+            entry = put(endpoint, "k", b"1")
+            assert endpoint.copy_from(endpoint, "l", entry=entry, expect=None) is None
+            assert endpoint.requests["copy"] == 1
+        assert behind.names() == ["k"]
+
     def test_an_object_without_a_time_of_its_own_is_copied_with_that_of_its_upload(
         self, endpoint: OciEndpoint, behind: _Behind
     ) -> None:
@@ -1370,6 +1429,7 @@ def test_a_root_has_one_text(oci_account: OciAccount, text: str, root: str) -> N
     [
         ({}, f"region={REGION}"),
         ({"region": "fra"}, "region=eu-frankfurt-1"),
+        ({"region": None}, f"region={REGION}"),
         ({"endpoint_url": f"HTTPS://objectstorage.{REGION}.oraclecloud.com:443/"}, f"region={REGION}"),
         ({"endpoint_url": "https://Own.example/x/"}, "endpoint=https://own.example/x"),
     ],

@@ -306,6 +306,7 @@ class Store:
 
     def __init__(self, namespace: str, region: str) -> None:
         self.namespace, self.region = namespace, region
+        self.regions = {region: self}  # the services that this one copies to
         self.denied = False  # whether the service itself lacks the permission to copy
         self.breaks: Refused | None = None  # what every copy ends with
         self.copying = threading.Event()  # while it is clear, no copy gets on
@@ -323,14 +324,15 @@ class Store:
 
     def copy(self, source: Bucket, asked: Mapping[str, Any]) -> WorkRequest:
         """Accept a copy; its conditions are tested in the step that makes the object."""
-        if asked["destinationRegion"] != self.region:
+        there = self.regions.get(asked["destinationRegion"])
+        if there is None:
             raise Refused(400, "InvalidParameter", f"There is no region '{asked['destinationRegion']}' here")
         of_source = Conditions(asked.get("sourceObjectIfMatchETag"))
         of_made = Conditions(
             asked.get("destinationObjectIfMatchETag"), asked.get("destinationObjectIfNoneMatchETag")
         )
         old, new = asked["sourceObjectName"], asked["destinationObjectName"]
-        to = self.bucket(asked["destinationNamespace"], asked["destinationBucket"])
+        to = there.bucket(asked["destinationNamespace"], asked["destinationBucket"])
         if self.denied:
             message = f"The service principal 'objectstorage-{self.region}' lacks permissions to this bucket"
             raise Refused(400, "InsufficientServicePermissions", message)
