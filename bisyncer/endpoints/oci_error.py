@@ -23,6 +23,7 @@ class Kind(StrEnum):
     DENIED = "denied"
     KEYS = "keys"  # the signature isn't accepted, or nothing can be signed with
     ARCHIVED = "archived"
+    RETAINED = "retained"  # by a rule of the bucket
     REFUSED = "refused"  # whatever else won't change by itself
 
 
@@ -56,6 +57,7 @@ _BY_CODE = {
     "NotAuthorizedOrNotFound": Kind.NO_BUCKET,
     "InsufficientServicePermissions": Kind.DENIED,
     "NotRestored": Kind.ARCHIVED,
+    "RetentionRuleViolation": Kind.RETAINED,
     "UnmatchedContentMD5": Kind.PASSING,  # the body was garbled on its way
 }
 _BY_STATUS = {
@@ -86,6 +88,10 @@ _SENTENCES = {
         "session, and check this host's clock."
     ),
     Kind.ARCHIVED: "is archived and can't be read ({}). Restore it in the store, then run again.",
+    Kind.RETAINED: (
+        "a retention rule of the bucket keeps it as it is ({}). Wait until the rule allows it, or change the "
+        "rule."
+    ),
     Kind.REFUSED: "the store refused it ({}). Correct what it says.",
 }
 

@@ -55,9 +55,9 @@ def entry(key: str, headers: Mapping[str, str]) -> Entry:
     mtime_ns = parse_mtime(headers.get(PREFIX + MTIME))
     if mtime_ns is None:
         mtime_ns = time_ns(parsedate_to_datetime(headers["last-modified"]))
-    return Entry(
-        key, int(headers["content-length"]), mtime_ns, headers["etag"], digests(headers.get("content-md5"))
-    )
+    # The service documents the first, and gives the second too.
+    md5 = headers.get("content-md5") or headers.get("opc-content-md5")
+    return Entry(key, int(headers["content-length"]), mtime_ns, headers["etag"], digests(md5))
 
 
 def fields(headers: Mapping[str, str]) -> dict[str, str]:

@@ -33,8 +33,7 @@ def probe(bucket: Bucket, *, scratch: bool) -> Probe:
     try:
         skew_ns = _skew_ns(bucket)
         if scratch:
-            bucket.honoured = _try_conditions(bucket)
-            remarks = (*_ignored(bucket), *_described(bucket))
+            remarks = (*_learnt(bucket), *_described(bucket))
     except Failed as error:
         raise unusable(bucket.root, error.trouble) from None
     honoured = bucket.honoured
@@ -62,8 +61,21 @@ def _skew_ns(bucket: Bucket) -> int | None:
     return None if told_ns is None else told_ns + 500_000_000 - (sent_ns + received_ns) // 2
 
 
-def _ignored(bucket: Bucket) -> Iterator[str]:
-    """A remark where a condition isn't tested."""
+def _learnt(bucket: Bucket) -> Iterator[str]:
+    """Learn what the store honours; a remark where it honours less than all, or can't be tried."""
+    # Under a retention rule the scratch object couldn't be removed again.
+    retained = bool(_told(bucket, f"{bucket.path}/retentionRules").get("items"))
+    try:
+        bucket.honoured = bucket.honoured if retained else _try_conditions(bucket)
+    except Failed as error:
+        if error.trouble.kind is not Kind.RETAINED:
+            raise
+        retained = True
+    if retained:
+        yield (
+            f"{bucket.root}: the bucket has retention rules. Until they allow it, no object can be replaced, "
+            "renamed or deleted, and each that should be is a problem. Conditions weren't tried."
+        )
     honoured = bucket.honoured
     deeds = {
         "a write": honoured.put,
@@ -93,11 +105,6 @@ def _described(bucket: Bucket) -> Iterator[str]:
         )
     if told.get("isReadOnly"):
         yield f"{bucket.root}: the bucket is the target of a replication, and can't be written to."
-    if _told(bucket, f"{bucket.path}/retentionRules").get("items"):
-        yield (
-            f"{bucket.root}: the bucket has retention rules. Until they allow it, no object can be replaced, "
-            "renamed or deleted, and each that should be is a problem."
-        )
 
 
 def _told(bucket: Bucket, path: str) -> dict[str, Any]:

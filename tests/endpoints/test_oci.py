@@ -9,6 +9,7 @@ import sys
 import tracemalloc
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from typing import Any
 import oci
 import pytest
 
-from bisyncer.endpoints import oci_copy
+from bisyncer.endpoints import oci_copy, oci_object
 from bisyncer.endpoints.base import Endpoint, Upload
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.memory import MemoryEndpoint
-from bisyncer.endpoints.oci import OciEndpoint
+from bisyncer.endpoints.oci import CAPABILITIES, OciEndpoint
 from bisyncer.endpoints.oci_auth import service
 from bisyncer.endpoints.open import open_endpoint
 from bisyncer.errors import (
@@ -353,9 +354,41 @@ class TestOci(BucketContract):
             plain = endpoint.probe(scratch=True)
 
         assert quiet.remarks == plain.remarks == ()
-        words = ("keeps versions", "is archived", "target of a replication", "has retention rules")
+        words = ("has retention rules", "keeps versions", "is archived", "target of a replication")
         assert all(word in remark for word, remark in zip(words, told.remarks, strict=True))
         assert all(remark.startswith("oci://odd@testspace/") for remark in told.remarks)
+        assert told.conditions == Conditions()
+        assert not odd.objects
+
+    def test_what_a_retention_rule_keeps_is_told_and_left_alone(
+        self, oci_account: OciAccount, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kept = Bucket("kept")
+        monkeypatch.setitem(oci_account.server.store.buckets, "kept", kept)
+        with (
+            proxy(oci_account.server.endpoint_url, Fault("/retentionRules$", 403)) as url,
+            contextlib.closing(
+                OciEndpoint("kept", prefix, remote=oci_account.remote(endpoint_url=url), owner="test")
+            ) as endpoint,
+        ):
+            entry = put(endpoint, "k", b"1")
+            kept.retention_rules.append({"id": "rule"})
+            deeds: tuple[Callable[[], object], ...] = (
+                lambda: put(endpoint, "k", b"22", entry),
+                lambda: put(endpoint, "k", b"x" * LARGE, entry),
+                lambda: endpoint.move("k", "l", expect=entry),
+                lambda: endpoint.delete("k", expect=entry),
+            )
+            for deed in deeds:
+                with pytest.raises(Rejected, match="a retention rule of the bucket keeps it as it is"):
+                    deed()
+            assert keys(endpoint) == ["k"]
+            assert not kept.uploads
+
+            told = endpoint.probe(scratch=True)  # which isn't told of the rules until it meets them
+            assert told.conditions == Conditions()
+            assert "has retention rules" in told.remarks[0]
+            assert keys(endpoint) == ["k"]
 
     def test_a_store_that_ignores_every_condition_is_found_out(
         self, oci_account: OciAccount, prefix: str, monkeypatch: pytest.MonkeyPatch
@@ -376,7 +409,7 @@ class TestOci(BucketContract):
         assert not lax.uploads
 
     def test_settings_that_may_not_be_read_are_no_remark(self, oci_account: OciAccount, prefix: str) -> None:
-        fault = Fault(rf"^GET /n/{NAMESPACE}/b/{BUCKET}(/retentionRules)?$", 403, times=2)
+        fault = Fault(rf"^GET /n/{NAMESPACE}/b/{BUCKET}(/retentionRules)?$", 404, times=2)
         with faulty(oci_account, prefix, fault) as endpoint:
             told = endpoint.probe(scratch=True)
 
@@ -484,6 +517,31 @@ class TestOci(BucketContract):
                     whole(endpoint, key, Entry(key, 10, None, "e"), 5)
             with pytest.raises(Changed):
                 whole(endpoint, "whole", Entry("whole", 10, None, "another"))
+
+    def test_what_the_store_promises_is_what_it_does(
+        self, oci_account: OciAccount, endpoint: Endpoint, behind: _Behind, prefix: str
+    ) -> None:
+        promised = endpoint.capabilities
+        put(endpoint, "one", b"x" * (promised.single_put_bytes or 0))
+        assert endpoint.requests["put"] == 1
+        put(endpoint, "parts", b"x" * ((promised.single_put_bytes or 0) + 1))
+        assert endpoint.requests["put"] == 1 + 4  # begun, two parts, published
+
+        assert promised == replace(CAPABILITIES, max_key_bytes=1024 - len(prefix) - 1)
+        assert [digest.algorithm for digest in entries(endpoint)[0].digests] == [*promised.listed_digests]
+        assert promised.max_object_bytes == 10 * 1024**4
+
+    def test_the_md5_is_read_from_either_header_of_the_service(self) -> None:
+        told = {
+            "content-length": "3",
+            "last-modified": "Sat, 21 Nov 2026 08:00:00 GMT",
+            "etag": "e",
+            "opc-content-md5": "ICy5YqxZB1uWSwcVLSNLcA==",
+        }
+
+        assert oci_object.entry("k", told).digests == (
+            Digest(Algorithm.MD5, hashlib.md5(b"123").hexdigest()),
+        )
 
     def test_every_condition_is_honoured(self, endpoint: Endpoint) -> None:
         assert endpoint.probe(scratch=True).conditions == Conditions()
@@ -741,6 +799,18 @@ class TestLostAnswers:
             assert told.value.throttled
             assert fault.seen == endpoint.requests["head"] == 1
             assert endpoint.stat("k") is not None
+
+    @pytest.mark.parametrize("key", ["k", "k k", "k/"])
+    def test_a_key_that_is_denied_for_a_moment_is_not_absent(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind, key: str
+    ) -> None:
+        behind.plant(key, b"1")
+        behind.plant(key + "+", b"2")
+        with faulty(oci_account, prefix, Fault("^HEAD ", 404, times=2)) as endpoint:
+            with pytest.raises(Transient, match="doesn't say whether it is there"):
+                endpoint.stat(key)
+            assert endpoint.stat(key[:-1] + "j") is None
+            assert endpoint.stat(key) is not None
 
 
 class TestEachLostAnswer:

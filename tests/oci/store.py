@@ -132,6 +132,7 @@ class Bucket:
         check_name(made.name)
         with self._lock:
             self._check(conditions, made.name)
+            self._check_retention(made.name)
             self._set(made)
         return made
 
@@ -139,6 +140,7 @@ class Bucket:
         with self._lock:
             self.get(name)
             self._check(conditions, name)
+            self._check_retention(name)
             del self.objects[name]
             self._names = None
 
@@ -148,6 +150,8 @@ class Bucket:
             found = self.get(old)
             self._check(of_old, old)
             self._check(of_new, new)
+            self._check_retention(old)
+            self._check_retention(new)
             moved = found.again(name=new)
             del self.objects[old]
             self._set(moved)
@@ -173,6 +177,7 @@ class Bucket:
         with self._lock:
             upload = self.upload(name, upload_id)
             self._check(conditions, name)
+            self._check_retention(name)
             parts = sorted(parts, key=lambda part: int(part["partNum"]))  # they may come in any order
             if not parts or len({part["partNum"] for part in parts}) != len(parts):
                 raise Refused(400, "InvalidUploadPart", "Parts must be named, each once")
@@ -239,6 +244,10 @@ class Bucket:
     def _check(self, conditions: Conditions, name: str) -> None:
         if self.honours:
             conditions.check(self.objects.get(name))
+
+    def _check_retention(self, name: str) -> None:
+        if self.retention_rules and name in self.objects:
+            raise Refused(403, "RetentionRuleViolation", f"The object '{name}' is under a retention rule")
 
     def _set(self, made: Object) -> None:
         with self._lock:
