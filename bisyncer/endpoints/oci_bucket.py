@@ -10,7 +10,7 @@ from bisyncer.endpoints.body import Parts
 from bisyncer.endpoints.counts import Requests
 from bisyncer.endpoints.oci_client import Client, object_path
 from bisyncer.endpoints.oci_error import Failed, Kind, Trouble
-from bisyncer.endpoints.oci_object import Found, entry
+from bisyncer.endpoints.oci_object import TELLS, Found, entry
 from bisyncer.errors import AccessDenied, BisyncerError, Changed, Rejected, RootMissing, Transient
 from bisyncer.model import Conditions, Entry, Remote
 
@@ -127,7 +127,7 @@ class Bucket:
     def head(self, key: str, name: str) -> Found | None:
         """What the store tells of a key; None where it says that it isn't there."""
         try:
-            headers = self.client.send("head", "HEAD", self.object(name)).headers
+            headers = self.client.send("head", "HEAD", self.object(name), tells=TELLS).headers
         except Failed as error:
             if error.trouble.kind is Kind.MISSING:
                 return None

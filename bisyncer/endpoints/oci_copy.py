@@ -23,6 +23,7 @@ from bisyncer.endpoints.oci_object import Found, timed
 from bisyncer.errors import EndpointError, Transient
 from bisyncer.model import Entry
 
+_NUMBER = "opc-work-request-id"
 _FIRST_S = 0.1  # between two looks at a copy under way; half as much again each time
 _LONGEST_S = 10.0
 _STILL_S = 300.0  # a copy that doesn't get on for so long is given up
@@ -51,7 +52,9 @@ def copy(origin: Bucket, bucket: Bucket, key: str, entry: Entry, expect: Entry |
         raise origin.changed(entry.key, entry)
     copying = _Copying(origin, bucket, source, key, expect)
     try:
-        answer = origin.client.send("copy", "POST", f"{origin.path}/actions/copyObject", **copying.request())
+        answer = origin.client.send(
+            "copy", "POST", f"{origin.path}/actions/copyObject", tells=(_NUMBER,), **copying.request()
+        )
     except Failed as error:
         match error.trouble.kind:
             case Kind.DENIED | Kind.NO_BUCKET | Kind.REFUSED:
@@ -62,7 +65,7 @@ def copy(origin: Bucket, bucket: Bucket, key: str, entry: Entry, expect: Entry |
                 return landed
             case _:
                 raise error.trouble.error(bucket.place(key)) from None
-    return copying.await_end(answer.headers["opc-work-request-id"])
+    return copying.await_end(answer.headers[_NUMBER])
 
 
 def _reaches(origin: Bucket, bucket: Bucket) -> bool:

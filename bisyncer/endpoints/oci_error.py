@@ -117,6 +117,15 @@ def unanswered(endpoint_url: str, error: Exception) -> Failed:
     )
 
 
+def puzzling(reason: str) -> Failed:
+    """The error of an answer that isn't what the service answers; what was asked for may be done."""
+    return Failed(
+        Trouble(
+            Kind.PASSING, f"the store can't be understood ({reason}). Check that the address is one of OCI."
+        )
+    )
+
+
 def one_line(text: str) -> str:
     """A text as a part of a sentence."""
     return " ".join(text.split()).rstrip(".")

@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from bisyncer.endpoints.base import Probe
-from bisyncer.endpoints.mtime import time_ns
 from bisyncer.endpoints.oci_bucket import Bucket, unusable
 from bisyncer.endpoints.oci_client import object_path, post
 from bisyncer.endpoints.oci_error import Failed, Kind
+from bisyncer.endpoints.oci_object import dated_ns
+from bisyncer.endpoints.oci_upload import begin
 from bisyncer.endpoints.scratch import scratch_name
 from bisyncer.model import Conditions
 
@@ -53,10 +53,7 @@ def _skew_ns(bucket: Bucket) -> int | None:
     sent_ns = time.time_ns()
     date = bucket.peek()
     received_ns = time.time_ns()
-    try:
-        told_ns = time_ns(parsedate_to_datetime(date)) if date else None
-    except (TypeError, ValueError):  # TypeError: a date without a zone
-        return None
+    told_ns = dated_ns(date)
     # A date is cut to the second, so it is half of one late in the mean.
     return None if told_ns is None else told_ns + 500_000_000 - (sent_ns + received_ns) // 2
 
@@ -139,7 +136,9 @@ def _try_conditions(bucket: Bucket) -> Conditions:
 def _put(bucket: Bucket, name: str, body: bytes, condition: dict[str, str]) -> str | None:
     """The ETag of what was written; None where the condition was answered with a refusal."""
     try:
-        answer = bucket.client.send("put", "PUT", bucket.object(name), headers=condition, body=body)
+        answer = bucket.client.send(
+            "put", "PUT", bucket.object(name), headers=condition, body=body, tells=("etag",)
+        )
     except Failed as error:
         if error.trouble.kind is Kind.STALE:
             return None
@@ -149,12 +148,12 @@ def _put(bucket: Bucket, name: str, body: bytes, condition: dict[str, str]) -> s
 
 def _begins_not(bucket: Bucket, name: str, condition: dict[str, str]) -> bool:
     try:
-        begun = bucket.client.send("put", "POST", f"{bucket.path}/u", **post({"object": name}, condition))
+        begun = begin(bucket, post({"object": name}, condition))
     except Failed as error:
         if error.trouble.kind is Kind.STALE:
             return True
         raise
-    path, query = object_path(bucket.path, "u", name), {"uploadId": begun.json()["uploadId"]}
+    path, query = object_path(bucket.path, "u", name), {"uploadId": begun}
     with contextlib.suppress(Failed):
         bucket.client.send("delete", "DELETE", path, query=query)
     return False
@@ -162,10 +161,12 @@ def _begins_not(bucket: Bucket, name: str, condition: dict[str, str]) -> bool:
 
 def _commits_not(bucket: Bucket, name: str, condition: dict[str, str]) -> bool:
     """Whether an upload isn't published over the scratch object on a condition that fails."""
-    created = bucket.client.send("put", "POST", f"{bucket.path}/u", **post({"object": name})).json()
-    path, query = object_path(bucket.path, "u", name), {"uploadId": created["uploadId"]}
+    begun = begin(bucket, post({"object": name}))
+    path, query = object_path(bucket.path, "u", name), {"uploadId": begun}
     try:
-        part = bucket.client.send("put", "PUT", path, query={**query, "uploadPartNum": "1"}, body=b"55555")
+        part = bucket.client.send(
+            "put", "PUT", path, query={**query, "uploadPartNum": "1"}, body=b"55555", tells=("etag",)
+        )
         request = post({"partsToCommit": [{"partNum": 1, "etag": part.headers["etag"]}]}, condition)
         return _fails(bucket, "put", "POST", path, query=query, **request)
     finally:

@@ -1452,6 +1452,28 @@ class TestWords:
         ):
             endpoint.probe()
 
+    @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"<html>", b'"text"'])
+    def test_what_answers_as_no_store_does_is_told(
+        self, oci_account: OciAccount, prefix: str, body: bytes
+    ) -> None:
+        seen = Entry("k", 1, None, "e")
+        with (
+            canned(lambda _method, _path, _query: Answer(200, body)) as url,
+            opened(oci_account, prefix, endpoint_url=url, namespace=NAMESPACE) as endpoint,
+        ):
+            deeds: tuple[Callable[[], object], ...] = (
+                lambda: put(endpoint, "k", b"1"),
+                lambda: put(endpoint, "k", b"x" * LARGE),
+                lambda: endpoint.stat("k"),
+                lambda: whole(endpoint, "k", seen),
+                lambda: endpoint.move("k", "l", expect=seen),
+                lambda: endpoint.copy_from(endpoint, "l", entry=seen, expect=None),
+                lambda: endpoint.probe(scratch=True),
+            )
+            for deed in deeds:
+                with pytest.raises(Transient, match="can't be understood"):
+                    deed()
+
     def test_a_dead_port_is_told_at_once(self, oci_account: OciAccount, prefix: str) -> None:
         with (
             contextlib.closing(

@@ -25,7 +25,7 @@ STANDARD = {
 }
 TIERS = ("Standard", "InfrequentAccess", "Archive")
 
-_UNSEEN_S = 0.2  # how long a work request that nobody looks at stays in one state
+_UNSEEN_S = 1.0  # how long a work request that nobody looks at stays in one state
 
 
 class Refused(Exception):
