@@ -5,7 +5,9 @@ nothing is known any more (its answer was lost, or it took too long) can still b
 does no harm then. It needs the version of the source that was seen, and at the destination the version that
 was seen, or nothing; each ETag is given once. So it replaces nothing that wasn't seen, and where a later run
 decided otherwise meanwhile, and acted on either side, it fails. Where no run did, it does what was planned,
-and the next run finds two sides that are the same.
+and the next run finds two sides that are the same. At worst it brings back a key that somebody deleted from
+the destination a moment ago, while the source still has it. What is given up is called off, so that even
+this is rare.
 https://docs.oracle.com/iaas/Content/Object/Tasks/copyingobjects.htm
 """
 
@@ -44,7 +46,7 @@ def copy(origin: Bucket, bucket: Bucket, key: str, entry: Entry, expect: Entry |
     Returns None, and does nothing, where these credentials or the service itself may not, or where the
     service doesn't take such a request. Raises `Changed`, `Transient` or `Rejected`.
     """
-    old_name, _ = origin.name(entry.key), bucket.name(key)
+    old_name = origin.name(entry.key)
     if not _reaches(origin, bucket):
         return None
     source = origin.head(entry.key, old_name)
