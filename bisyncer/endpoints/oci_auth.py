@@ -21,7 +21,11 @@ _CURE = "Correct [remotes.{}] in the config, or the OCI config file; `oci setup 
 
 
 class Service(NamedTuple):
-    """A signer of the SDK; the address of the service, its region, and whether it is the region's own."""
+    """A signer of the SDK, and where the service is.
+
+    `own` says that the address is the region's own. `region` is None where it isn't certain: a copy to
+    another region than was meant would be a write to another bucket.
+    """
 
     signer: Any
     endpoint_url: str
@@ -53,7 +57,17 @@ def service(remote: Remote) -> Service:
             f"Remote '{remote.name}': no region is known, so there is no address of the store. Set region in "
             f"[remotes.{remote.name}] or in the profile."
         )
-    return Service(signer, given or str(own), region, own=own is not None and given in {None, own})
+    if own is not None and given in {None, own}:
+        return Service(signer, str(own), region, own=True)
+    certain = region is not None and _is_of(str(given), region, said=remote.region is not None)
+    return Service(signer, str(given), region if certain else None, own=False)
+
+
+def _is_of(url: str, region: str, *, said: bool) -> bool:
+    """Whether an address is of that region, by the region in its name, or else because it is `said` so."""
+    host = urlsplit(url).hostname or ""
+    named = [name for name in oci.regions.REGIONS if name in host]
+    return region in named if named else said
 
 
 def _signer(remote: Remote) -> tuple[Mapping[str, Any], Any]:

@@ -10,7 +10,7 @@ from bisyncer.endpoints.body import Parts
 from bisyncer.endpoints.counts import Requests
 from bisyncer.endpoints.oci_client import Client, object_path
 from bisyncer.endpoints.oci_error import Failed, Kind, Trouble
-from bisyncer.endpoints.oci_object import Found, entry
+from bisyncer.endpoints.oci_object import TELLS, Found, entry
 from bisyncer.errors import AccessDenied, BisyncerError, Changed, Rejected, RootMissing, Transient
 from bisyncer.model import Conditions, Entry, Remote
 
@@ -127,7 +127,7 @@ class Bucket:
     def head(self, key: str, name: str) -> Found | None:
         """What the store tells of a key; None where it says that it isn't there."""
         try:
-            headers = self.client.send("head", "HEAD", self.object(name)).headers
+            headers = self.client.send("head", "HEAD", self.object(name), tells=TELLS).headers
         except Failed as error:
             if error.trouble.kind is Kind.MISSING:
                 return None
@@ -139,11 +139,19 @@ class Bucket:
         found = self.head(key, self.name(key))
         if found is not None:
             return found.entry
-        # The answer to HEAD has no body, so a bucket that isn't there looks like a key that isn't.
+        # The answer to HEAD has no body, so a bucket that isn't there, or that may not be seen for a moment,
+        # looks like a key that isn't there. A listing that begins with the key tells them apart.
+        name = self.name(key)
+        query = {"prefix": name, "limit": "1"}
         try:
-            self.peek()
+            rows = self.client.send("list", "GET", f"{self.path}/o", query=query).json()["objects"]
+            listed = any(row["name"] == name for row in rows)
         except Failed as error:
             raise error.trouble.error(self.place(key)) from None
+        except (ValueError, KeyError, TypeError):
+            listed = True
+        if listed:
+            raise Transient(f"{self.place(key)}: the store doesn't say whether it is there. Run again later.")
         return None
 
     def peek(self) -> str | None:

@@ -20,7 +20,7 @@ from oci._vendor import requests
 
 from bisyncer.endpoints.counts import Requests
 from bisyncer.endpoints.oci_auth import Service, service
-from bisyncer.endpoints.oci_error import Failed, Kind, answered, unanswered
+from bisyncer.endpoints.oci_error import Failed, Kind, answered, puzzling, unanswered
 from bisyncer.errors import UsageError
 from bisyncer.model import Remote
 
@@ -40,7 +40,7 @@ _NO_ANSWER = (
 
 
 class Request(NamedTuple):
-    """A request; `kind` is what it is counted as."""
+    """A request; `kind` is what it is counted as, and `tells` are headers that its answer can't lack."""
 
     kind: str
     method: str
@@ -49,6 +49,7 @@ class Request(NamedTuple):
     headers: Mapping[str, str] = {}
     body: bytes | None = None
     stream: bool = False
+    tells: tuple[str, ...] = ()
 
 
 class Client:
@@ -116,9 +117,13 @@ class Client:
                 stream=request.stream,
                 allow_redirects=False,
             )
-            if 200 <= answer.status_code < 300:
+            good = 200 <= answer.status_code < 300
+            missing = [name for name in request.tells if name not in answer.headers]
+            if good and not missing:
                 return answer
             with answer:
+                if good:
+                    raise puzzling(f"its answer has no {missing[0]}")
                 raise answered(answer.status_code, answer.content, answer.headers)
         except _NO_ANSWER as error:
             raise unanswered(to.endpoint_url, error) from None

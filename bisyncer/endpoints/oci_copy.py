@@ -5,7 +5,9 @@ nothing is known any more (its answer was lost, or it took too long) can still b
 does no harm then. It needs the version of the source that was seen, and at the destination the version that
 was seen, or nothing; each ETag is given once. So it replaces nothing that wasn't seen, and where a later run
 decided otherwise meanwhile, and acted on either side, it fails. Where no run did, it does what was planned,
-and the next run finds two sides that are the same.
+and the next run finds two sides that are the same. At worst it brings back a key that somebody deleted from
+the destination a moment ago, while the source still has it. What is given up is called off, so that even
+this is rare.
 https://docs.oracle.com/iaas/Content/Object/Tasks/copyingobjects.htm
 """
 
@@ -23,6 +25,7 @@ from bisyncer.endpoints.oci_object import Found, timed
 from bisyncer.errors import EndpointError, Transient
 from bisyncer.model import Entry
 
+_NUMBER = "opc-work-request-id"
 _FIRST_S = 0.1  # between two looks at a copy under way; half as much again each time
 _LONGEST_S = 10.0
 _STILL_S = 300.0  # a copy that doesn't get on for so long is given up
@@ -40,10 +43,10 @@ class _Work(NamedTuple):
 def copy(origin: Bucket, bucket: Bucket, key: str, entry: Entry, expect: Entry | None) -> Entry | None:
     """Copy the version `entry` from `origin` to `key` in `bucket`, with its time and fields.
 
-    Returns None, and does nothing, where these credentials or the service itself may not. Raises `Changed`,
-    `Transient` or `Rejected`.
+    Returns None, and does nothing, where these credentials or the service itself may not, or where the
+    service doesn't take such a request. Raises `Changed`, `Transient` or `Rejected`.
     """
-    old_name, _ = origin.name(entry.key), bucket.name(key)
+    old_name = origin.name(entry.key)
     if not _reaches(origin, bucket):
         return None
     source = origin.head(entry.key, old_name)
@@ -51,10 +54,12 @@ def copy(origin: Bucket, bucket: Bucket, key: str, entry: Entry, expect: Entry |
         raise origin.changed(entry.key, entry)
     copying = _Copying(origin, bucket, source, key, expect)
     try:
-        answer = origin.client.send("copy", "POST", f"{origin.path}/actions/copyObject", **copying.request())
+        answer = origin.client.send(
+            "copy", "POST", f"{origin.path}/actions/copyObject", tells=(_NUMBER,), **copying.request()
+        )
     except Failed as error:
         match error.trouble.kind:
-            case Kind.DENIED | Kind.NO_BUCKET:
+            case Kind.DENIED | Kind.NO_BUCKET | Kind.REFUSED:
                 return None
             case Kind.STALE | Kind.MISSING:
                 raise bucket.changed(key, expect) from None
@@ -62,7 +67,7 @@ def copy(origin: Bucket, bucket: Bucket, key: str, entry: Entry, expect: Entry |
                 return landed
             case _:
                 raise error.trouble.error(bucket.place(key)) from None
-    return copying.await_end(answer.headers["opc-work-request-id"])
+    return copying.await_end(answer.headers[_NUMBER])
 
 
 def _reaches(origin: Bucket, bucket: Bucket) -> bool:

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     DENIED = "denied"
     KEYS = "keys"  # the signature isn't accepted, or nothing can be signed with
     ARCHIVED = "archived"
+    RETAINED = "retained"  # by a rule of the bucket
     REFUSED = "refused"  # whatever else won't change by itself
 
 
@@ -56,6 +57,7 @@ _BY_CODE = {
     "NotAuthorizedOrNotFound": Kind.NO_BUCKET,
     "InsufficientServicePermissions": Kind.DENIED,
     "NotRestored": Kind.ARCHIVED,
+    "RetentionRuleViolation": Kind.RETAINED,
     "UnmatchedContentMD5": Kind.PASSING,  # the body was garbled on its way
 }
 _BY_STATUS = {
@@ -86,6 +88,10 @@ _SENTENCES = {
         "session, and check this host's clock."
     ),
     Kind.ARCHIVED: "is archived and can't be read ({}). Restore it in the store, then run again.",
+    Kind.RETAINED: (
+        "a retention rule of the bucket keeps it as it is ({}). Wait until the rule allows it, or change the "
+        "rule."
+    ),
     Kind.REFUSED: "the store refused it ({}). Correct what it says.",
 }
 
@@ -107,6 +113,15 @@ def unanswered(endpoint_url: str, error: Exception) -> Failed:
             Kind.PASSING,
             f"no answer from {endpoint_url} ({one_line(str(error))}). Check the address, the server and the "
             "network; then run again.",
+        )
+    )
+
+
+def puzzling(reason: str) -> Failed:
+    """The error of an answer that isn't what the service answers; what was asked for may be done."""
+    return Failed(
+        Trouble(
+            Kind.PASSING, f"the store can't be understood ({reason}). Check that the address is one of OCI."
         )
     )
 

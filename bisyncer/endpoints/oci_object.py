@@ -14,6 +14,7 @@ from bisyncer.endpoints.fields import sendable
 from bisyncer.endpoints.mtime import MTIME, metadata, parse_mtime, time_ns
 from bisyncer.model import Algorithm, Digest, Entry
 
+TELLS = ("etag", "content-length")  # without these no entry can be made of headers
 PREFIX = "opc-meta-"  # of the names of an object's own metadata fields
 
 # The fields that every object has room for, by their headers, and what JSON calls them.
@@ -51,10 +52,10 @@ def entry(key: str, headers: Mapping[str, str]) -> Entry:
     """The entry of an object from the headers of HEAD or GET."""
     mtime_ns = parse_mtime(headers.get(PREFIX + MTIME))
     if mtime_ns is None:
-        mtime_ns = time_ns(parsedate_to_datetime(headers["last-modified"]))
-    return Entry(
-        key, int(headers["content-length"]), mtime_ns, headers["etag"], digests(headers.get("content-md5"))
-    )
+        mtime_ns = dated_ns(headers.get("last-modified"))
+    # The service documents the first, and gives the second too.
+    md5 = headers.get("content-md5") or headers.get("opc-content-md5")
+    return Entry(key, int(headers["content-length"]), mtime_ns, headers["etag"], digests(md5))
 
 
 def fields(headers: Mapping[str, str]) -> dict[str, str]:
@@ -107,6 +108,14 @@ def digests(md5: object) -> tuple[Digest, ...]:
     except ValueError:
         return ()
     return (Digest(Algorithm.MD5, raw.hex()),) if len(raw) == 16 else ()
+
+
+def dated_ns(date: str | None) -> int | None:
+    """The time that a header tells; None where it tells none."""
+    try:
+        return time_ns(parsedate_to_datetime(date)) if date else None
+    except (TypeError, ValueError):  # TypeError: a date without a zone
+        return None
 
 
 def listed_time_ns(text: str) -> int:

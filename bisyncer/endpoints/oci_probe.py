@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from bisyncer.endpoints.base import Probe
-from bisyncer.endpoints.mtime import time_ns
 from bisyncer.endpoints.oci_bucket import Bucket, unusable
 from bisyncer.endpoints.oci_client import object_path, post
 from bisyncer.endpoints.oci_error import Failed, Kind
+from bisyncer.endpoints.oci_object import dated_ns
+from bisyncer.endpoints.oci_upload import begin
 from bisyncer.endpoints.scratch import scratch_name
 from bisyncer.model import Conditions
 
@@ -33,8 +33,7 @@ def probe(bucket: Bucket, *, scratch: bool) -> Probe:
     try:
         skew_ns = _skew_ns(bucket)
         if scratch:
-            bucket.honoured = _try_conditions(bucket)
-            remarks = (*_ignored(bucket), *_described(bucket))
+            remarks = (*_learnt(bucket), *_described(bucket))
     except Failed as error:
         raise unusable(bucket.root, error.trouble) from None
     honoured = bucket.honoured
@@ -54,16 +53,26 @@ def _skew_ns(bucket: Bucket) -> int | None:
     sent_ns = time.time_ns()
     date = bucket.peek()
     received_ns = time.time_ns()
-    try:
-        told_ns = time_ns(parsedate_to_datetime(date)) if date else None
-    except (TypeError, ValueError):  # TypeError: a date without a zone
-        return None
+    told_ns = dated_ns(date)
     # A date is cut to the second, so it is half of one late in the mean.
     return None if told_ns is None else told_ns + 500_000_000 - (sent_ns + received_ns) // 2
 
 
-def _ignored(bucket: Bucket) -> Iterator[str]:
-    """A remark where a condition isn't tested."""
+def _learnt(bucket: Bucket) -> Iterator[str]:
+    """Learn what the store honours; a remark where it honours less than all, or can't be tried."""
+    # Under a retention rule the scratch object couldn't be removed again.
+    retained = bool(_told(bucket, f"{bucket.path}/retentionRules").get("items"))
+    try:
+        bucket.honoured = bucket.honoured if retained else _try_conditions(bucket)
+    except Failed as error:
+        if error.trouble.kind is not Kind.RETAINED:
+            raise
+        retained = True
+    if retained:
+        yield (
+            f"{bucket.root}: the bucket has retention rules. Until they allow it, no object can be replaced, "
+            "renamed or deleted, and each that should be is a problem. Conditions weren't tried."
+        )
     honoured = bucket.honoured
     deeds = {
         "a write": honoured.put,
@@ -93,11 +102,6 @@ def _described(bucket: Bucket) -> Iterator[str]:
         )
     if told.get("isReadOnly"):
         yield f"{bucket.root}: the bucket is the target of a replication, and can't be written to."
-    if _told(bucket, f"{bucket.path}/retentionRules").get("items"):
-        yield (
-            f"{bucket.root}: the bucket has retention rules. Until they allow it, no object can be replaced, "
-            "renamed or deleted, and each that should be is a problem."
-        )
 
 
 def _told(bucket: Bucket, path: str) -> dict[str, Any]:
@@ -132,7 +136,9 @@ def _try_conditions(bucket: Bucket) -> Conditions:
 def _put(bucket: Bucket, name: str, body: bytes, condition: dict[str, str]) -> str | None:
     """The ETag of what was written; None where the condition was answered with a refusal."""
     try:
-        answer = bucket.client.send("put", "PUT", bucket.object(name), headers=condition, body=body)
+        answer = bucket.client.send(
+            "put", "PUT", bucket.object(name), headers=condition, body=body, tells=("etag",)
+        )
     except Failed as error:
         if error.trouble.kind is Kind.STALE:
             return None
@@ -142,12 +148,12 @@ def _put(bucket: Bucket, name: str, body: bytes, condition: dict[str, str]) -> s
 
 def _begins_not(bucket: Bucket, name: str, condition: dict[str, str]) -> bool:
     try:
-        begun = bucket.client.send("put", "POST", f"{bucket.path}/u", **post({"object": name}, condition))
+        begun = begin(bucket, post({"object": name}, condition))
     except Failed as error:
         if error.trouble.kind is Kind.STALE:
             return True
         raise
-    path, query = object_path(bucket.path, "u", name), {"uploadId": begun.json()["uploadId"]}
+    path, query = object_path(bucket.path, "u", name), {"uploadId": begun}
     with contextlib.suppress(Failed):
         bucket.client.send("delete", "DELETE", path, query=query)
     return False
@@ -155,10 +161,12 @@ def _begins_not(bucket: Bucket, name: str, condition: dict[str, str]) -> bool:
 
 def _commits_not(bucket: Bucket, name: str, condition: dict[str, str]) -> bool:
     """Whether an upload isn't published over the scratch object on a condition that fails."""
-    created = bucket.client.send("put", "POST", f"{bucket.path}/u", **post({"object": name})).json()
-    path, query = object_path(bucket.path, "u", name), {"uploadId": created["uploadId"]}
+    begun = begin(bucket, post({"object": name}))
+    path, query = object_path(bucket.path, "u", name), {"uploadId": begun}
     try:
-        part = bucket.client.send("put", "PUT", path, query={**query, "uploadPartNum": "1"}, body=b"55555")
+        part = bucket.client.send(
+            "put", "PUT", path, query={**query, "uploadPartNum": "1"}, body=b"55555", tells=("etag",)
+        )
         request = post({"partsToCommit": [{"partNum": 1, "etag": part.headers["etag"]}]}, condition)
         return _fails(bucket, "put", "POST", path, query=query, **request)
     finally:

@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from bisyncer.endpoints.oci_bucket import Bucket
 from bisyncer.endpoints.oci_error import Failed, Kind, one_line
-from bisyncer.endpoints.oci_object import entry, fields
+from bisyncer.endpoints.oci_object import TELLS, entry, fields
 from bisyncer.errors import Transient
 from bisyncer.model import Entry
 
@@ -67,7 +67,7 @@ def open_reading(bucket: Bucket, key: str, expect: Entry, start: int) -> Reading
     if start and method == "GET":
         headers["range"] = f"bytes={start}-"
     try:
-        answer = bucket.client.send(kind, method, path, headers=headers, stream=True)
+        answer = bucket.client.send(kind, method, path, headers=headers, stream=True, tells=TELLS)
     except Failed as error:
         if error.trouble.kind in {Kind.STALE, Kind.MISSING}:
             raise bucket.changed(key, expect) from None

@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Source, Upload, Uploads
 from bisyncer.endpoints.body import part_size
 from bisyncer.endpoints.oci_bucket import Bucket, is_stale
 from bisyncer.endpoints.oci_client import object_path, post
-from bisyncer.endpoints.oci_error import Failed, Kind
+from bisyncer.endpoints.oci_error import Failed, Kind, puzzling
 from bisyncer.endpoints.oci_object import as_json, attributes
 from bisyncer.errors import EndpointError
 from bisyncer.model import Entry
@@ -77,12 +78,20 @@ def _begin(bucket: Bucket, key: str, source: Source, expect: Entry | None) -> st
     condition = bucket.condition(expect, honoured=bucket.honoured.complete)
     request = post(details, condition | bucket.encryption)
     try:
-        created = bucket.client.send("put", "POST", f"{bucket.path}/u", **request).json()
+        return begin(bucket, request)
     except Failed as error:
         if is_stale(error.trouble, expect):
             raise bucket.changed(key, expect) from None
         raise error.trouble.error(bucket.place(key)) from None
-    return str(created["uploadId"])
+
+
+def begin(bucket: Bucket, request: Mapping[str, Any]) -> str:
+    """Ask for an upload; return the service's name for it. Raises `Failed`."""
+    answer = bucket.client.send("put", "POST", f"{bucket.path}/u", **request)
+    try:
+        return str(answer.json()["uploadId"])
+    except (ValueError, KeyError, TypeError):
+        raise puzzling("it doesn't tell the name of an upload") from None
 
 
 def _send(bucket: Bucket, key: str, to: _Place, source: Source) -> _Sent:
@@ -94,7 +103,9 @@ def _send(bucket: Bucket, key: str, to: _Place, source: Source) -> _Sent:
         }
         query = {**to.query, "uploadPartNum": str(number)}
         try:
-            answer = bucket.client.send("put", "PUT", to.path, query=query, headers=headers, body=data)
+            answer = bucket.client.send(
+                "put", "PUT", to.path, query=query, headers=headers, body=data, tells=("etag",)
+            )
         except Failed as error:
             raise error.trouble.error(bucket.place(key)) from None
         return answer.headers["etag"], md5
@@ -134,7 +145,9 @@ class _Publishing:
         condition = bucket.condition(expect, honoured=bucket.honoured.complete)
         request = post({"partsToCommit": self._sent.parts}, condition)
         try:
-            answer = bucket.client.send("put", "POST", self._to.path, query=self._to.query, **request)
+            answer = bucket.client.send(
+                "put", "POST", self._to.path, query=self._to.query, tells=("etag",), **request
+            )
         except Failed as error:
             trouble = error.trouble
             # A condition that fails the first time is somebody else's doing; later it may be our own.

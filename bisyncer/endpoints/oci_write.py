@@ -39,6 +39,7 @@ def write(bucket: Bucket, key: str, source: Source, expect: Entry | None) -> Ent
                 **bucket.condition(expect, honoured=bucket.honoured.put),
             },
             body=body,
+            tells=("etag",),
         )
     except Failed as error:
         if is_stale(error.trouble, expect):

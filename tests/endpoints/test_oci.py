@@ -9,17 +9,20 @@ import sys
 import tracemalloc
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import oci
 import pytest
 
-from bisyncer.endpoints import oci_copy
+from bisyncer.endpoints import oci_copy, oci_object
 from bisyncer.endpoints.base import Endpoint, Upload
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.memory import MemoryEndpoint
-from bisyncer.endpoints.oci import OciEndpoint
+from bisyncer.endpoints.oci import CAPABILITIES, OciEndpoint
+from bisyncer.endpoints.oci_auth import service
 from bisyncer.endpoints.open import open_endpoint
 from bisyncer.errors import (
     AccessDenied,
@@ -351,9 +354,41 @@ class TestOci(BucketContract):
             plain = endpoint.probe(scratch=True)
 
         assert quiet.remarks == plain.remarks == ()
-        words = ("keeps versions", "is archived", "target of a replication", "has retention rules")
+        words = ("has retention rules", "keeps versions", "is archived", "target of a replication")
         assert all(word in remark for word, remark in zip(words, told.remarks, strict=True))
         assert all(remark.startswith("oci://odd@testspace/") for remark in told.remarks)
+        assert told.conditions == Conditions()
+        assert not odd.objects
+
+    def test_what_a_retention_rule_keeps_is_told_and_left_alone(
+        self, oci_account: OciAccount, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kept = Bucket("kept")
+        monkeypatch.setitem(oci_account.server.store.buckets, "kept", kept)
+        with (
+            proxy(oci_account.server.endpoint_url, Fault("/retentionRules$", 403)) as url,
+            contextlib.closing(
+                OciEndpoint("kept", prefix, remote=oci_account.remote(endpoint_url=url), owner="test")
+            ) as endpoint,
+        ):
+            entry = put(endpoint, "k", b"1")
+            kept.retention_rules.append({"id": "rule"})
+            deeds: tuple[Callable[[], object], ...] = (
+                lambda: put(endpoint, "k", b"22", entry),
+                lambda: put(endpoint, "k", b"x" * LARGE, entry),
+                lambda: endpoint.move("k", "l", expect=entry),
+                lambda: endpoint.delete("k", expect=entry),
+            )
+            for deed in deeds:
+                with pytest.raises(Rejected, match="a retention rule of the bucket keeps it as it is"):
+                    deed()
+            assert keys(endpoint) == ["k"]
+            assert not kept.uploads
+
+            told = endpoint.probe(scratch=True)  # which isn't told of the rules until it meets them
+            assert told.conditions == Conditions()
+            assert "has retention rules" in told.remarks[0]
+            assert keys(endpoint) == ["k"]
 
     def test_a_store_that_ignores_every_condition_is_found_out(
         self, oci_account: OciAccount, prefix: str, monkeypatch: pytest.MonkeyPatch
@@ -374,7 +409,7 @@ class TestOci(BucketContract):
         assert not lax.uploads
 
     def test_settings_that_may_not_be_read_are_no_remark(self, oci_account: OciAccount, prefix: str) -> None:
-        fault = Fault(rf"^GET /n/{NAMESPACE}/b/{BUCKET}(/retentionRules)?$", 403, times=2)
+        fault = Fault(rf"^GET /n/{NAMESPACE}/b/{BUCKET}(/retentionRules)?$", 404, times=2)
         with faulty(oci_account, prefix, fault) as endpoint:
             told = endpoint.probe(scratch=True)
 
@@ -482,6 +517,31 @@ class TestOci(BucketContract):
                     whole(endpoint, key, Entry(key, 10, None, "e"), 5)
             with pytest.raises(Changed):
                 whole(endpoint, "whole", Entry("whole", 10, None, "another"))
+
+    def test_what_the_store_promises_is_what_it_does(
+        self, oci_account: OciAccount, endpoint: Endpoint, behind: _Behind, prefix: str
+    ) -> None:
+        promised = endpoint.capabilities
+        put(endpoint, "one", b"x" * (promised.single_put_bytes or 0))
+        assert endpoint.requests["put"] == 1
+        put(endpoint, "parts", b"x" * ((promised.single_put_bytes or 0) + 1))
+        assert endpoint.requests["put"] == 1 + 4  # begun, two parts, published
+
+        assert promised == replace(CAPABILITIES, max_key_bytes=1024 - len(prefix) - 1)
+        assert [digest.algorithm for digest in entries(endpoint)[0].digests] == [*promised.listed_digests]
+        assert promised.max_object_bytes == 10 * 1024**4
+
+    def test_the_md5_is_read_from_either_header_of_the_service(self) -> None:
+        told = {
+            "content-length": "3",
+            "last-modified": "Sat, 21 Nov 2026 08:00:00 GMT",
+            "etag": "e",
+            "opc-content-md5": "ICy5YqxZB1uWSwcVLSNLcA==",
+        }
+
+        assert oci_object.entry("k", told).digests == (
+            Digest(Algorithm.MD5, hashlib.md5(b"123").hexdigest()),
+        )
 
     def test_every_condition_is_honoured(self, endpoint: Endpoint) -> None:
         assert endpoint.probe(scratch=True).conditions == Conditions()
@@ -740,6 +800,18 @@ class TestLostAnswers:
             assert fault.seen == endpoint.requests["head"] == 1
             assert endpoint.stat("k") is not None
 
+    @pytest.mark.parametrize("key", ["k", "k k", "k/"])
+    def test_a_key_that_is_denied_for_a_moment_is_not_absent(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind, key: str
+    ) -> None:
+        behind.plant(key, b"1")
+        behind.plant(key + "+", b"2")
+        with faulty(oci_account, prefix, Fault("^HEAD ", 404, times=2)) as endpoint:
+            with pytest.raises(Transient, match="doesn't say whether it is there"):
+                endpoint.stat(key)
+            assert endpoint.stat(key[:-1] + "j") is None
+            assert endpoint.stat(key) is not None
+
 
 class TestEachLostAnswer:
     """The first answer of each kind of mutation never comes: what was done isn't done twice, nor denied."""
@@ -916,6 +988,63 @@ class TestCopies:
             assert source.read() == b"x" * size
         assert endpoint.requests.get("put", 0) == endpoint.requests.get("copy", 0) == 0
         assert other.requests["copy"] == 1
+
+    def test_a_copy_goes_to_another_region(
+        self, oci_account: OciAccount, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with oci_account.abroad("eu-frankfurt-1") as frankfurt, contextlib.ExitStack() as stack:
+            urls = {REGION: oci_account.server.endpoint_url, "eu-frankfurt-1": frankfurt.endpoint_url}
+            monkeypatch.setattr(oci.regions, "endpoint_for", lambda _service, region: urls[region])
+            home, abroad = (
+                stack.enter_context(opened(oci_account, prefix, endpoint_url=None, region=region))
+                for region in urls
+            )
+            entry = put(home, "k", b"1")
+            asked = len(frankfurt.seen)
+            copied = abroad.copy_from(home, "l", entry=entry, expect=None)
+
+            assert copied == now(abroad, "l")
+            assert whole(abroad, "l", copied) == b"1"
+            assert keys(home) == ["k"]
+            assert not any("copyObject" in seen for seen in frankfurt.seen[asked:])
+            with pytest.raises(Changed):
+                abroad.copy_from(home, "l", entry=entry, expect=None)
+
+    @pytest.mark.parametrize(
+        ("changes", "certain"),
+        [
+            ({}, REGION),
+            ({"region": "fra"}, "eu-frankfurt-1"),
+            ({"region": None}, None),
+            ({"endpoint_url": None, "region": None}, REGION),
+            (
+                {"endpoint_url": f"https://n.objectstorage.{REGION}.oci.customer-oci.com", "region": None},
+                REGION,
+            ),
+            ({"endpoint_url": f"https://objectstorage.{REGION}.oraclecloud.com", "region": "fra"}, None),
+        ],
+    )
+    def test_nothing_is_copied_to_a_region_that_is_only_guessed(
+        self, oci_account: OciAccount, changes: dict[str, Any], certain: str | None
+    ) -> None:
+        assert service(oci_account.remote(**changes)).region == certain
+
+    def test_a_service_of_no_certain_region_is_not_asked_for_copies(
+        self, oci_account: OciAccount, prefix: str
+    ) -> None:
+        with opened(oci_account, prefix, region=None) as endpoint:
+            entry = put(endpoint, "k", b"1")
+            assert endpoint.copy_from(endpoint, "l", entry=entry, expect=None) is None
+            assert "copy" not in endpoint.requests
+
+    def test_what_the_service_does_not_understand_is_left_to_who_asked(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        with opened(oci_account, prefix, region="fra") as endpoint:
+            entry = put(endpoint, "k", b"1")
+            assert endpoint.copy_from(endpoint, "l", entry=entry, expect=None) is None
+            assert endpoint.requests["copy"] == 1
+        assert behind.names() == ["k"]
 
     def test_an_object_without_a_time_of_its_own_is_copied_with_that_of_its_upload(
         self, endpoint: OciEndpoint, behind: _Behind
@@ -1323,6 +1452,28 @@ class TestWords:
         ):
             endpoint.probe()
 
+    @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"<html>", b'"text"'])
+    def test_what_answers_as_no_store_does_is_told(
+        self, oci_account: OciAccount, prefix: str, body: bytes
+    ) -> None:
+        seen = Entry("k", 1, None, "e")
+        with (
+            canned(lambda _method, _path, _query: Answer(200, body)) as url,
+            opened(oci_account, prefix, endpoint_url=url, namespace=NAMESPACE) as endpoint,
+        ):
+            deeds: tuple[Callable[[], object], ...] = (
+                lambda: put(endpoint, "k", b"1"),
+                lambda: put(endpoint, "k", b"x" * LARGE),
+                lambda: endpoint.stat("k"),
+                lambda: whole(endpoint, "k", seen),
+                lambda: endpoint.move("k", "l", expect=seen),
+                lambda: endpoint.copy_from(endpoint, "l", entry=seen, expect=None),
+                lambda: endpoint.probe(scratch=True),
+            )
+            for deed in deeds:
+                with pytest.raises(Transient, match="can't be understood"):
+                    deed()
+
     def test_a_dead_port_is_told_at_once(self, oci_account: OciAccount, prefix: str) -> None:
         with (
             contextlib.closing(
@@ -1370,6 +1521,7 @@ def test_a_root_has_one_text(oci_account: OciAccount, text: str, root: str) -> N
     [
         ({}, f"region={REGION}"),
         ({"region": "fra"}, "region=eu-frankfurt-1"),
+        ({"region": None}, f"region={REGION}"),
         ({"endpoint_url": f"HTTPS://objectstorage.{REGION}.oraclecloud.com:443/"}, f"region={REGION}"),
         ({"endpoint_url": "https://Own.example/x/"}, "endpoint=https://own.example/x"),
     ],

@@ -41,6 +41,16 @@ class OciAccount(NamedTuple):
     def config_file(self) -> Path:
         return self.folder / "config"
 
+    @contextmanager
+    def abroad(self, region: str) -> Iterator[OciServer]:
+        """The service of another region, in which there is a bucket of the same name."""
+        with serving(NAMESPACE, region, self.server.keys) as server:
+            server.store.buckets[BUCKET] = Bucket(BUCKET)
+            stores = {store.region: store for store in (self.server.store, server.store)}
+            self.server.store.regions = server.store.regions = stores
+            yield server
+            self.server.store.regions = {REGION: self.server.store}
+
     @property
     def bucket(self) -> Bucket:
         return self.server.store.buckets[BUCKET]
@@ -61,6 +71,7 @@ class OciAccount(NamedTuple):
         remote = Remote(
             name="oci",
             type="oci",
+            region=REGION,
             endpoint_url=self.server.endpoint_url,
             config_file=str(self.config_file),
         )

@@ -25,7 +25,7 @@ STANDARD = {
 }
 TIERS = ("Standard", "InfrequentAccess", "Archive")
 
-_UNSEEN_S = 0.2  # how long a work request that nobody looks at stays in one state
+_UNSEEN_S = 1.0  # how long a work request that nobody looks at stays in one state
 
 
 class Refused(Exception):
@@ -132,6 +132,7 @@ class Bucket:
         check_name(made.name)
         with self._lock:
             self._check(conditions, made.name)
+            self._check_retention(made.name)
             self._set(made)
         return made
 
@@ -139,6 +140,7 @@ class Bucket:
         with self._lock:
             self.get(name)
             self._check(conditions, name)
+            self._check_retention(name)
             del self.objects[name]
             self._names = None
 
@@ -148,6 +150,8 @@ class Bucket:
             found = self.get(old)
             self._check(of_old, old)
             self._check(of_new, new)
+            self._check_retention(old)
+            self._check_retention(new)
             moved = found.again(name=new)
             del self.objects[old]
             self._set(moved)
@@ -173,6 +177,7 @@ class Bucket:
         with self._lock:
             upload = self.upload(name, upload_id)
             self._check(conditions, name)
+            self._check_retention(name)
             parts = sorted(parts, key=lambda part: int(part["partNum"]))  # they may come in any order
             if not parts or len({part["partNum"] for part in parts}) != len(parts):
                 raise Refused(400, "InvalidUploadPart", "Parts must be named, each once")
@@ -240,6 +245,10 @@ class Bucket:
         if self.honours:
             conditions.check(self.objects.get(name))
 
+    def _check_retention(self, name: str) -> None:
+        if self.retention_rules and name in self.objects:
+            raise Refused(403, "RetentionRuleViolation", f"The object '{name}' is under a retention rule")
+
     def _set(self, made: Object) -> None:
         with self._lock:
             self.objects[made.name] = made
@@ -306,6 +315,7 @@ class Store:
 
     def __init__(self, namespace: str, region: str) -> None:
         self.namespace, self.region = namespace, region
+        self.regions = {region: self}  # the services that this one copies to
         self.denied = False  # whether the service itself lacks the permission to copy
         self.breaks: Refused | None = None  # what every copy ends with
         self.copying = threading.Event()  # while it is clear, no copy gets on
@@ -323,14 +333,15 @@ class Store:
 
     def copy(self, source: Bucket, asked: Mapping[str, Any]) -> WorkRequest:
         """Accept a copy; its conditions are tested in the step that makes the object."""
-        if asked["destinationRegion"] != self.region:
+        there = self.regions.get(asked["destinationRegion"])
+        if there is None:
             raise Refused(400, "InvalidParameter", f"There is no region '{asked['destinationRegion']}' here")
         of_source = Conditions(asked.get("sourceObjectIfMatchETag"))
         of_made = Conditions(
             asked.get("destinationObjectIfMatchETag"), asked.get("destinationObjectIfNoneMatchETag")
         )
         old, new = asked["sourceObjectName"], asked["destinationObjectName"]
-        to = self.bucket(asked["destinationNamespace"], asked["destinationBucket"])
+        to = there.bucket(asked["destinationNamespace"], asked["destinationBucket"])
         if self.denied:
             message = f"The service principal 'objectstorage-{self.region}' lacks permissions to this bucket"
             raise Refused(400, "InsufficientServicePermissions", message)
