@@ -435,10 +435,10 @@ CONFLICT_RESOLVE: Final = Setting("conflict_resolve", choice(Resolve), "newer", 
     "kept beside it.")
 CONFLICT_SUFFIX: Final = Setting("conflict_suffix", suffix, "conflict", "WORD",
     "What the other version's name ends with, before a number.")
-TRACK_RENAMES: Final = Setting("track_renames", switch, True, "", # noqa: FBT003 -- a default, as the file writes it
+TRACK_RENAMES: Final = Setting("track_renames", switch, True, "", # noqa: FBT003 -- as above
     "A renamed key is moved on the other side, not sent again and deleted.", Shape.SWITCH)
 TRANSFERS: Final = Setting("transfers", transfers, 16, "N", "How many objects are moved at a time.")
-METADATA: Final = Setting("metadata", switch, True, "", # noqa: FBT003 -- a default, as the file writes it
+METADATA: Final = Setting("metadata", switch, True, "", # noqa: FBT003 -- as above
     "The mode, the owner and the group of files travel too.", Shape.SWITCH)
 REQUIRE_CONDITIONAL: Final = Setting("require_conditional", switch, False, "", # noqa: FBT003 -- as above
     "Do nothing unless each bucket itself tests the condition of each write and delete.", Shape.SWITCH)
