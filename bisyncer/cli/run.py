@@ -239,6 +239,7 @@ def _init_row(found: InitReport) -> dict[str, object]:
             "mounted": probe.mounted,
             "conditional_write": probe.conditional_write,
             "conditional_delete": probe.conditional_delete,
+            "remarks": list(probe.remarks),
         }
         for side, probe in found.probes.items()
     }
@@ -249,6 +250,8 @@ def _tell_init(found: InitReport, config: Config, *, new: bool, aligned: bool) -
     pair = found.pair
     for side, root in ((Side.PATH1, pair.path1), (Side.PATH2, pair.path2)):
         say(f"{side} {shown_line(root)}: {_probe_text(found.probes[side])}")
+        for remark in found.remarks[side]:
+            say(f"      {remark}")
     say(f"{pair.name}: recorded" + (f", and written to {config.path}" if new else ""))
     if not aligned:
         say(f"Next: bisyncer init {pair.name} --resync, the first alignment. It deletes nothing.")

@@ -119,8 +119,12 @@ def _held(
             raise CancelledError
         return part(number, data)
 
+    def wait(seconds: float) -> None:
+        if over.wait(seconds):
+            raise CancelledError
+
     with memory:
-        return persist(attempt, wait=over.wait)
+        return persist(attempt, wait=wait)
 
 
 def _next(source: Source, size: int, unsent: int) -> bytes:

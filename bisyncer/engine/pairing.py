@@ -28,6 +28,11 @@ class InitReport(NamedTuple):
     probes: Mapping[Side, Probe]
     warnings: tuple[str, ...]
 
+    @property
+    def remarks(self) -> dict[Side, tuple[str, ...]]:
+        """What is special about each store."""
+        return {side: probe.remarks for side, probe in self.probes.items()}
+
 
 def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
     """Open both roots; raises `UsageError` where a text names no root, or the two overlap."""
@@ -87,11 +92,6 @@ def init(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> InitRepo
         "looks right before each one instead; what another client writes in that moment can be replaced."
         for side, probe in probes.items()
         if not (probe.conditional_write and probe.conditional_delete)
-    ]
-    warnings += [
-        f"{side} ({endpoints[side].root}): {remark}"
-        for side, probe in probes.items()
-        for remark in probe.remarks
     ]
     return InitReport(pair, probes, tuple(warnings))
 

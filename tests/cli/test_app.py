@@ -43,6 +43,7 @@ def test_there_are_these_commands_and_no_others() -> None:
         "history",
         "show",
         "problems",
+        "doctor",
         "demo",
         "conflicts list",
         "conflicts show",

@@ -104,7 +104,7 @@ def test_one_pair_with_a_bad_root_keeps_no_other_from_its_turn(desk: Desk) -> No
 
     found = grades(desk("doctor", "--json").json)
 
-    assert found["bad", None, "roots"] == "fail"
+    assert found["bad", None, "pair"] == "fail"
     assert found["good", "path1", "root"] == "ok"
 
 

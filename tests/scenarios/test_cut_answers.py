@@ -95,7 +95,9 @@ def test_a_run_that_never_hears_of_its_deeds_in_a_bucket_has_done_each_of_them_o
 def test_a_conflict_of_which_no_answer_comes_is_one_conflict_with_two_versions(
     kind: str, places: Places, tmp_path: Path
 ) -> None:
-    patterns = (lost("PUT", "both"), lost("PUT", "both.conflict1"))
+    # The version that loses is copied inside its store.
+    copied = lost("POST", "copyObject") if kind == "oci" else lost("PUT", "both.conflict1")
+    patterns = (lost("PUT", "both"), copied)
     with cut(tmp_path, places("tree"), places(kind), *patterns) as this:
         this.two.plant("both", b"the version of the bucket")
         this.one.plant("both", b"the tree's version")

@@ -91,7 +91,7 @@ def test_hostile_names_go_both_ways_exactly_or_are_told_and_left_alone(
 
 def _tells(summary: Summary, told: set[str]) -> None:
     """A run tells of these keys and ends with 3, or with 0 where there are none."""
-    assert {problem.key for problem in summary.problems} == told
+    assert {problem.key for problem in summary.problems} == told, summary.problems
     assert summary.problem_count == len(told)
     assert summary.exit_code == (3 if told else 0)
 
