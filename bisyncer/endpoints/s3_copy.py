@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from bisyncer.endpoints.backoff import persist
+from bisyncer.endpoints.mtime import MTIME, parse_mtime
 from bisyncer.endpoints.s3_bucket import Bucket, quoted
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
 from bisyncer.endpoints.s3_object import attributes, encrypted, entry, fields, is_md5
@@ -28,22 +29,32 @@ _THREADS: Final = 8
 _UNABLE: Final = {Kind.DENIED, Kind.KEYS, Kind.UNSUPPORTED, Kind.REFUSED}
 
 
+class _Unable(Exception):
+    """The store won't copy part of a source into an upload."""
+
+
 def copy(origin: Bucket, there: Entry, target: Bucket, key: str, expect: Entry | None) -> Entry | None:
     """Copy the version `there` of `origin` to `key` of `target`; None where these two can't.
 
     Raises `Changed`, `Transient` or `Rejected`.
     """
-    name = target.name(key)
-    origin.name(there.key)
     honoured = target.honoured.copy and target.honoured.complete
     if not honoured or origin.server != target.server or origin.root in target.refusing:
         return None
+    name = target.name(key)
+    origin.name(there.key)
     found = origin.version(there)
     source = entry(there.key, found)
+    if parse_mtime(found.get("Metadata", {}).get(MTIME)) is None and there.mtime_ns is not None:
+        source = source._replace(mtime_ns=there.mtime_ns)  # of a listing, which is finer than HEAD's
     wanted = source._replace(key=key)
     kept = attributes(key, fields(found), source.mtime_ns)
     if source.size > MOST_AT_ONCE:
-        return in_parts(target, wanted, kept, expect, lambda to: _parts(origin, source, target, to))
+        try:
+            return in_parts(target, wanted, kept, expect, lambda to: _parts(origin, source, target, to))
+        except _Unable:
+            target.refusing.add(origin.root)
+            return None
     try:
         answer = target.ask(
             "copy_object",
@@ -117,27 +128,26 @@ def _landed(target: Bucket, wanted: Entry, expect: Entry | None) -> Entry | None
 def _parts(origin: Bucket, source: Entry, target: Bucket, to: Place) -> Sent:
     """Have the store copy part by part, several at once."""
     size = max(PART_BYTES, -(-source.size // MOST_PARTS))
-    version = _source(origin, source)
 
     def one(number: int) -> Part:
         start = (number - 1) * size
         end = min(start + size, source.size) - 1
-        return persist(
-            lambda: _part(target, to, number, {**version, "CopySourceRange": f"bytes={start}-{end}"})
-        )
+        part = {"PartNumber": number, "CopySourceRange": f"bytes={start}-{end}"}
+        return persist(lambda: _part(origin, source, target, to, part))
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="s3-copy") as pool:
         return together(list(pool.map(one, range(1, -(-source.size // size) + 1))))
 
 
-def _part(target: Bucket, to: Place, number: int, version: Mapping[str, Any]) -> Part:
+def _part(origin: Bucket, there: Entry, target: Bucket, to: Place, part: Mapping[str, Any]) -> Part:
     try:
-        answer = target.ask("upload_part_copy", **to.arguments, PartNumber=number, **version)
+        answer = target.ask("upload_part_copy", **to.arguments, **_source(origin, there), **part)
     except SDK_ERRORS as error:
         trouble = target.judge(error)
         if trouble.kind in {Kind.STALE, Kind.MISSING}:
-            raise Changed(f"{to.place}: what is copied there has changed meanwhile. Run again.") from None
+            raise origin.changed(there.key, there) from None
+        if trouble.kind in _UNABLE:
+            raise _Unable from None
         raise trouble.error(to.place) from None
     etag: str = answer["CopyPartResult"]["ETag"]
-    bare = etag.strip('"')
-    return Part(etag, bytes.fromhex(bare) if is_md5(bare) and not encrypted(answer) else None)
+    return Part(etag, is_md5(etag.strip('"')) and not encrypted(answer))

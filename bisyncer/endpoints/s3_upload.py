@@ -60,7 +60,7 @@ def abort(bucket: Bucket, begun: Upload) -> None:
         bucket.ask("abort_multipart_upload", Key=bucket.name(begun.key), UploadId=begun.id)
     except SDK_ERRORS as error:
         trouble = bucket.judge(error)
-        if trouble.kind is not Kind.MISSING:
+        if trouble.kind not in {Kind.MISSING, Kind.NO_UPLOAD}:
             raise trouble.error(bucket.place(begun.key)) from None
 
 
@@ -84,9 +84,10 @@ def _publish(bucket: Bucket, to: Place, sent: Sent, wanted: Entry, expect: Entry
             # A condition that fails the first time is somebody else's doing; later it may be our own.
             if (attempts > 1 or not stale) and (landed := bucket.landed(wanted)):
                 return landed
-            if stale:
+            # Where our own version can't be told from another's, nobody knows that there was a change.
+            if stale and (attempts == 1 or sent.digested):
                 raise bucket.changed(wanted.key, expect) from None
-            raise trouble.error(to.place) from None
+            raise (trouble.passing if stale else trouble.error)(to.place) from None
         etag: str = answer["ETag"].strip('"')
         if sent.digested and etag.endswith(f"-{len(sent.parts)}") and etag.lower() != sent.etag:
             raise garbled(bucket, wanted.key)
