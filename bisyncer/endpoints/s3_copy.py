@@ -11,10 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from bisyncer.endpoints.backoff import persist
-from bisyncer.endpoints.mtime import MTIME, parse_mtime
 from bisyncer.endpoints.s3_bucket import Bucket, quoted
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
-from bisyncer.endpoints.s3_object import attributes, encrypted, entry, fields, is_md5
+from bisyncer.endpoints.s3_object import attributes, encrypted, entry, fields, is_md5, kept_mtime_ns
 from bisyncer.endpoints.s3_parts import MOST_PARTS, Part, Place, Sent, together
 from bisyncer.endpoints.s3_upload import in_parts
 from bisyncer.endpoints.s3_write import condition, garbled, placed
@@ -45,7 +44,7 @@ def copy(origin: Bucket, there: Entry, target: Bucket, key: str, expect: Entry |
     origin.name(there.key)
     found = origin.version(there)
     source = entry(there.key, found)
-    if parse_mtime(found.get("Metadata", {}).get(MTIME)) is None and there.mtime_ns is not None:
+    if kept_mtime_ns(found) is None and there.mtime_ns is not None:
         source = source._replace(mtime_ns=there.mtime_ns)  # of a listing, which is finer than HEAD's
     wanted = source._replace(key=key)
     kept = attributes(key, fields(found), source.mtime_ns)
