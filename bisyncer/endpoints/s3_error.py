@@ -61,6 +61,7 @@ _BY_CODE = {
     "NoSuchBucket": Kind.NO_BUCKET,
     "NoSuchUpload": Kind.NO_UPLOAD,
     "NotImplemented": Kind.UNSUPPORTED,
+    "ObjectNotInActiveTierError": Kind.ARCHIVED,  # of what is to be copied
     "RequestExpired": Kind.CLOCK,
     "RequestLimitExceeded": Kind.PASSING,
     "RequestTimeTooSkewed": Kind.CLOCK,
