@@ -116,12 +116,17 @@ def _which(origin: Bucket, there: Entry, target: Bucket, key: str, expect: Entry
 
 
 def _landed(target: Bucket, wanted: Entry, expect: Entry | None) -> Entry | None:
-    """The entry of a key that holds a copy, whose answer is unclear, for sure, and didn't before."""
+    """The entry of a key that holds a copy, whose answer is unclear, for sure, and didn't before.
+
+    The same ETag is as good as the same MD5: stores without an ETag of the content give each object another.
+    """
     found = persist(lambda: target.head(wanted.key))
     if found is None or found.stamp == (expect and expect.stamp):
         return None
-    same = (found.size, found.mtime_ns, found.digests) == (wanted.size, wanted.mtime_ns, wanted.digests)
-    return found if same and wanted.digests else None
+    if (found.size, found.mtime_ns) != (wanted.size, wanted.mtime_ns):
+        return None
+    same = found.stamp == wanted.stamp or (wanted.digests and found.digests == wanted.digests)
+    return found if same else None
 
 
 def _parts(origin: Bucket, source: Entry, target: Bucket, to: Place) -> Sent:

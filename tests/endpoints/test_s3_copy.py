@@ -344,6 +344,57 @@ def test_a_mutation_that_never_arrived_is_transient_and_sent_once(
     assert behind.content(target) in {None, b"old"}
 
 
+def test_a_copy_of_an_object_of_parts_whose_answer_is_lost_is_done_once(
+    seaweed: S3Server, prefix: str, endpoint: S3Endpoint, behind: S3Behind
+) -> None:
+    entry = put(endpoint, "from", b"x" * LARGE)
+    lost = Fault("^PUT .*/k$", "lose")
+    with faulty(seaweed, prefix, lost) as through:
+        made = copied(through, entry, "k")
+    assert lost.seen == 1
+    assert now(endpoint, "k").stamp == made.stamp
+    assert behind.names() == ["from", "k"]
+
+
+@pytest.mark.parametrize("kind", ["put by boto3", "replace by boto3", "complete", "complete, replace"])
+def test_a_write_that_is_encrypted_and_whose_answer_is_lost_is_done_once(
+    moto: S3Server, prefix: str, kind: str
+) -> None:
+    pattern, deed = MUTATIONS[kind]
+    target = BY_BOTO3 if "boto3" in kind else "k"
+    lost = Fault(pattern, "lose")
+    with (
+        proxy(moto.endpoint_url, lost) as url,
+        opened(moto, prefix, sse="aws:kms") as endpoint,
+        opened(moto, prefix, sse="aws:kms", endpoint_url=url) as through,
+    ):
+        if "replace" in kind:
+            put(endpoint, target, b"old")
+        entry = deed(through)
+        assert now(endpoint, target).stamp == entry.stamp
+        assert now(endpoint, target).digests == ()
+        assert keys(endpoint) == [target]
+    assert lost.seen == 1
+
+
+def test_an_encrypted_object_of_parts_of_which_nobody_can_tell_whose_it_is_is_no_change(
+    moto: S3Server, prefix: str
+) -> None:
+    with (
+        moto.client() as client,
+        opened(moto, prefix, sse="aws:kms") as endpoint,
+    ):
+        seen = put(endpoint, "k", b"seen")
+        name = f"{prefix}/k"
+        theirs = Fault("^POST ", "lose", then=lambda: client.put_object(Bucket=BUCKET, Key=name, Body=b"x"))
+        with (
+            proxy(moto.endpoint_url, theirs) as url,
+            opened(moto, prefix, sse="aws:kms", endpoint_url=url) as through,
+            pytest.raises(Transient),
+        ):
+            put(through, "k", b"y" * LARGE, seen)
+
+
 def test_the_same_bytes_under_another_time_are_no_sign_of_a_write(
     seaweed: S3Server, prefix: str, endpoint: S3Endpoint
 ) -> None:

@@ -26,11 +26,11 @@ from bisyncer.errors import (
     Transient,
     UsageError,
 )
-from bisyncer.model import Remote
+from bisyncer.model import Entry, Remote
 from tests.endpoints.contract import MTIME_NS, BytesSource, entries, keys, now, put, whole
 from tests.endpoints.test_listing import amazon, plain, rows_of
 from tests.endpoints.test_s3 import BY_BOTO3, BY_OBSTORE, LARGE, S3Behind, opened, whole_in_large_pieces
-from tests.faults import Answer, canned, proxy
+from tests.faults import Answer, Fault, canned, proxy
 from tests.servers import BUCKET, S3Server
 
 PIECE = 5 << 20
@@ -177,6 +177,34 @@ def test_a_probe_tells_how_far_the_clock_of_the_store_is_ahead() -> None:
         assert abs(skew_ns - ahead_ns) < 300 * 10**9
     with store(lambda *_: Answer(200, amazon([]))) as endpoint:
         assert endpoint.probe().skew_ns is None
+
+
+def test_a_probe_of_a_store_that_can_not_publish_parts_leaves_no_upload(
+    seaweed: S3Server, prefix: str
+) -> None:
+    with (
+        seaweed.client() as client,
+        proxy(seaweed.endpoint_url, Fault("^POST .*uploadId=", 501, times=99)) as url,
+        opened(seaweed, prefix, endpoint_url=url) as endpoint,
+    ):
+        found = endpoint.probe(scratch=True).conditions
+        behind = S3Behind(client, prefix)
+        assert (found.put, found.complete, found.delete) == (True, False, True)
+        assert behind.names() == behind.uploads() == []
+
+
+@pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])
+def test_a_store_that_ignores_ranges_is_not_read_from_the_middle(key: str) -> None:
+    head = (("ETag", '"e"'), ("Last-Modified", formatdate(0, usegmt=True)))
+
+    def respond(_method: str, _path: str, _query: dict[str, str]) -> Answer:
+        return Answer(200, b"0123456789", head)
+
+    with store(respond) as endpoint:
+        expect = Entry(key, 10, 0, "e")
+        assert whole(endpoint, key, expect) == b"0123456789"
+        with pytest.raises(Rejected, match="another part of the object"):
+            whole(endpoint, key, expect, start=5)
 
 
 # What a remote's settings send.
