@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+_CODES = {403: "AccessDenied", 501: "NotImplemented"}  # what S3 says with a status
 _HOP = {"connection", "transfer-encoding", "content-length", "expect", "date", "server"}
 
 
@@ -40,6 +41,11 @@ class Fault:
         self.left = times
         self._lock = threading.Lock()
 
+    def stop(self) -> None:
+        """Strike no more."""
+        with self._lock:
+            self._left = 0
+
     def strikes(self, request: str) -> bool:
         with self._lock:
             if not self.left or not self.pattern.search(request):
@@ -63,7 +69,8 @@ def proxy(
             if struck is None:
                 return instead(self, body) or _forwarded(self, upstream, body)
             if isinstance(struck.what, int):
-                return Answer(struck.what, b"<Error><Code>InternalError</Code></Error>")
+                code = _CODES.get(struck.what, "InternalError")
+                return Answer(struck.what, f"<Error><Code>{code}</Code></Error>".encode())
             if struck.what == "swallow":
                 return None
             answer = instead(self, body) or _forwarded(self, upstream, body)

@@ -30,6 +30,7 @@ from bisyncer.cli.seaweed import SeaweedServer
 from bisyncer.model import Remote
 from tests.azurite import Azurite
 from tests.oci.account import OciAccount, account
+from tests.rclone_serve import RcloneServer
 
 BUCKET = "bucket"
 
@@ -97,6 +98,21 @@ def _start_seaweed(folder: Path) -> Iterator[S3Server]:
     with SeaweedServer(folder) as started:
         started.create_bucket(BUCKET)
         yield S3Server("seaweed", started.endpoint_url, started.access_key, started.secret_key)
+
+
+@pytest.fixture(scope="session")
+def rclone_serve(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[S3Server]:
+    """`rclone serve s3`: one for all workers of a run. It tests no conditions."""
+    folder = _folder(tmp_path_factory, worker_id) / "rclone-serve"
+    with _shared(folder, _start_rclone, S3Server) as server, server.in_environment():
+        yield server
+
+
+@contextmanager
+def _start_rclone(folder: Path) -> Iterator[S3Server]:
+    with RcloneServer(folder) as started:
+        started.create_bucket(BUCKET)
+        yield S3Server("rclone", started.endpoint_url, started.access_key, started.secret_key)
 
 
 class AzureServer(NamedTuple):

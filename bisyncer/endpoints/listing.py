@@ -45,7 +45,7 @@ def parse(body: bytes, *, counted: bool = True) -> Page:
     try:
         return _split(body, counted=counted)
     except _Unsure:
-        return _read(body)
+        return _read(body, counted=counted)
 
 
 class _Unsure(Exception):
@@ -162,7 +162,7 @@ def _decoded(text: str) -> str:
     return unquote_to_bytes(text).decode(errors="surrogateescape")
 
 
-def _read(body: bytes) -> Page:
+def _read(body: bytes, *, counted: bool = True) -> Page:
     """Parse a page with expat."""
     reader = _Reader()
     parser = expat.ParserCreate()
@@ -177,7 +177,7 @@ def _read(body: bytes) -> Page:
         raise
     except (expat.ExpatError, LookupError, ValueError) as error:  # the last two are about the encoding
         raise Malformed(f"a list page is not whole XML ({error})") from None
-    return reader.page()
+    return reader.page(counted=counted)
 
 
 def _refuse_doctype(*_: object) -> NoReturn:
@@ -217,8 +217,8 @@ class _Reader:
                 pass
         self._path.pop()
 
-    def page(self) -> Page:
-        """What was read, if it is whole."""
+    def page(self, *, counted: bool) -> Page:
+        """What was read, if it is whole; a marker is of use to who asks for the first version."""
         truncated = self._frame.get("IsTruncated")
         if truncated not in {"true", "false"}:
             raise Malformed("a list page doesn't say whether more keys follow")
@@ -240,6 +240,6 @@ class _Reader:
         except (KeyError, ValueError) as error:
             raise Malformed(f"a list page has an object without its {error}") from None
         token = self._frame.get("NextContinuationToken") or None
-        if marker := self._frame.get("NextMarker"):
+        if not counted and (marker := self._frame.get("NextMarker")):
             token = _decoded(marker.replace("+", " ")) if url_encoded else marker
         return Page(rows, truncated == "true", token, said is not None)

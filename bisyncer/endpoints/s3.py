@@ -33,7 +33,7 @@ from bisyncer.endpoints.s3_bucket import MAX_NAME_BYTES, Bucket
 from bisyncer.endpoints.s3_copy import copy
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
 from bisyncer.endpoints.s3_move import move, remove
-from bisyncer.endpoints.s3_probe import clock_skew_ns, remarks, try_conditions
+from bisyncer.endpoints.s3_probe import clock_skew_ns, first_page, remarks, try_conditions
 from bisyncer.endpoints.s3_read import open_reading
 from bisyncer.endpoints.s3_scan import Where, scan
 from bisyncer.endpoints.s3_send import send
@@ -118,11 +118,7 @@ class S3Endpoint:
         try:
             # A listing needs the same right as HeadBucket, and says in its answer what is wrong.
             asked_ns = time.time_ns()
-            answer = bucket.ask(
-                "list_objects" if bucket.remote.list_version == "1" else "list_objects_v2",
-                Prefix=bucket.prefix,
-                MaxKeys=1,
-            )
+            answer = first_page(bucket)
             date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
             skew_ns = clock_skew_ns(date, asked_ns, time.time_ns())
             if scratch:

@@ -168,9 +168,9 @@ class Bucket:
     def ask(self, operation: str, **arguments: object) -> Any:
         """Send one request of the SDK about this bucket, once; raises `SDK_ERRORS`."""
         clients = self.clients
-        extra: dict[str, object] = {"RequestPayer": "requester"} if self.remote.request_payer else {}
+        extra: dict[str, object] = {}
         if clients.customer_key is not None and operation in _ENCRYPTED:
-            extra |= {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": clients.customer_key}
+            extra = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": clients.customer_key}
         return getattr(clients.client, operation)(Bucket=self.bucket, **extra, **arguments)
 
     def judge(self, error: Exception) -> Trouble:
@@ -223,11 +223,14 @@ class Bucket:
             raise self.changed(key, expect)
 
     def landed(self, wanted: Entry) -> Entry | None:
-        """The entry of a key where the store has exactly what a write, whose answer is unclear, had sent."""
+        """The entry of a key where the store has exactly what a write, whose answer is unclear, had sent.
+
+        The same bytes under another time are those that were there before.
+        """
         found = persist(lambda: self.head(wanted.key))
         if found is None or (found.stamp, found.size) != (wanted.stamp, wanted.size):
             return None
-        return found
+        return found if wanted.mtime_ns in {None, found.mtime_ns} else None
 
     def changed(self, key: str, expect: Entry | None) -> Changed:
         """The exception for a condition that didn't hold."""

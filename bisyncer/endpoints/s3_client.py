@@ -95,6 +95,8 @@ def connect(remote: Remote, requests: Requests) -> Clients:
             f"Correct [remotes.{remote.name}] in the config, or the profile and environment of the AWS SDK."
         ) from None
     client.meta.events.register("before-send.s3.*", requests.sending)
+    if remote.request_payer:
+        client.meta.events.register("before-call.s3.*", _paying)
     pages_parsed(client)
     return Clients(core, session, client, _customer_key(remote))
 
@@ -114,6 +116,11 @@ def create_bucket(name: str, *, endpoint_url: str, access_key: str, secret_key: 
         client.get_waiter("bucket_exists").wait(Bucket=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     finally:
         client.close()
+
+
+def _paying(params: dict[str, Any], **_: object) -> None:
+    """Agree to pay; also for the requests about a bucket, for which the SDK has no argument that says so."""
+    params["headers"]["x-amz-request-payer"] = "requester"
 
 
 def _config(remote: Remote, session: boto3.session.Session) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.s3_bucket import Bucket, quoted
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
-from bisyncer.endpoints.s3_object import attributes, encrypted, entry, fields, is_md5
+from bisyncer.endpoints.s3_object import attributes, encrypted, entry, fields, is_md5, kept_mtime_ns
 from bisyncer.endpoints.s3_parts import MOST_PARTS, Part, Place, Sent, together
 from bisyncer.endpoints.s3_upload import in_parts
 from bisyncer.endpoints.s3_write import condition, garbled, placed
@@ -28,22 +28,32 @@ _THREADS: Final = 8
 _UNABLE: Final = {Kind.DENIED, Kind.KEYS, Kind.UNSUPPORTED, Kind.REFUSED}
 
 
+class _Unable(Exception):
+    """The store won't copy part of a source into an upload."""
+
+
 def copy(origin: Bucket, there: Entry, target: Bucket, key: str, expect: Entry | None) -> Entry | None:
     """Copy the version `there` of `origin` to `key` of `target`; None where these two can't.
 
     Raises `Changed`, `Transient` or `Rejected`.
     """
-    name = target.name(key)
-    origin.name(there.key)
     honoured = target.honoured.copy and target.honoured.complete
     if not honoured or origin.server != target.server or origin.root in target.refusing:
         return None
+    name = target.name(key)
+    origin.name(there.key)
     found = origin.version(there)
     source = entry(there.key, found)
+    if kept_mtime_ns(found) is None and there.mtime_ns is not None:
+        source = source._replace(mtime_ns=there.mtime_ns)  # of a listing, which is finer than HEAD's
     wanted = source._replace(key=key)
     kept = attributes(key, fields(found), source.mtime_ns)
     if source.size > MOST_AT_ONCE:
-        return in_parts(target, wanted, kept, expect, lambda to: _parts(origin, source, target, to))
+        try:
+            return in_parts(target, wanted, kept, expect, lambda to: _parts(origin, source, target, to))
+        except _Unable:
+            target.refusing.add(origin.root)
+            return None
     try:
         answer = target.ask(
             "copy_object",
@@ -106,38 +116,42 @@ def _which(origin: Bucket, there: Entry, target: Bucket, key: str, expect: Entry
 
 
 def _landed(target: Bucket, wanted: Entry, expect: Entry | None) -> Entry | None:
-    """The entry of a key that holds a copy, whose answer is unclear, for sure, and didn't before."""
+    """The entry of a key that holds a copy, whose answer is unclear, for sure, and didn't before.
+
+    The same ETag is as good as the same MD5: stores without an ETag of the content give each object another.
+    """
     found = persist(lambda: target.head(wanted.key))
     if found is None or found.stamp == (expect and expect.stamp):
         return None
-    same = (found.size, found.mtime_ns, found.digests) == (wanted.size, wanted.mtime_ns, wanted.digests)
-    return found if same and wanted.digests else None
+    if (found.size, found.mtime_ns) != (wanted.size, wanted.mtime_ns):
+        return None
+    same = found.stamp == wanted.stamp or (wanted.digests and found.digests == wanted.digests)
+    return found if same else None
 
 
 def _parts(origin: Bucket, source: Entry, target: Bucket, to: Place) -> Sent:
     """Have the store copy part by part, several at once."""
     size = max(PART_BYTES, -(-source.size // MOST_PARTS))
-    version = _source(origin, source)
 
     def one(number: int) -> Part:
         start = (number - 1) * size
         end = min(start + size, source.size) - 1
-        return persist(
-            lambda: _part(target, to, number, {**version, "CopySourceRange": f"bytes={start}-{end}"})
-        )
+        part = {"PartNumber": number, "CopySourceRange": f"bytes={start}-{end}"}
+        return persist(lambda: _part(origin, source, target, to, part))
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="s3-copy") as pool:
         return together(list(pool.map(one, range(1, -(-source.size // size) + 1))))
 
 
-def _part(target: Bucket, to: Place, number: int, version: Mapping[str, Any]) -> Part:
+def _part(origin: Bucket, there: Entry, target: Bucket, to: Place, part: Mapping[str, Any]) -> Part:
     try:
-        answer = target.ask("upload_part_copy", **to.arguments, PartNumber=number, **version)
+        answer = target.ask("upload_part_copy", **to.arguments, **_source(origin, there), **part)
     except SDK_ERRORS as error:
         trouble = target.judge(error)
         if trouble.kind in {Kind.STALE, Kind.MISSING}:
-            raise Changed(f"{to.place}: what is copied there has changed meanwhile. Run again.") from None
+            raise origin.changed(there.key, there) from None
+        if trouble.kind in _UNABLE:
+            raise _Unable from None
         raise trouble.error(to.place) from None
     etag: str = answer["CopyPartResult"]["ETag"]
-    bare = etag.strip('"')
-    return Part(etag, bytes.fromhex(bare) if is_md5(bare) and not encrypted(answer) else None)
+    return Part(etag, is_md5(etag.strip('"')) and not encrypted(answer))

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     RACE = "race"  # 409: another request on the same key came between
     MISSING = "missing"  # 404: of a key, of an upload, or of a bucket where there is no body to say so
     NO_BUCKET = "no-bucket"
+    NO_UPLOAD = "no-upload"  # it was published or aborted
     DENIED = "denied"
     KEYS = "keys"  # the access keys are wrong or too old, or there are none
     CLOCK = "clock"
@@ -36,7 +37,7 @@ class Trouble(NamedTuple):
 
     def error(self, place: str) -> EndpointError:
         """The exception for a request about `place` that is neither stale nor missing."""
-        if self.kind in {Kind.PASSING, Kind.RACE}:
+        if self.kind in {Kind.PASSING, Kind.RACE, Kind.NO_UPLOAD}:
             return self.passing(place)
         return Rejected(f"{place}: {self.sentence}")
 
@@ -50,12 +51,17 @@ class Trouble(NamedTuple):
 SDK_ERRORS = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
 
 _BY_CODE = {
+    "BadDigest": Kind.PASSING,  # a body that was garbled on its way
     "ExpiredToken": Kind.KEYS,
+    "IncompleteBody": Kind.PASSING,
     "InternalError": Kind.PASSING,
     "InvalidAccessKeyId": Kind.KEYS,
     "InvalidObjectState": Kind.ARCHIVED,
     "InvalidToken": Kind.KEYS,
     "NoSuchBucket": Kind.NO_BUCKET,
+    "NoSuchUpload": Kind.NO_UPLOAD,
+    "NotImplemented": Kind.UNSUPPORTED,
+    "ObjectNotInActiveTierError": Kind.ARCHIVED,  # of what is to be copied
     "RequestExpired": Kind.CLOCK,
     "RequestLimitExceeded": Kind.PASSING,
     "RequestTimeTooSkewed": Kind.CLOCK,
@@ -92,6 +98,7 @@ _SENTENCES = {
     Kind.RACE: "another request came between ({}). Run again.",
     Kind.MISSING: "isn't there ({}). Check that the bucket exists, then run again.",
     Kind.NO_BUCKET: "the bucket isn't there ({}). Create it, or correct the root.",
+    Kind.NO_UPLOAD: "somebody has ended the upload in parts ({}). Run again.",
     Kind.DENIED: (
         "access denied ({}). Grant s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and "
         "s3:DeleteObject on its objects."

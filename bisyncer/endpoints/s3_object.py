@@ -39,7 +39,7 @@ def listed_time_ns(text: str) -> int:
 def entry(key: str, response: Mapping[str, Any]) -> Entry:
     """The entry of an object from the SDK's answer to HEAD or GET, whose range may leave a part of it out."""
     etag = response["ETag"].strip('"')
-    mtime_ns = parse_mtime(response.get("Metadata", {}).get(MTIME))
+    mtime_ns = kept_mtime_ns(response)
     whole = response.get("ContentRange", "").rpartition("/")[2]
     return Entry(
         key,
@@ -48,6 +48,15 @@ def entry(key: str, response: Mapping[str, Any]) -> Entry:
         etag,
         (Digest(Algorithm.MD5, etag.lower()),) if is_md5(etag) and not encrypted(response) else (),
     )
+
+
+def kept_mtime_ns(response: Mapping[str, Any]) -> int | None:
+    """The time of the content that an object keeps beside it; None where it keeps none.
+
+    Some servers write the names of metadata with a capital.
+    """
+    own = {name.lower(): value for name, value in response.get("Metadata", {}).items()}
+    return parse_mtime(own.get(MTIME))
 
 
 def encrypted(response: Mapping[str, Any]) -> bool:

@@ -25,18 +25,22 @@ class Place(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A part that the store has; `md5` is None where its ETag isn't known to be one."""
+    """A part that the store has; `digested` says whether its ETag is known to be the MD5 of its content."""
 
     etag: str
-    md5: bytes | None
+    digested: bool
 
 
 class Sent(NamedTuple):
-    """All parts of an upload, and the ETag that the object will have if ETags are MD5s."""
+    """All parts of an upload, and the ETag that an object of these parts has, as far as that is known.
+
+    It is the MD5 of the parts' ETags. Where these aren't MD5s, many stores reckon it all the same; SeaweedFS
+    without the number that follows the ETag of a part that it copied.
+    """
 
     parts: list[dict[str, Any]]
     etag: str
-    digested: bool  # whether each part's ETag was the MD5 of what was sent
+    digested: bool  # whether the object's ETag can't be another one
 
 
 def send(bucket: Bucket, to: Place, source: Source) -> Sent:
@@ -51,12 +55,13 @@ def send(bucket: Bucket, to: Place, source: Source) -> Sent:
 
 def together(parts: Sequence[Part]) -> Sent:
     """What an object is made of, from its parts in order."""
-    digested = [part.md5 for part in parts if part.md5 is not None]
-    whole = hashlib.md5(b"".join(digested), usedforsecurity=False).hexdigest()
+    bare = [part.etag.strip('"').partition("-")[0] for part in parts]
+    raw = b"".join(bytes.fromhex(etag) for etag in bare if is_md5(etag))
+    whole = hashlib.md5(raw, usedforsecurity=False).hexdigest()
     return Sent(
         [{"PartNumber": number, "ETag": part.etag} for number, part in enumerate(parts, 1)],
         f"{whole}-{len(parts)}",
-        len(digested) == len(parts),
+        all(part.digested for part in parts),
     )
 
 
@@ -76,4 +81,4 @@ def _sent(bucket: Bucket, to: Place, number: int, data: bytes) -> Part:
     digested = is_md5(etag) and not encrypted(answer)
     if digested and etag.lower() != digest.hexdigest():
         raise Transient(f"{to.place}: part {number} arrived with another MD5 than was sent. Run again.")
-    return Part(answer["ETag"], digest.digest() if digested else None)
+    return Part(answer["ETag"], digested)

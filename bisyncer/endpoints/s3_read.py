@@ -10,7 +10,7 @@ from bisyncer.endpoints.mtime import MTIME, parse_mtime, time_ns
 from bisyncer.endpoints.s3_bucket import Bucket, quoted
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
 from bisyncer.endpoints.s3_object import entry, fields, listed_digests, told
-from bisyncer.errors import Transient
+from bisyncer.errors import Rejected, Transient
 from bisyncer.model import Entry
 
 _PIECE = 1 << 20
@@ -66,7 +66,7 @@ class Reading:
 
 def open_reading(bucket: Bucket, key: str, expect: Entry, start: int) -> Reading:
     """Open the version of `key` that `expect` says; raises `Changed`, `Transient` or `Rejected`."""
-    if start >= expect.size > 0:  # a range that begins at the end is an error to a store
+    if start and start >= expect.size:  # a range that begins at the end is an error to a store
         answer = bucket.version(expect)
         return Reading(bucket.place(key), Found(entry(key, answer), fields(answer)), start, iter(()))
     name = bucket.name(key)
@@ -86,6 +86,8 @@ def _direct(bucket: Bucket, key: str, name: str, expect: Entry, start: int) -> R
         return None  # boto3 asks again, and its answer says what is wrong
     meta = got.meta
     etag = (meta["e_tag"] or "").strip('"')
+    if etag != expect.stamp:  # there are stores that ignore the condition
+        raise bucket.changed(key, expect)
     mtime_ns = parse_mtime(got.attributes.get(MTIME))
     if mtime_ns is None:
         mtime_ns = time_ns(meta["last_modified"])
@@ -104,4 +106,13 @@ def _through_sdk(bucket: Bucket, key: str, name: str, expect: Entry, start: int)
         raise trouble.error(bucket.place(key)) from None
     body = got["Body"]
     found = Found(entry(key, got), fields(got))
+    if found.entry.stamp != expect.stamp:  # there are stores that ignore the condition
+        body.close()
+        raise bucket.changed(key, expect)
+    if start and not got.get("ContentRange", "").startswith(f"bytes {start}-"):
+        body.close()
+        raise Rejected(
+            f"{bucket.place(key)}: the store gives another part of the object than was asked for, so a body "
+            "that broke off can't be continued. Run again."
+        )
     return Reading(bucket.place(key), found, start, body.iter_chunks(_PIECE), body)

@@ -186,6 +186,11 @@ def _first_version(where: Where, start_after: str, again: Callable[[], bool]) ->
         marker = page.token or (page.rows[-1].key if page.rows else None)
         if marker is None or marker == arguments.get("Marker"):
             raise _broken_off(where, "no marker" if marker is None else "the same marker again")
+        if not _is_text(marker):
+            raise ListingIncomplete(
+                f"{where.place}: the listing goes on after {marker!r}, which isn't UTF-8 and can't be asked "
+                "for. Rename that object."
+            )
         arguments["Marker"] = marker
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bisyncer.endpoints import s3_direct
+from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.body import whole
 from bisyncer.endpoints.s3_bucket import Bucket, quoted
@@ -99,8 +100,9 @@ def _direct(bucket: Bucket, sending: _Sending) -> Entry | None:
         return bucket.landed(wanted)
     if etag != wanted.stamp:
         # obstore doesn't tell whether the bucket encrypts, which gives ETags that aren't MD5s.
-        answer = bucket.answered(bucket.place(wanted.key), "head_object", Key=name)
-        if is_md5(etag) and not encrypted(answer):
+        # Where somebody has deleted it meanwhile, it was written all the same.
+        answer = persist(lambda: bucket.found(wanted.key))
+        if answer is not None and is_md5(etag) and not encrypted(answer):
             raise garbled(bucket, wanted.key)
         bucket.close_direct()  # boto3's answers tell it at once
     return wanted._replace(stamp=etag)
@@ -108,6 +110,8 @@ def _direct(bucket: Bucket, sending: _Sending) -> Entry | None:
 
 def _through_sdk(bucket: Bucket, sending: _Sending, *, repeated: bool) -> Entry:
     name, body, fields, wanted, expect = sending
+    if repeated and not bucket.honoured.put:
+        bucket.look(wanted.key, expect)  # the first look was before the first attempt
     try:
         answer = bucket.ask(
             "put_object",

@@ -56,7 +56,7 @@ BY_OBSTORE = "plain"
 BY_BOTO3 = "tab\t"  # obstore can't name it
 
 
-class _Behind:
+class S3Behind:
     """The bucket as another client reaches it, below one prefix."""
 
     def __init__(self, client: Any, prefix: str) -> None:
@@ -86,7 +86,18 @@ class _Behind:
     def uploads(self) -> list[str]:
         """Names of which there are parts that nobody has made an object of."""
         answer = self.client.list_multipart_uploads(Bucket=BUCKET, Prefix=self.prefix)
-        return [upload["Key"] for upload in answer.get("Uploads", ())]
+        return [upload["Key"].removeprefix(self.prefix) for upload in answer.get("Uploads", ())]
+
+    def parts(self) -> list[int]:
+        """The numbers of all parts of such uploads."""
+        answer = self.client.list_multipart_uploads(Bucket=BUCKET, Prefix=self.prefix)
+        return [
+            part["PartNumber"]
+            for upload in answer.get("Uploads", ())
+            for part in self.client.list_parts(
+                Bucket=BUCKET, Key=upload["Key"], UploadId=upload["UploadId"]
+            ).get("Parts", ())
+        ]
 
 
 @pytest.fixture
@@ -106,6 +117,8 @@ def opened(server: S3Server, prefix: str, **changes: Any) -> Iterator[S3Endpoint
 class S3Contract(BucketContract):
     """The rules, and those that only a bucket has; `server` is the store."""
 
+    files_below_files = True  # whether 'a' and 'a/b' can both be there
+
     @pytest.fixture
     def server(self) -> S3Server:
         raise NotImplementedError
@@ -117,9 +130,9 @@ class S3Contract(BucketContract):
             yield endpoint
 
     @pytest.fixture
-    def behind(self, server: S3Server, prefix: str) -> Iterator[_Behind]:
+    def behind(self, server: S3Server, prefix: str) -> Iterator[S3Behind]:
         with server.client() as client:
-            yield _Behind(client, prefix)
+            yield S3Behind(client, prefix)
 
     def test_a_scan_costs_one_request_a_page_and_no_look(self, server: S3Server, prefix: str) -> None:
         with opened(server, prefix) as endpoint:
@@ -136,7 +149,9 @@ class S3Contract(BucketContract):
         self, endpoint: Endpoint, behind: Behind, prefix: str
     ) -> None:
         names = sorted(
-            [f"{n:04}" for n in range(1100)] + [f"0999/{n:03}" for n in range(60)] + ["0999-", "0999 x"]
+            [f"{n:04}" for n in range(1100) if n != 999 or self.files_below_files]
+            + [f"0999/{n:03}" for n in range(60)]
+            + ["0999-", "0999 x"]
         )
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda key: behind.plant(key, b"1"), names))
@@ -159,13 +174,16 @@ class S3Contract(BucketContract):
         assert now(endpoint, "k").digests == (Digest(Algorithm.MD5, md5),)
         assert put(endpoint, "l", b"123").digests == (Digest(Algorithm.MD5, md5),)
 
-    def test_the_time_of_the_content_is_what_rclone_reads(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_the_time_of_the_content_is_what_rclone_reads(self, endpoint: Endpoint, behind: S3Behind) -> None:
         for key in (BY_OBSTORE, BY_BOTO3):
             put(endpoint, key, b"1")
             head = behind.client.head_object(Bucket=BUCKET, Key=behind.prefix + key)
-            assert head["Metadata"] == {"mtime": "1600000000.123456789"}
+            # Some servers write names with a capital; rclone reads either.
+            assert {name.lower(): value for name, value in head["Metadata"].items()} == {
+                "mtime": "1600000000.123456789"
+            }
 
-    def test_the_media_type_is_told_by_the_name(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_the_media_type_is_told_by_the_name(self, endpoint: Endpoint, behind: S3Behind) -> None:
         for key, kind in {
             "a.html": "text/html",
             "tab\t.css": "text/css",
@@ -177,13 +195,14 @@ class S3Contract(BucketContract):
 
     def test_our_own_scratch_is_never_listed(self, endpoint: Endpoint, behind: Behind) -> None:
         ours = ".bisyncer-probe-0123456789abcdef"
-        theirs = [".bisyncer-check", ".bisyncer-probe-1", "a" + ours, "d/.bisyncer-check", f"{ours}/file"]
+        theirs = [".bisyncer-check", ".bisyncer-probe-1", "a" + ours, "d/.bisyncer-check"]
+        theirs += [f"{ours}/file"] if self.files_below_files else []
         for key in (ours, f"d/{ours}", *theirs):
             behind.plant(key, b"1")
 
         assert keys(endpoint) == sorted(theirs)
 
-    def test_keys_beside_the_prefix_are_not_listed(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_keys_beside_the_prefix_are_not_listed(self, endpoint: Endpoint, behind: S3Behind) -> None:
         behind.plant("in", b"1")
         for beside in (behind.prefix[:-1] + "-x", behind.prefix[:-1] + "0/in"):
             behind.client.put_object(Bucket=BUCKET, Key=beside, Body=b"1")
@@ -192,14 +211,15 @@ class S3Contract(BucketContract):
 
     # Large bodies.
 
-    def test_a_large_body_is_written_whole(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_a_large_body_is_written_whole(self, endpoint: Endpoint, behind: S3Behind) -> None:
         data = os.urandom(2 * PART_SIZE + 12345)
         entry = put(endpoint, "k", data)
         replaced = put(endpoint, "k", data[1:], entry)
 
         assert now(endpoint, "k").stamp == replaced.stamp != entry.stamp
         assert now(endpoint, "k").mtime_ns == MTIME_NS
-        assert entries(endpoint)[0]._replace(mtime_ns=MTIME_NS) == replaced
+        (listed,) = entries(endpoint)
+        assert (listed.key, listed.size, listed.stamp) == (replaced.key, replaced.size, replaced.stamp)
         assert whole_in_large_pieces(endpoint, replaced) == data[1:]
         assert behind.uploads() == []
 
@@ -210,7 +230,9 @@ class S3Contract(BucketContract):
         assert entry.size == now(endpoint, "k").size == size
         assert now(endpoint, "k").stamp == entry.stamp
 
-    def test_a_large_body_is_created_only_where_nothing_is(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_a_large_body_is_created_only_where_nothing_is(
+        self, endpoint: Endpoint, behind: S3Behind
+    ) -> None:
         behind.plant("k", b"theirs")
 
         with pytest.raises(Changed):
@@ -219,7 +241,7 @@ class S3Contract(BucketContract):
         assert behind.content("k") == b"theirs"
         assert behind.uploads() == []
 
-    def test_a_large_body_replaces_only_what_was_seen(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_a_large_body_replaces_only_what_was_seen(self, endpoint: Endpoint, behind: S3Behind) -> None:
         stale = put(endpoint, "k", b"seen")
         behind.plant("k", b"unseen")
 
@@ -234,7 +256,7 @@ class S3Contract(BucketContract):
 
     @pytest.mark.parametrize("size", [LARGE - 1, LARGE + 1, 3 * PART_SIZE, PART_SIZE // 2])
     def test_a_large_body_of_another_size_is_never_published(
-        self, endpoint: Endpoint, behind: _Behind, size: int
+        self, endpoint: Endpoint, behind: S3Behind, size: int
     ) -> None:
         with pytest.raises(Changed):
             endpoint.write("k", BytesSource(b"x" * size, size=LARGE), expect=None)
@@ -243,7 +265,7 @@ class S3Contract(BucketContract):
 
     @pytest.mark.parametrize("breaks_at", [0, PART_SIZE // 2, PART_SIZE, 3 * PART_SIZE])
     def test_a_large_body_that_changes_while_it_is_read_leaves_no_parts(
-        self, endpoint: Endpoint, behind: _Behind, breaks_at: int
+        self, endpoint: Endpoint, behind: S3Behind, breaks_at: int
     ) -> None:
         with pytest.raises(Changed):
             endpoint.write("k", BytesSource(b"x" * (3 * PART_SIZE), breaks_at=breaks_at), expect=None)
@@ -292,7 +314,7 @@ class TestSeaweed(S3Contract):
         assert behind.names() == []
 
     def test_of_many_that_create_a_large_body_the_last_that_won_is_whole(
-        self, endpoint: Endpoint, behind: _Behind
+        self, endpoint: Endpoint, behind: S3Behind
     ) -> None:
         # SeaweedFS 4.48 tests the condition of a small body in one step with the deed, and that of
         # CompleteMultipartUpload right before it: under a race several may be told that they won.
@@ -406,7 +428,7 @@ class TestSeaweed(S3Contract):
 
     @pytest.mark.parametrize("what", ["lose", "swallow", 500])
     def test_a_large_body_whose_publishing_goes_unanswered_is_published_once(
-        self, seaweed: S3Server, prefix: str, behind: _Behind, what: str | int
+        self, seaweed: S3Server, prefix: str, behind: S3Behind, what: str | int
     ) -> None:
         fault = Fault(r"^POST .*uploadId=", what)
         with proxy(seaweed.endpoint_url, fault) as url, opened(seaweed, prefix, endpoint_url=url) as endpoint:
@@ -416,7 +438,7 @@ class TestSeaweed(S3Contract):
         assert fault.seen == 1
         assert behind.uploads() == []
 
-    def test_a_part_is_sent_again(self, seaweed: S3Server, prefix: str, behind: _Behind) -> None:
+    def test_a_part_is_sent_again(self, seaweed: S3Server, prefix: str, behind: S3Behind) -> None:
         fault = Fault(r"^PUT .*partNumber=2", 503, times=2)
         with proxy(seaweed.endpoint_url, fault) as url, opened(seaweed, prefix, endpoint_url=url) as endpoint:
             put(endpoint, "k", b"x" * (3 * PART_SIZE))
@@ -424,7 +446,7 @@ class TestSeaweed(S3Contract):
         assert behind.names() == ["k"]
 
     def test_a_part_that_can_not_be_sent_leaves_no_parts(
-        self, seaweed: S3Server, prefix: str, behind: _Behind
+        self, seaweed: S3Server, prefix: str, behind: S3Behind
     ) -> None:
         with (
             proxy(seaweed.endpoint_url, Fault(r"^PUT .*partNumber=2", 503, times=99)) as url,
@@ -497,7 +519,7 @@ class TestMoto(S3Contract):
             assert not endpoint.capabilities.conditional_write
 
     def test_objects_get_the_class_and_encryption_of_the_remote(
-        self, moto: S3Server, prefix: str, behind: _Behind
+        self, moto: S3Server, prefix: str, behind: S3Behind
     ) -> None:
         with opened(
             moto, prefix, storage_class="STANDARD_IA", sse="aws:kms", sse_kms_key_id="k1"
@@ -515,7 +537,7 @@ class TestMoto(S3Contract):
                 assert now(endpoint, key).stamp == written.stamp
 
     def test_an_archived_object_is_rejected_with_the_cure(
-        self, moto: S3Server, endpoint: Endpoint, behind: _Behind
+        self, moto: S3Server, endpoint: Endpoint, behind: S3Behind
     ) -> None:
         for key in (BY_OBSTORE, BY_BOTO3):
             behind.client.put_object(
@@ -524,7 +546,7 @@ class TestMoto(S3Contract):
             with pytest.raises(Rejected, match="is archived and can't be read"):
                 whole(endpoint, key, now(endpoint, key))
 
-    def test_a_key_with_a_nul_is_unreadable_in_its_place(self, endpoint: Endpoint, behind: _Behind) -> None:
+    def test_a_key_with_a_nul_is_unreadable_in_its_place(self, endpoint: Endpoint, behind: S3Behind) -> None:
         for key in ("a", "a\0b", "b"):
             behind.plant(key, b"1")
 
@@ -543,6 +565,38 @@ class TestMoto(S3Contract):
         endpoint.close()
 
         assert keys(endpoint) == ["k"]
+
+
+class TestRcloneServe(S3Contract):
+    """A store that tests no condition at all, not even of reads, and keeps keys as files in directories."""
+
+    # It takes NFC and NFD for one name, a marker for a file, and refuses empty, "." and ".." segments.
+    bucket_keys = tuple(key for key in TREE_KEYS if key != "e\u0301")
+    files_below_files = False
+
+    def test_the_probe_finds_that_no_condition_is_tested(self, rclone_serve: S3Server, prefix: str) -> None:
+        with opened(rclone_serve, prefix) as endpoint:
+            probe = endpoint.probe(scratch=True)
+
+            assert probe.conditions == (False, False, False, False)
+            assert sum("condition" in remark for remark in probe.remarks) == 4
+            assert not endpoint.capabilities.server_copy
+
+    @pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])
+    def test_a_read_of_another_version_is_refused_though_the_server_gives_it(
+        self, endpoint: Endpoint, behind: Behind, key: str
+    ) -> None:
+        stale = put(endpoint, key, b"seen")
+        behind.plant(key, b"unseen")
+
+        with pytest.raises(Changed):
+            whole(endpoint, key, stale)
+        with pytest.raises(Changed):
+            whole(endpoint, key, stale, start=2)
+
+    @pytest.fixture
+    def server(self, rclone_serve: S3Server) -> S3Server:
+        return rclone_serve
 
 
 class _Zeros(BytesSource):
