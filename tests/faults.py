@@ -41,11 +41,6 @@ class Fault:
         self.left = times
         self._lock = threading.Lock()
 
-    def stop(self) -> None:
-        """Strike no more."""
-        with self._lock:
-            self._left = 0
-
     def strikes(self, request: str) -> bool:
         with self._lock:
             if not self.left or not self.pattern.search(request):

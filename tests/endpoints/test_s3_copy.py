@@ -238,7 +238,7 @@ def test_a_store_that_may_not_or_can_not_copy_is_asked_once_and_the_content_goes
         assert endpoint.copy_from(endpoint, "l", entry=entry, expect=None) is None
         assert behind.uploads() == []
         assert behind.names() == ["k"]
-        refused.stop()
+        refused.left = 0
         moved = endpoint.move("k", "new", expect=entry)
 
         assert endpoint.requests["copy"] == asked

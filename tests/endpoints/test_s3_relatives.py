@@ -171,7 +171,7 @@ def test_a_probe_tells_how_far_the_clock_of_the_store_is_ahead() -> None:
     for ahead_ns in (hour_ns, -hour_ns, 0):
         date = formatdate(time.time() + ahead_ns / 10**9, usegmt=True)
         page = Answer(200, amazon([]), (("Date", date),))
-        with store(lambda *_, page=page: page) as endpoint:  # type: ignore[misc]
+        with store(lambda *_, page=page: page) as endpoint:
             skew_ns = endpoint.probe().skew_ns
         assert skew_ns is not None
         assert abs(skew_ns - ahead_ns) < 300 * 10**9
