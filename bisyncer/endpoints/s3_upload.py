@@ -62,9 +62,11 @@ def _as_kept(bucket: Bucket, published: Entry) -> Entry:
     That of `rclone serve s3` answers with the ETag of the parts, and has another one from then on.
     """
     found = persist(lambda: bucket.head(published.key))
-    if found is None or found.size != published.size:
-        raise bucket.changed(published.key, published)
-    if found.stamp != published.stamp and published.mtime_ns not in {None, found.mtime_ns}:
+    if (
+        found is None
+        or found.size != published.size
+        or (found.stamp != published.stamp and found.mtime_ns != published.mtime_ns)
+    ):
         raise bucket.changed(published.key, published)
     return published._replace(stamp=found.stamp, digests=found.digests)
 

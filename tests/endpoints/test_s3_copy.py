@@ -537,6 +537,32 @@ def test_an_upload_that_somebody_aborts_meanwhile_is_sent_again_another_time(
     assert behind.content("k") == b"seen"
 
 
+@pytest.mark.parametrize("theirs", [b"x" * LARGE, b"theirs", None])
+def test_what_somebody_makes_of_an_object_of_parts_is_not_taken_for_ours_where_etags_do_not_tell(
+    rclone_serve: S3Server, prefix: str, theirs: bytes | None
+) -> None:
+    with rclone_serve.client() as client, opened(rclone_serve, prefix) as endpoint:
+        behind = S3Behind(client, prefix)
+        endpoint.probe(scratch=True)
+
+        def meddle() -> None:
+            if theirs is None:
+                behind.remove("k")
+            else:
+                behind.plant("k", theirs)
+
+        def published() -> None:
+            looks.enter_context(right_before(endpoint, "head_object", meddle))
+
+        with (
+            contextlib.ExitStack() as looks,
+            right_before(endpoint, "complete_multipart_upload", published),
+            pytest.raises(Changed),
+        ):
+            put(endpoint, "k", b"y" * LARGE)
+        assert behind.content("k") == theirs
+
+
 # Moves that don't come to their end.
 
 

@@ -193,6 +193,28 @@ def test_a_probe_of_a_store_that_can_not_publish_parts_leaves_no_upload(
         assert behind.names() == behind.uploads() == []
 
 
+def test_a_store_that_refuses_conditions_is_written_to_without_them(moto: S3Server, prefix: str) -> None:
+    def refuse(request: BaseHTTPRequestHandler, _body: bytes) -> Answer | None:
+        conditional = {"if-match", "if-none-match"} & {name.lower() for name in request.headers}
+        return UNKNOWN if conditional and request.command not in {"GET", "HEAD"} else None
+
+    with proxy(moto.endpoint_url, instead=refuse) as url, opened(moto, prefix, endpoint_url=url) as endpoint:
+        probe = endpoint.probe(scratch=True)
+        assert probe.conditions == (False, False, False, False)
+        for key in (BY_OBSTORE, BY_BOTO3):
+            first = put(endpoint, key, b"1")
+            with pytest.raises(Changed):
+                put(endpoint, key, b"22")
+            second = put(endpoint, key, b"22", first)
+            with pytest.raises(Changed):
+                endpoint.delete(key, expect=first)
+            moved = endpoint.move(key, "moved", expect=second)
+            endpoint.delete("moved", expect=moved)
+        large = put(endpoint, "large", b"x" * LARGE)
+        assert keys(endpoint) == ["large"]
+        assert now(endpoint, "large").stamp == large.stamp
+
+
 @pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])
 def test_a_store_that_ignores_ranges_is_not_read_from_the_middle(key: str) -> None:
     head = (("ETag", '"e"'), ("Last-Modified", formatdate(0, usegmt=True)))
