@@ -214,6 +214,12 @@ class Store:
             ).one()
         return pair_of(row)
 
+    def forget_pair(self, pair: Pair, lease: Fence) -> None:
+        """Drop a pair with all that is known of it; its number and those of its runs aren't used again."""
+        with self.database.write(durable=True) as connection:
+            _verify(connection, lease, pair.id)
+            connection.execute(delete(schema.pair).where(schema.pair.c.id == pair.id))
+
     # Ancestors
 
     def ancestors(self, pair_id: int, low: str = "", high: str | None = None) -> Iterator[Ancestor]:
