@@ -113,6 +113,8 @@ def verify_state(asked: Asked, *, as_json: Json = False) -> int:
 def back_up_state(
     asked: Asked,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file to be made.", show_default=False)],
+    *,
+    as_json: Json = False,
 ) -> int:
     """Copy the state to one file, also while runs go on.
 
@@ -123,8 +125,11 @@ def back_up_state(
     config = asked.load()
     with opened_store(config) as store:
         back_up(store, file)
-        pairs = store.pairs()
-    if not asked.quiet:
+        pairs = [pair.name for pair in store.pairs()]
+    if as_json:
+        row = {"state": without_password(config.state), "backup": str(file), "pairs": pairs}
+        say(json.dumps(row))
+    elif not asked.quiet:
         say(f"{without_password(config.state)} was copied to {file}: {shown_count(len(pairs), 'pair')}.")
     return 0
 
@@ -150,6 +155,7 @@ def restore_state(
         ),
     ] = False,
     yes: Yes = False,
+    as_json: Json = False,
 ) -> int:
     """Put a backup in the place of the state.
 
@@ -169,6 +175,10 @@ def restore_state(
         beside = file if store.database.postgresql else Path(store.database.place)
         replaced = beside.with_name(f"{beside.name}.replaced-{stamp}")
         found = restore(store, file, replaced=replaced, keep_ancestors=keep_ancestors)
+    if as_json:
+        row = {"state": without_password(config.state), "backup": str(file), "pairs": list(found.pairs)}
+        say(json.dumps(row | {"replaced": str(found.replaced), "aligned": keep_ancestors}))
+        return 0
     if asked.quiet:
         return 0
     say(f"{file} is the state now: {', '.join(found.pairs) or 'no pair'}.")
@@ -180,7 +190,7 @@ def restore_state(
 
 @app.command("forget")
 @command(examples=("bisyncer state forget old-pair", "bisyncer state forget old-pair --yes"))
-def forget_pair(asked: Asked, pair: StatePair, *, yes: Yes = False) -> int:
+def forget_pair(asked: Asked, pair: StatePair, *, yes: Yes = False, as_json: Json = False) -> int:
     """Drop a pair, with all that is known of it.
 
     What its sides held, its runs, conflicts and problems go; both sides and the config are left as they are.
@@ -198,7 +208,9 @@ def forget_pair(asked: Asked, pair: StatePair, *, yes: Yes = False) -> int:
         )
         with Lease.take(store, known) as lease:
             store.forget_pair(known, lease)
-    if not asked.quiet:
+    if as_json:
+        say(json.dumps({"pair": pair, "forgotten": True, "in_config": pair in config.pairs}))
+    elif not asked.quiet:
         still = f" It is still in {config.path}." if pair in config.pairs else ""
         say(f"{pair} is forgotten.{still}")
     return 0

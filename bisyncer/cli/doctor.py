@@ -31,7 +31,7 @@ def doctor(
     *,
     as_json: Json = False,
 ) -> int:
-    """Look at all that the pairs need, and name the cure of what is wrong.
+    """Look at all that the pairs need, and name the cures.
 
     Each root is tried with an object of bisyncer's own, which is removed again. Each line is ok, warn (runs
     work, and something should be known or mended) or fail (runs won't work); exit 1 if one is fail.

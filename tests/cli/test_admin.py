@@ -81,7 +81,8 @@ def test_a_backup_is_restored_and_the_pair_waits_for_a_resync(desk: Desk) -> Non
 def test_a_restore_may_go_on_from_the_backup_where_nothing_ran_since(desk: Desk) -> None:
     desk.align(files=2)
     desk("state", "backup", desk.folder / "backup.db")
-    assert desk("state", "restore", desk.folder / "backup.db", "--keep-ancestors", "--yes").code == 0
+    row = desk("state", "restore", "backup.db", "--keep-ancestors", "--yes", "--json").json
+    assert (row["backup"], row["pairs"], row["aligned"]) == ("backup.db", ["cms"], True)
     assert desk("run").lines[-1].endswith("nothing to do; 2 unchanged")
 
 
@@ -120,7 +121,8 @@ def test_a_pair_is_forgotten_on_request_and_its_sides_stay(desk: Desk) -> None:
     assert desk("run", "cms").code == 7
     assert desk("run", "media").code == 0
     assert len(held(desk.one)) == 2
-    answer = desk("state", "forget", "cms", "--yes")
+    assert desk("state", "backup", "left.db", "--json").json["pairs"] == ["media"]
+    answer = desk("state", "forget", "cms", "--yes", "--json")
     assert (answer.code, answer.out) == (2, "")
     assert "has no pair 'cms' (there: media)" in answer.err
 
