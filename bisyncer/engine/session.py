@@ -18,10 +18,11 @@ from bisyncer.engine.apply import Worker, apply
 from bisyncer.engine.check import check, recount
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.pairing import bound_pair, policy_for, resilient
+from bisyncer.engine.part import peek, pieces
 from bisyncer.engine.plan import count, make_plan
 from bisyncer.engine.renames import renames
 from bisyncer.engine.scan import Scan
-from bisyncer.engine.shards import WHOLE, Shard
+from bisyncer.engine.shards import Shard
 from bisyncer.engine.uploads import abort_leftovers
 from bisyncer.errors import (
     BisyncerError,
@@ -94,6 +95,7 @@ def run(
     used, `LeaseLost` where another run took the pair over; any other error is a failed run.
     """
     pair = bound_pair(job, endpoints, store)
+    assert not (job.resync and job.scope.words), "a resync forgets the ancestors of a whole pair"
     until = Deadline(stop, job.max_duration_ns)
     with Lease.take(store, pair) as lease:
         this = _Run(job, pair, resilient(endpoints, job, until), store, reporter, lease, until, now_ns)
@@ -141,8 +143,11 @@ class _Run:
 
     def begin(self) -> None:
         self.started_ns = self.now_ns()
-        self.number = self.store.begin_run(self.pair, dry_run=self.job.dry_run, resync=self.job.resync)
-        expected = self.store.count_ancestors(self.pair.id)
+        scope = self.job.scope.words
+        self.number = self.store.begin_run(
+            self.pair, dry_run=self.job.dry_run, resync=self.job.resync, scope=scope
+        )
+        expected = self.store.count_ancestors(self.pair.id) if scope is None else 0
         self.reporter.tell(
             RunBegan(
                 self.pair.name,
@@ -163,13 +168,23 @@ class _Run:
     def plan(self) -> None:
         self.reporter.tell(PhaseBegan(Phase.SCAN))
         filters = Filters(self.job.exclude)
-        one, two = (Scan(self.endpoints[side], side, filters, self.tally, self.reporter) for side in Side)
+        scans = {side: Scan(self.endpoints[side], side, filters, self.tally, self.reporter) for side in Side}
+        parts = pieces(
+            self.job.scope,
+            scans,
+            self.endpoints,
+            filters,
+            ancestors=self._ancestors,
+            recorded=self._recorded,
+            width=self.job.transfers,
+        )
+        self._hold(self.job.scope.refused)
         try:
-            for shard in WHOLE:
+            for streams in parts:
                 with (
-                    closing(self._ancestors(shard)) as ancestors,
-                    closing(one.items(shard)) as path1,
-                    closing(two.items(shard)) as path2,
+                    closing(streams.ancestors) as ancestors,
+                    closing(streams.path1) as path1,
+                    closing(streams.path2) as path2,
                 ):
                     actions = make_plan(
                         ancestors,
@@ -185,9 +200,18 @@ class _Run:
                         held = [a for a in batch if a.verdict is Verdict.HOLD]
                         self._hold(Problem(a.key, a.reason) for a in held if a.reason is not None)
                         self.store.spool(self.number, [a for a in batch if a.verdict is not Verdict.HOLD])
+            if self.job.scope.keys is not None:
+                self._weigh(scans)
         except ListingIncomplete as error:
             raise Halted((Halt("listing-incomplete", str(error)),)) from error
-        self._hold(one.problems + two.problems)
+        self._hold(scans[Side.PATH1].problems + scans[Side.PATH2].problems)
+
+    def _weigh(self, scans: Mapping[Side, Scan]) -> None:
+        """Give the gates the measure of the whole pair, where only named keys were looked at."""
+        self.tally.ancestors = self.store.count_ancestors(self.pair.id)
+        for side in Side:
+            if not self.tally.scanned[side]:
+                peek(scans[side])
 
     def _ancestors(self, shard: Shard) -> Generator[Ancestor]:
         if not self.job.resync:  # a resync is the same table, read with no ancestors
@@ -341,6 +365,7 @@ class _Run:
             requests={side: dict(endpoint.requests) for side, endpoint in self.endpoints.items()},
             sentence=sentence,
             skipped=self.tally.skipped,
+            scope=self.job.scope.words,
         )
         self.store.end_run(self.number, outcome, as_json(summary))
         self.reporter.tell(RunEnded(summary))
