@@ -389,12 +389,14 @@ class Scope:
     """Which keys of a pair a run looks at: all, unless a prefix or some keys are named.
 
     `prefix` stands for that key and all below it. A name in `keys` that is a folder stands for all below it.
-    `refused` are names that can't be keys here; they are the run's problems.
+    `refused` are names that can't be keys here; they are the run's problems. `plan` is the run whose kept
+    plan is applied: then its keys are looked at, and no plan is made.
     """
 
     prefix: str | None = None
     keys: tuple[str, ...] | None = None
     refused: tuple[Problem, ...] = ()
+    plan: int | None = None
 
     @property
     def words(self) -> str | None:
@@ -403,6 +405,8 @@ class Scope:
             return f"prefix {self.prefix}"
         if self.keys is not None:
             return f"{len(self.keys)} named"
+        if self.plan is not None:
+            return f"plan of run {self.plan}"
         return None
 
 

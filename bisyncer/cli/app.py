@@ -43,6 +43,7 @@ def _options(
 app.command("init")(run.init)
 app.command("run")(run.run)
 app.command("plan")(run.plan)
+app.command("apply")(run.apply)
 app.command("check")(check.check)
 app.command("status")(inspect.status)
 app.command("history")(inspect.history)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,7 +24,7 @@ from bisyncer.config.load import Config
 from bisyncer.endpoints.base import Probe
 from bisyncer.errors import UsageError
 from bisyncer.model import Entry, Item, Job, Scope, Side
-from bisyncer.report.words import shown_key, shown_line
+from bisyncer.report.words import shown_count, shown_key, shown_line
 
 if TYPE_CHECKING:
     from bisyncer.engine.explain import Explanation
@@ -174,6 +175,7 @@ def run(
     examples=(
         "bisyncer plan cms",
         "bisyncer plan cms --explain reports/q3.pdf",
+        "bisyncer plan cms --out cms.plan",
     ),
 )
 def plan(
@@ -183,13 +185,20 @@ def plan(
     explain: Annotated[
         str | None, typer.Option(metavar="KEY", help="Tell how this one key is judged, and why.")
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Keep the plan, for `bisyncer apply`.")
+    ] = None,
     resync: Resync = False,
     as_json: Json = False,
 ) -> int:
     """Show what a run would do, and do nothing."""
+    if out is not None and (resync or explain is not None):
+        raise UsageError("--out keeps the plan of a run, and goes with neither --resync nor --explain.")
     config = asked.load()
     job = config.job(pair, dry_run=True, resync=resync)
     with opened_store(config) as store:
+        if out is not None:
+            return _keep_plan(job, store, asked, out, as_json=as_json)
         if explain is None:
             with stopping() as stop:
                 return run_pair(job, store, asked, stop, as_json=as_json, with_plan=True)
@@ -199,6 +208,56 @@ def plan(
             found = explaining.explain(job, endpoints, store, explain)
         _tell_explanation(found, as_json=as_json)
     return 0
+
+
+@command(
+    *setting.PAIR,
+    examples=(
+        "bisyncer apply cms cms.plan",
+        "bisyncer apply cms cms.plan --dry-run",
+    ),
+)
+def apply(
+    asked: Asked,
+    pair: Annotated[str, typer.Argument(metavar="PAIR", help="A pair of the config.", show_default=False)],
+    plan: Annotated[
+        Path, typer.Argument(metavar="PLAN", help="What `plan --out` has kept.", show_default=False)
+    ],
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would still be done, and do nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Carry out a kept plan, and nothing else.
+
+    What moved since the plan was made is left alone, and is a problem of this run. The gates that were closed
+    when the plan was made are open for it, since somebody saw it; all others stand.
+    """
+    from bisyncer.engine.kept_plan import KeptPlan  # noqa: PLC0415 -- see `opened`
+
+    config = asked.load()
+    kept = KeptPlan.read(plan)
+    job = replace(config.job(pair, dry_run=dry_run), scope=Scope(plan=kept.run))
+    with opened_store(config) as store, stopping() as stop:
+        return run_pair(job, store, asked, stop, as_json=as_json, plan=kept)
+
+
+def _keep_plan(job: Job, store: Store, asked: Asked, out: Path, *, as_json: bool) -> int:
+    """Make a plan and keep it in a file; a plan that a gate would halt is kept too."""
+    from bisyncer.engine.kept_plan import PlanWriter  # noqa: PLC0415 -- see `opened`
+
+    writer = PlanWriter(out)
+    try:
+        with stopping() as stop:
+            code = run_pair(job, store, asked, stop, as_json=as_json, with_plan=True, hears=writer)
+    finally:
+        kept = writer.close()
+    if kept is None:
+        tell_sentence(f"No plan was made, so none is in {out}.", log_format=asked.log_format, pair=job.pair)
+    elif not asked.quiet and not as_json:
+        say(f"{out}: {shown_count(kept, 'action')} kept; to do them: bisyncer apply {job.pair} {out}")
+    return code
 
 
 def _chosen(config: Config, names: Sequence[str], *, every: bool) -> list[str]:

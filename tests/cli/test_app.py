@@ -39,6 +39,7 @@ def test_there_are_these_commands_and_no_others() -> None:
         "init",
         "run",
         "plan",
+        "apply",
         "check",
         "status",
         "history",
