@@ -81,8 +81,10 @@ def differences(
     filters, tally, reporter = Filters(job.exclude), Tally(), Silent()
     one, two = (Scan(endpoints[side], side, filters, tally, reporter) for side in Side)
     comparing = _Comparing(job, endpoints, until, download=download)
-    # Of a pair that was never aligned nothing is known; its leftover ancestors, if any, prove nothing.
-    recorded = store.ancestors(pair.id) if pair is not None and pair.aligned_ns is not None else iter(())
+    # Of a pair that was never aligned nothing is known. A download, which may take days, believes no record,
+    # and should not keep the state from being tidied so long.
+    known = pair is not None and pair.aligned_ns is not None and not download
+    recorded = store.ancestors(pair.id) if pair is not None and known else iter(())
     with (
         closing(_closable(recorded)) as ancestors,
         closing(one.items(WHOLE[0])) as path1,

@@ -209,7 +209,7 @@ class _Run:
                         held = [a for a in batch if a.verdict is Verdict.HOLD]
                         self._hold(Problem(a.key, a.reason) for a in held if a.reason is not None)
                         self.store.spool(self.number, [a for a in batch if a.verdict is not Verdict.HOLD])
-            if self.job.scope.keys is not None:
+            if self.job.scope.keys:
                 self._weigh()
         except ListingIncomplete as error:
             raise Halted((Halt("listing-incomplete", str(error)),)) from error
