@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from bisyncer.core.filters import Filters
-from bisyncer.endpoints.base import Endpoint
+from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.look import look_at
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import WHOLE, Shard, at_or_below, below
 from bisyncer.model import Ancestor, Entry, Item, Scope, Side
 
+_T = TypeVar("_T")
 _Recorded = Callable[[Collection[str]], Mapping[str, Ancestor]]
 _Ancestors = Callable[[Shard], Generator[Ancestor]]
 
@@ -41,7 +42,7 @@ def pieces(
         shards = WHOLE if scope.prefix is None else at_or_below(scope.prefix)
         yield from (_listed(shard, scans, ancestors) for shard in shards)
         return
-    named = _Named.of(scope.keys, endpoints, filters, recorded, width)
+    named = _Named.of(scope.keys, endpoints, filters, ancestors=ancestors, recorded=recorded, width=width)
     yield Streams(
         _each(named.ancestors),
         *(scans[side].counted(item for item in named.items[side] if item is not None) for side in Side),
@@ -49,18 +50,18 @@ def pieces(
     yield from (_listed(below(folder), scans, ancestors) for folder in named.folders)
 
 
-def peek(scan: Scan) -> None:
-    """List until one key is found, which is counted: whether a side holds anything at all."""
+def holds_any(scan: Scan) -> bool:
+    """Whether a side holds any key at all: it is listed until one is found."""
     with closing(scan.items(WHOLE[0])) as items:
-        next((item for item in items if isinstance(item, Entry)), None)
+        return any(isinstance(item, Entry) for item in items)
 
 
 def _listed(shard: Shard, scans: Mapping[Side, Scan], ancestors: _Ancestors) -> Streams:
     return Streams(ancestors(shard), scans[Side.PATH1].items(shard), scans[Side.PATH2].items(shard))
 
 
-def _each(ancestors: Iterable[Ancestor]) -> Generator[Ancestor]:
-    yield from ancestors
+def _each(items: Iterable[_T]) -> Generator[_T]:
+    yield from items
 
 
 class _Named(NamedTuple):
@@ -76,13 +77,15 @@ class _Named(NamedTuple):
         named: Iterable[str],
         endpoints: Mapping[Side, Endpoint],
         filters: Filters,
+        *,
+        ancestors: _Ancestors,
         recorded: _Recorded,
         width: int,
     ) -> _Named:
         """Look at each key on both sides.
 
         What is named with a '/' at its end is a folder. So is a name that is neither an entry on a side nor
-        recorded: every key below it is meant, which a listing of just these tells.
+        recorded, where a tree or the record has keys below it; buckets alone are listed to tell.
         """
         folders = {name.rstrip("/") for name in named if name.endswith("/")}
         keys = sorted({name for name in named if not name.endswith("/") and not filters.hidden(name)})
@@ -92,9 +95,14 @@ class _Named(NamedTuple):
                 side: list(pool.map(lambda key, side=side: _look(key, endpoints[side], filters), keys))
                 for side in Side
             }
-        for at, key in enumerate(keys):
-            if key not in known and not any(found[side][at] for side in Side):
-                folders.add(key)
+            nowhere = [
+                key
+                for at, key in enumerate(keys)
+                if key not in known and not any(found[side][at] for side in Side)
+            ]
+            trees = [end for end in endpoints.values() if end.capabilities.names is NameRules.TREE]
+            within = list(pool.map(lambda key: _has_below(key, trees, ancestors), nowhere))
+        folders |= {key for key, has in zip(nowhere, within, strict=True) if has}
         outer = _outermost(folders)
         inside = frozenset(outer)
         shown = [at for at, key in enumerate(keys) if not _is_below(key, inside)]
@@ -103,6 +111,22 @@ class _Named(NamedTuple):
             {side: [found[side][at] for at in shown] for side in Side},
             outer,
         )
+
+
+def _has_below(key: str, trees: Sequence[Endpoint], ancestors: _Ancestors) -> bool:
+    """Whether a name may be a folder. A list of changes names many files that came and went.
+
+    Of two buckets nobody else can tell; else a listing of the bucket for each of these would take its time.
+    """
+    if not trees:
+        return True
+    shard = below(key)
+    streams = [ancestors(shard), *(_each(tree.scan(*shard)) for tree in trees)]
+    for stream in streams:
+        with closing(stream):
+            if next(stream, None) is not None:
+                return True
+    return False
 
 
 def _look(key: str, endpoint: Endpoint, filters: Filters) -> Item | None:

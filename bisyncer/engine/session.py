@@ -19,7 +19,7 @@ from bisyncer.engine.check import check, recount
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.kept_plan import KeptPlan, still_so
 from bisyncer.engine.pairing import bound_pair, policy_for, resilient
-from bisyncer.engine.part import peek, pieces
+from bisyncer.engine.part import holds_any, pieces
 from bisyncer.engine.plan import count, make_plan
 from bisyncer.engine.renames import renames
 from bisyncer.engine.scan import Scan
@@ -177,7 +177,7 @@ class _Run:
     def plan(self) -> None:
         self.reporter.tell(PhaseBegan(Phase.SCAN))
         filters = Filters(self.job.exclude)
-        scans = self._scans(filters)
+        scans = {side: Scan(self.endpoints[side], side, filters, self.tally, self.reporter) for side in Side}
         parts = pieces(
             self.job.scope,
             scans,
@@ -240,18 +240,21 @@ class _Run:
         self.job = replace(self.job, limits=replace(limits, force=limits.force | kept.gates))
 
     def _weigh(self) -> None:
-        """Give the gates the measure of the whole pair, where only some keys were looked at."""
+        """Give the gates the measure of the whole pair, where only some keys were looked at.
+
+        A side of which something seems deleted must hold another key: one that was unmounted holds none.
+        """
         self.tally.ancestors = self.store.count_ancestors(self.pair.id)
-        scans = self._scans(Filters(self.job.exclude))
+        deletes = {Side.PATH1: Verdict.DELETE_FROM_PATH2, Side.PATH2: Verdict.DELETE_FROM_PATH1}
+        filters, apart = Filters(self.job.exclude), Tally()
         try:
             for side in Side:
-                if not self.tally.scanned[side]:
-                    peek(scans[side])
+                if self.tally.scanned[side] and not self.tally.verdicts[deletes[side]]:
+                    continue
+                scan = Scan(self.endpoints[side], side, filters, apart, self.reporter)
+                self.tally.scanned[side] = max(self.tally.scanned[side], 1) if holds_any(scan) else 0
         except ListingIncomplete as error:
             raise Halted((Halt("listing-incomplete", str(error)),)) from error
-
-    def _scans(self, filters: Filters) -> dict[Side, Scan]:
-        return {side: Scan(self.endpoints[side], side, filters, self.tally, self.reporter) for side in Side}
 
     def _ancestors(self, shard: Shard) -> Generator[Ancestor]:
         if not self.job.resync:  # a resync is the same table, read with no ancestors

@@ -189,6 +189,27 @@ def test_a_side_that_holds_nothing_at_all_is_noticed_though_it_is_not_listed(wor
     assert world.held(TWO) == MANY
 
 
+def test_a_side_that_is_emptied_while_it_is_looked_at_is_noticed(world: World) -> None:
+    world.align(MANY)
+
+    def unmount(method: str, key: str) -> None:
+        if (method, key) == ("stat", "d/k05") and world.held(ONE):
+            world.remove(ONE, *MANY)
+
+    world.hooked[ONE].before = unmount
+    summary = world.run(scope=named("d/k00", "d/k05"), transfers=1)
+    assert [halt.gate for halt in summary.halts] == ["emptied"]
+    assert world.held(TWO) == MANY
+
+
+def test_of_names_that_came_and_went_in_a_tree_no_bucket_is_listed(world: World) -> None:
+    world.hooked[ONE].tree = True
+    world.align(TREE)
+    heard = calls(world)
+    assert carried_out(world.run(scope=named("a", "t1", "t2", "d/t3"))) == {}
+    assert not [each for each in heard if each.startswith("path2 scan")]
+
+
 def test_a_named_key_that_cannot_be_looked_at_is_held_and_the_others_go_on(world: World) -> None:
     world.align(TREE)
     edit_all(world, ONE)
