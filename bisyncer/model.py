@@ -386,6 +386,35 @@ class Limit(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Which keys of a pair a run looks at: all, unless a prefix or some keys are named.
+
+    `prefix` stands for that key and all below it. A name in `keys` that is a folder stands for all below it.
+    `refused` are names that can't be keys here; they are the run's problems. `plan` is the run whose kept
+    plan is applied: then its keys are looked at, and no plan is made.
+    """
+
+    prefix: str | None = None
+    keys: tuple[str, ...] | None = None
+    refused: tuple[Problem, ...] = ()
+    plan: int | None = None
+
+    @property
+    def words(self) -> str | None:
+        """The scope in words; None: all of the pair."""
+        if self.prefix is not None:
+            return f"prefix {self.prefix}"
+        if self.keys is not None:
+            return f"{len(self.keys)} named"
+        if self.plan is not None:
+            return f"plan of run {self.plan}"
+        return None
+
+
+ALL_KEYS = Scope()
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """All of one pair for one run."""
 
@@ -406,6 +435,7 @@ class Job:
     max_duration_ns: int | None = None
     dry_run: bool = False
     resync: bool = False
+    scope: Scope = ALL_KEYS
 
 
 @dataclass(slots=True)
@@ -467,3 +497,4 @@ class Summary:
     requests: Mapping[Side, Mapping[str, int]] = field(default_factory=dict)
     sentence: str | None = None  # why, where the outcome isn't success
     skipped: int = 0  # symbolic links and the like, left alone by design
+    scope: str | None = None  # the part that was looked at, in words; None: all of the pair

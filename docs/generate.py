@@ -41,7 +41,8 @@ AGREEMENTS: Final[Mapping[Agreement, str]] = {
 }
 CODES: Final[Mapping[int, str]] = {
     0: "Done, and nothing is left over. Conflicts that wait don't count without `--fail-on-conflict`.",
-    1: "Something failed, and running again may help; or a pair is stale (`bisyncer status`).",
+    1: "Something failed, and running again may help; or a pair is stale (`bisyncer status`); or both sides "
+    "differ (`bisyncer check`).",
     2: "Wrong usage, wrong config, a root that isn't there or may not be used, or a state that can't be "
     "used. Running again won't help before something is put right.",
     3: "Done, but some keys have problems. They are tried again by the next run.",

@@ -10,7 +10,7 @@ import typer
 from typer.main import get_command
 
 from bisyncer import __version__
-from bisyncer.cli import admin, conflicts, demo, doctor, inspect, run
+from bisyncer.cli import admin, check, conflicts, demo, doctor, inspect, run
 from bisyncer.cli.failure import AnswerLost, LogFormat, silence_answer, tell_error, tell_sentence
 from bisyncer.cli.options import common
 
@@ -43,6 +43,8 @@ def _options(
 app.command("init")(run.init)
 app.command("run")(run.run)
 app.command("plan")(run.plan)
+app.command("apply")(run.apply)
+app.command("check")(check.check)
 app.command("status")(inspect.status)
 app.command("history")(inspect.history)
 app.command("show")(inspect.show)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 MaybePair = Annotated[str | None, typer.Argument(metavar="PAIR", help="One pair only.", show_default=False)]
 
 _NOT_ENDED = "not ended"
-_LOOKED_BACK = 100  # runs, for the newest that was no dry run
 
 
 @command(
@@ -160,7 +159,7 @@ def problems(asked: Asked, pair: MaybePair = None, *, as_json: Json = False) -> 
 def _status_row(name: str, config: Config, store: Store) -> dict[str, object]:
     pair = store.pair(name)
     good = store.last_good_run(pair.id) if pair else None
-    last = next((run for run in store.runs(name, _LOOKED_BACK) if not run.dry_run), None)
+    last = store.last_run(pair.id) if pair else None
     limit_ns = config.stale_after_ns(name)
     ended_ns = None if good is None else good.ended_ns or good.started_ns
     age_ns = None if ended_ns is None else max(time.time_ns() - ended_ns, 0)
@@ -188,7 +187,7 @@ def _status_row(name: str, config: Config, store: Store) -> dict[str, object]:
 
 
 def _state(last: Run | None) -> str:
-    """How a pair is that is aligned and in time: as its last run was, but for dry ones."""
+    """How a pair is that is aligned and in time: as its last whole run was, but for dry ones."""
     if last is None or last.outcome is RunOutcome.SUCCESS:
         return "ok"
     return _NOT_ENDED if last.outcome is None else last.outcome
@@ -232,6 +231,7 @@ def _bare_row(run: Run) -> dict[str, object]:
         "started": instant(run.started_ns),
         "dry_run": run.dry_run,
         "resync": run.resync,
+        "scope": run.scope,
     }
 
 
@@ -239,6 +239,7 @@ def _run_cells(run: Run) -> list[str]:
     actions = run.summary.get("actions", {})
     counts = ", ".join(f"{name} {number:,}" for name, number in actions.items() if number)
     kinds = [word for word, said in (("dry run", run.dry_run), ("resync", run.resync)) if said]
+    kinds += [] if run.scope is None else [shown_key(run.scope)]
     return [
         str(run.id),
         run.pair,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bisyncer.cli.failure import most_serious, tell_sentence
+from bisyncer.cli.manifest import MAX_KEYS, local_roots, read_manifest
 from bisyncer.cli.opened import opened_pair, opened_store
 from bisyncer.cli.options import Asked, Json, command
 from bisyncer.cli.running import run_pair
@@ -20,8 +23,8 @@ from bisyncer.config import setting
 from bisyncer.config.load import Config
 from bisyncer.endpoints.base import Probe
 from bisyncer.errors import UsageError
-from bisyncer.model import Entry, Item, Side
-from bisyncer.report.words import shown_key, shown_line
+from bisyncer.model import Entry, Item, Job, Scope, Side
+from bisyncer.report.words import shown_count, shown_key, shown_line
 
 if TYPE_CHECKING:
     from bisyncer.engine.explain import Explanation
@@ -100,6 +103,8 @@ def init(
         "bisyncer run cms --dry-run",
         "bisyncer run --all --json",
         "bisyncer run cms --force max-delete",
+        "bisyncer run cms --prefix reports/2026",
+        "bisyncer run cms --files-from changed.list",
     ),
 )
 def run(
@@ -120,6 +125,20 @@ def run(
             help=f"Open one closed gate, for this run only: {', '.join(GATES)}. Repeatable, a gate each.",
         ),
     ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Look at this key and those below it only, as below a folder."),
+    ] = None,
+    files_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Look at the keys that FILE names only, one a line, and those below a folder; - is stdin.",
+        ),
+    ] = None,
+    files_from_null: Annotated[
+        bool, typer.Option("--files-from-null", help="The names in FILE end in a NUL, not in a newline.")
+    ] = False,
     fail_on_conflict: Annotated[
         bool, typer.Option("--fail-on-conflict", help="Exit with 4 while conflicts wait for a person.")
     ] = False,
@@ -128,12 +147,17 @@ def run(
     """Bring both sides of a pair to agree, once.
 
     Without PAIR it is the only pair of the config. Several pairs run one after the other, and the exit
-    code is that of the worst.
+    code is that of the worst. A run of a part (--prefix, --files-from) leaves all other keys as they are,
+    and doesn't count as a good run of the pair.
     """
     config = asked.load()
     names = _chosen(config, pairs or [], every=every)
     gates = _gates(force or [])
     jobs = [config.job(each, dry_run=dry_run, resync=resync, force=gates) for each in names]
+    if prefix is not None or files_from is not None:
+        jobs = [_part(jobs, prefix, files_from, asked, null=files_from_null)]
+    elif files_from_null:
+        raise UsageError("--files-from-null goes with --files-from.")
     codes: list[int] = []
     with opened_store(config) as store, stopping() as stop:
         for job in jobs:
@@ -151,6 +175,7 @@ def run(
     examples=(
         "bisyncer plan cms",
         "bisyncer plan cms --explain reports/q3.pdf",
+        "bisyncer plan cms --out cms.plan",
     ),
 )
 def plan(
@@ -160,13 +185,20 @@ def plan(
     explain: Annotated[
         str | None, typer.Option(metavar="KEY", help="Tell how this one key is judged, and why.")
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Keep the plan, for `bisyncer apply`.")
+    ] = None,
     resync: Resync = False,
     as_json: Json = False,
 ) -> int:
     """Show what a run would do, and do nothing."""
+    if out is not None and (resync or explain is not None):
+        raise UsageError("--out keeps the plan of a run, and goes with neither --resync nor --explain.")
     config = asked.load()
     job = config.job(pair, dry_run=True, resync=resync)
     with opened_store(config) as store:
+        if out is not None:
+            return _keep_plan(job, store, asked, out, as_json=as_json)
         if explain is None:
             with stopping() as stop:
                 return run_pair(job, store, asked, stop, as_json=as_json, with_plan=True)
@@ -176,6 +208,56 @@ def plan(
             found = explaining.explain(job, endpoints, store, explain)
         _tell_explanation(found, as_json=as_json)
     return 0
+
+
+@command(
+    *setting.PAIR,
+    examples=(
+        "bisyncer apply cms cms.plan",
+        "bisyncer apply cms cms.plan --dry-run",
+    ),
+)
+def apply(
+    asked: Asked,
+    pair: Annotated[str, typer.Argument(metavar="PAIR", help="A pair of the config.", show_default=False)],
+    plan: Annotated[
+        Path, typer.Argument(metavar="PLAN", help="What `plan --out` has kept.", show_default=False)
+    ],
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would still be done, and do nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Carry out a kept plan, and nothing else.
+
+    What moved since the plan was made is left alone, and is a problem of this run. The gates that were closed
+    when the plan was made are open for it, since somebody saw it; all others stand.
+    """
+    from bisyncer.engine.kept_plan import KeptPlan  # noqa: PLC0415 -- see `opened`
+
+    config = asked.load()
+    kept = KeptPlan.read(plan)
+    job = replace(config.job(pair, dry_run=dry_run), scope=Scope(plan=kept.run))
+    with opened_store(config) as store, stopping() as stop:
+        return run_pair(job, store, asked, stop, as_json=as_json, plan=kept)
+
+
+def _keep_plan(job: Job, store: Store, asked: Asked, out: Path, *, as_json: bool) -> int:
+    """Make a plan and keep it in a file; a plan that a gate would halt is kept too."""
+    from bisyncer.engine.kept_plan import PlanWriter  # noqa: PLC0415 -- see `opened`
+
+    writer = PlanWriter(out)
+    try:
+        with stopping() as stop:
+            code = run_pair(job, store, asked, stop, as_json=as_json, with_plan=True, hears=writer)
+    finally:
+        kept = writer.close()
+    if kept is None:
+        tell_sentence(f"No plan was made, so none is in {out}.", log_format=asked.log_format, pair=job.pair)
+    elif not asked.quiet and not as_json:
+        say(f"{out}: {shown_count(kept, 'action')} kept; to do them: bisyncer apply {job.pair} {out}")
+    return code
 
 
 def _chosen(config: Config, names: Sequence[str], *, every: bool) -> list[str]:
@@ -192,6 +274,34 @@ def _chosen(config: Config, names: Sequence[str], *, every: bool) -> list[str]:
     if every or len(config.pairs) == 1:
         return list(config.pairs)
     raise UsageError(f"Which pair? Name one or more of: {', '.join(config.pairs)}; or say --all.")
+
+
+def _part(
+    jobs: Sequence[Job], prefix: str | None, files_from: str | None, asked: Asked, *, null: bool
+) -> Job:
+    """The job of a run that looks at a part of its pair."""
+    if len(jobs) > 1:
+        raise UsageError("--prefix and --files-from are about the keys of one pair. Name that pair.")
+    if prefix is not None and files_from is not None:
+        raise UsageError("A run takes --prefix or --files-from, not both.")
+    [job] = jobs
+    if job.resync:
+        raise UsageError("--resync is about a whole pair. Leave out --prefix and --files-from.")
+    if prefix is not None:
+        key = prefix.rstrip("/")
+        if not key:
+            raise UsageError("--prefix is empty. Give it a key, or leave it out for a whole run.")
+        return replace(job, scope=Scope(prefix=key))
+    assert files_from is not None, "one of the two was given"
+    scope = read_manifest(files_from, local_roots(job.path1, job.path2), null=null)
+    if scope.words is None:
+        tell_sentence(
+            f"{files_from} names more than {MAX_KEYS:,} keys, or a root itself: this is a whole run instead.",
+            log_format=asked.log_format,
+            pair=job.pair,
+            level="warning",
+        )
+    return replace(job, scope=scope)
 
 
 def _gates(names: Sequence[str]) -> frozenset[str]:

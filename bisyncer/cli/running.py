@@ -21,6 +21,7 @@ from bisyncer.report.events import Event, Reporter, RunEnded, WouldAct
 from bisyncer.report.words import shown_count
 
 if TYPE_CHECKING:
+    from bisyncer.engine.kept_plan import KeptPlan
     from bisyncer.state.store import Store
 
 
@@ -59,8 +60,13 @@ def run_pair(
     as_json: bool,
     with_plan: bool = False,
     fail_on_conflict: bool = False,
+    hears: Reporter | None = None,
+    plan: KeptPlan | None = None,
 ) -> int:
-    """Run one pair; whatever fails is told, and is the exit code: other pairs have their turn."""
+    """Run one pair, or a plan of it that was kept; `hears` is told what goes on too.
+
+    Whatever fails is told, and is the exit code: other pairs have their turn.
+    """
     kept = Kept(with_plan=with_plan and as_json)
     began_ns = time.time_ns()
     try:
@@ -74,6 +80,8 @@ def run_pair(
                 as_json=as_json,
                 kept=kept,
                 fail_on_conflict=fail_on_conflict,
+                hears=hears,
+                plan=plan,
             )
     except Exception as error:  # noqa: BLE001 -- a bug in one pair may not keep the others from running
         code = tell_error(error, verbose=asked.verbose, log_format=asked.log_format, pair=job.pair)
@@ -95,13 +103,15 @@ def _run_opened(
     as_json: bool,
     kept: Kept,
     fail_on_conflict: bool,
+    hears: Reporter | None,
+    plan: KeptPlan | None,
 ) -> int:
     """Run one pair whose roots are open; raises what the run raises."""
     from bisyncer.engine import session  # noqa: PLC0415 -- see `opened`
 
     with ExitStack() as stack:
-        reporter = _reporter(asked, kept, stack, as_json=as_json)
-        summary = session.run(job, endpoints, store, reporter, stop=stop.event)
+        reporter = _reporter(asked, kept, stack, hears, as_json=as_json)
+        summary = session.run(job, endpoints, store, reporter, stop=stop.event, kept=plan)
     code = stop.exit_code(summary)
     if code == 0 and fail_on_conflict and (waiting := len(store.conflicts(job.pair))):
         code = ConflictsRemain.exit_code
@@ -116,7 +126,9 @@ def _run_opened(
     return code
 
 
-def _reporter(asked: Asked, kept: Kept, stack: ExitStack, *, as_json: bool) -> Reporter:
+def _reporter(
+    asked: Asked, kept: Kept, stack: ExitStack, hears: Reporter | None, *, as_json: bool
+) -> Reporter:
     """The voices of a run: the answer on stdout, and the log or the progress on stderr."""
     from bisyncer.report.console import Answer, Several  # noqa: PLC0415 -- see `opened`
     from bisyncer.report.jsonl import JsonLog  # noqa: PLC0415 -- see `opened`
@@ -133,9 +145,8 @@ def _reporter(asked: Asked, kept: Kept, stack: ExitStack, *, as_json: bool) -> R
             write = bars.print
     else:
         log = stack.enter_context(closing(Ticks(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)))
-    if as_json:
-        return Several(log, kept)
-    return Several(log, Answer(write, quiet=asked.quiet), kept)
+    answer = () if as_json else (Answer(write, quiet=asked.quiet),)
+    return Several(log, *answer, kept, *(() if hears is None else (hears,)))
 
 
 def _print_report(summary: Summary, kept: Kept) -> None:

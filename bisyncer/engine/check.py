@@ -82,7 +82,7 @@ def _settle(
             deltas[side] = Delta.UNCHANGED if same else Delta.CHANGED
     agreed = None
     if len(entries) == len(Side) and Delta.UNCHANGED not in deltas.values():
-        agreed = _agreement(entries, endpoints, policy)
+        agreed = settled_agreement(entries, endpoints, policy)
     verdict = decide(deltas[Side.PATH1], deltas[Side.PATH2], agreed)
     action = action._replace(
         verdict=verdict,
@@ -99,7 +99,9 @@ def _settle(
     return action
 
 
-def _agreement(entries: dict[Side, Entry], endpoints: Mapping[Side, Endpoint], policy: Policy) -> Agreement:
+def settled_agreement(
+    entries: dict[Side, Entry], endpoints: Mapping[Side, Endpoint], policy: Policy
+) -> Agreement:
     """Whether both sides hold the same content; updates `entries` with what was learnt on the way.
 
     Cheapest first: a tree's file is read and held against the digest that the other's listing gave; then
@@ -114,7 +116,8 @@ def _agreement(entries: dict[Side, Entry], endpoints: Mapping[Side, Endpoint], p
         if agreed is Agreement.SAME or (agreed is Agreement.DIFFERENT and look is _read):
             continue
         for side in sides:
-            entries[side] = look(endpoints[side], entries[side])
+            if not _read_already(entries[side]):
+                entries[side] = look(endpoints[side], entries[side])
         if agreed is not Agreement.DIFFERENT:
             agreed = agreement(entries[Side.PATH1], entries[Side.PATH2], policy)
     assert agreed in {Agreement.SAME, Agreement.DIFFERENT}, "two contents were read and can't be compared"
@@ -143,6 +146,11 @@ def _read(endpoint: Endpoint, entry: Entry) -> Entry:
     # What was read is that very version, so what was known about it before still holds.
     more = tuple(digest for digest in entry.digests if digest.algorithm not in STRONG)
     return read._replace(digests=read.digests + more)
+
+
+def _read_already(entry: Entry) -> bool:
+    """Whether the entry has all digests that a reading gives, by one or by a record of this version."""
+    return {digest.algorithm for digest in entry.digests} >= STRONG
 
 
 def recount(before: Action, after: Action, tally: Tally) -> None:

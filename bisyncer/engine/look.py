@@ -14,7 +14,7 @@ from bisyncer.model import Action, Ancestor, Delta, Entry, Item, Policy, Side, T
 
 def look(key: str, ancestor: Ancestor | None, endpoints: Mapping[Side, Endpoint]) -> Triple:
     """The three facts about a key, asked for now; what can't be looked at is an `Unreadable`."""
-    return Triple(key, ancestor, _item(endpoints[Side.PATH1], key), _item(endpoints[Side.PATH2], key))
+    return Triple(key, ancestor, look_at(endpoints[Side.PATH1], key), look_at(endpoints[Side.PATH2], key))
 
 
 def judge(triple: Triple, endpoints: Mapping[Side, Endpoint], policy: Policy) -> Action | None:
@@ -39,7 +39,8 @@ def judge(triple: Triple, endpoints: Mapping[Side, Endpoint], policy: Policy) ->
     return action
 
 
-def _item(endpoint: Endpoint, key: str) -> Item | None:
+def look_at(endpoint: Endpoint, key: str) -> Item | None:
+    """What one side holds at a key, asked for now; what can't be looked at is an `Unreadable`."""
     try:
         return endpoint.stat(key)
     except EndpointError as error:

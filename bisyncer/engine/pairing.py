@@ -120,6 +120,14 @@ def bound_pair(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Pa
     return pair
 
 
+def recorded_pair(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Pair | None:
+    """The recorded pair of the job where there is one; raises `UsageError` where it has other roots."""
+    pair = store.pair(job.pair)
+    if pair is not None:
+        _refuse_other_roots(pair, endpoints)
+    return pair
+
+
 def policy_for(job: Job, endpoints: Mapping[Side, Endpoint]) -> Policy:
     """The job's policy, told which sides are trees: their stamps move without the content."""
     trees = (side for side, end in endpoints.items() if end.capabilities.names is NameRules.TREE)

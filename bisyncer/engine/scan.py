@@ -6,8 +6,9 @@ What waits between the threads is bounded, so memory doesn't follow the length o
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import chain
 from queue import Empty, Queue
 from typing import Final
 
@@ -37,28 +38,35 @@ class Scan:
         self._tally = tally
         self._reporter = reporter
         self.problems: list[Problem] = []  # places that could not be read
+        self._noted: set[str] = set()  # a place may reach into several shards
 
     def items(self, shard: Shard) -> Generator[Item]:
         """Yield the items of a shard in order; raises `ListingIncomplete`."""
+        with _read_ahead(self._endpoint, shard) as batches:
+            yield from self.counted(chain.from_iterable(batches))
+
+    def counted(self, items: Iterable[Item]) -> Generator[Item]:
+        """Yield the items that are in, counted; problems are set aside."""
         scanned = self._tally.scanned
         excluded = self._filters.excluded
-        with _read_ahead(self._endpoint, shard) as batches:
-            for batch in batches:
-                for item in batch:
-                    if isinstance(item, Unreadable):
-                        if not self._filters.hidden(item.prefix):
-                            self._note(item)
-                            yield item
-                        continue
-                    if excluded(item.key):
-                        continue
-                    scanned[self._side] += 1
-                    if scanned[self._side] % TOLD_EVERY == 0:
-                        self._reporter.tell(Scanned(self._side, scanned[self._side]))
+        for item in items:
+            if isinstance(item, Unreadable):
+                if not self._filters.hidden(item.prefix):
+                    self._note(item)
                     yield item
+                continue
+            if excluded(item.key):
+                continue
+            scanned[self._side] += 1
+            if scanned[self._side] % TOLD_EVERY == 0:
+                self._reporter.tell(Scanned(self._side, scanned[self._side]))
+            yield item
         self._reporter.tell(Scanned(self._side, scanned[self._side]))
 
     def _note(self, place: Unreadable) -> None:
+        if place.prefix in self._noted:
+            return
+        self._noted.add(place.prefix)
         problem = Problem(place.prefix, f"{self._side}: {place.sentence}")
         if place.skipped:
             self._tally.skipped += 1

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 
@@ -17,11 +17,13 @@ from bisyncer.engine import preflight
 from bisyncer.engine.apply import Worker, apply
 from bisyncer.engine.check import check, recount
 from bisyncer.engine.deadline import Deadline
+from bisyncer.engine.kept_plan import KeptPlan, still_so
 from bisyncer.engine.pairing import bound_pair, policy_for, resilient
+from bisyncer.engine.part import holds_any, pieces
 from bisyncer.engine.plan import count, make_plan
 from bisyncer.engine.renames import renames
 from bisyncer.engine.scan import Scan
-from bisyncer.engine.shards import WHOLE, Shard
+from bisyncer.engine.shards import Shard
 from bisyncer.engine.uploads import abort_leftovers
 from bisyncer.errors import (
     BisyncerError,
@@ -36,9 +38,11 @@ from bisyncer.model import (
     PROBLEMS_SHOWN,
     Action,
     Ancestor,
+    Delta,
     Done,
     Job,
     Outcome,
+    Planned,
     Policy,
     Problem,
     RunOutcome,
@@ -86,22 +90,29 @@ def run(
     *,
     stop: threading.Event,
     now_ns: Callable[[], int] = time.time_ns,
+    kept: KeptPlan | None = None,
 ) -> Summary:
-    """Bring both sides to agree once, and tell what was done.
+    """Bring both sides to agree once, and tell what was done; by the plan `kept`, where there is one.
 
     A halted, unfinished or interrupted run is a summary with that outcome. Raises `NeedsResync` where
     the pair was never aligned, `Leased` where another run holds it, `UsageError` where a root can't be
     used, `LeaseLost` where another run took the pair over; any other error is a failed run.
     """
     pair = bound_pair(job, endpoints, store)
+    assert not (job.resync and job.scope.words), "a resync forgets the ancestors of a whole pair"
+    if kept is not None:
+        kept.refuse_other(pair)
     until = Deadline(stop, job.max_duration_ns)
     with Lease.take(store, pair) as lease:
         this = _Run(job, pair, resilient(endpoints, job, until), store, reporter, lease, until, now_ns)
         try:
             this.begin()
-            this.plan()
-            this.check()
-            this.find_renames()
+            if kept is None:
+                this.plan()
+                this.check()
+                this.find_renames()
+            else:
+                this.take(kept)
             this.gate()
             if not job.dry_run:
                 this.apply()
@@ -141,8 +152,11 @@ class _Run:
 
     def begin(self) -> None:
         self.started_ns = self.now_ns()
-        self.number = self.store.begin_run(self.pair, dry_run=self.job.dry_run, resync=self.job.resync)
-        expected = self.store.count_ancestors(self.pair.id)
+        scope = self.job.scope.words
+        self.number = self.store.begin_run(
+            self.pair, dry_run=self.job.dry_run, resync=self.job.resync, scope=scope
+        )
+        expected = self.store.count_ancestors(self.pair.id) if scope is None else 0
         self.reporter.tell(
             RunBegan(
                 self.pair.name,
@@ -163,13 +177,23 @@ class _Run:
     def plan(self) -> None:
         self.reporter.tell(PhaseBegan(Phase.SCAN))
         filters = Filters(self.job.exclude)
-        one, two = (Scan(self.endpoints[side], side, filters, self.tally, self.reporter) for side in Side)
+        scans = {side: Scan(self.endpoints[side], side, filters, self.tally, self.reporter) for side in Side}
+        parts = pieces(
+            self.job.scope,
+            scans,
+            self.endpoints,
+            filters,
+            ancestors=self._ancestors,
+            recorded=self._recorded,
+            width=self.job.transfers,
+        )
+        self._hold(self.job.scope.refused)
         try:
-            for shard in WHOLE:
+            for streams in parts:
                 with (
-                    closing(self._ancestors(shard)) as ancestors,
-                    closing(one.items(shard)) as path1,
-                    closing(two.items(shard)) as path2,
+                    closing(streams.ancestors) as ancestors,
+                    closing(streams.path1) as path1,
+                    closing(streams.path2) as path2,
                 ):
                     actions = make_plan(
                         ancestors,
@@ -185,9 +209,52 @@ class _Run:
                         held = [a for a in batch if a.verdict is Verdict.HOLD]
                         self._hold(Problem(a.key, a.reason) for a in held if a.reason is not None)
                         self.store.spool(self.number, [a for a in batch if a.verdict is not Verdict.HOLD])
+            if self.job.scope.keys:
+                self._weigh()
         except ListingIncomplete as error:
             raise Halted((Halt("listing-incomplete", str(error)),)) from error
-        self._hold(one.problems + two.problems)
+        self._hold(scans[Side.PATH1].problems + scans[Side.PATH2].problems)
+
+    def take(self, kept: KeptPlan) -> None:
+        """Take up the actions of a kept plan; what moved since it was made is left alone, and is a problem.
+
+        A person saw the plan, and which gates were closed: these are open for it, and no others.
+        """
+        self.reporter.tell(PhaseBegan(Phase.CHECK, kept.total))
+        looked = 0
+        batches = still_so(kept.actions(), self.endpoints, self.policy, self.job.transfers)
+        with closing(batches):
+            for batch in batches:
+                self._go_on()
+                self._hold(Problem(action.key, moved) for action, moved in batch if moved is not None)
+                actions = [action for action, moved in batch if moved is None]
+                for action in actions:
+                    self.tally.changed[Side.PATH1] += action.delta1 is Delta.CHANGED
+                    self.tally.changed[Side.PATH2] += action.delta2 is Delta.CHANGED
+                    count(action, self.tally)
+                self.store.spool(self.number, actions)
+                looked += len(batch)
+                self.reporter.tell(Checked(looked))
+        self._weigh()
+        limits = self.job.limits
+        self.job = replace(self.job, limits=replace(limits, force=limits.force | kept.gates))
+
+    def _weigh(self) -> None:
+        """Give the gates the measure of the whole pair, where only some keys were looked at.
+
+        A side of which something seems deleted must hold another key: one that was unmounted holds none.
+        """
+        self.tally.ancestors = self.store.count_ancestors(self.pair.id)
+        deletes = {Side.PATH1: Verdict.DELETE_FROM_PATH2, Side.PATH2: Verdict.DELETE_FROM_PATH1}
+        filters, apart = Filters(self.job.exclude), Tally()
+        try:
+            for side in Side:
+                if self.tally.scanned[side] and not self.tally.verdicts[deletes[side]]:
+                    continue
+                scan = Scan(self.endpoints[side], side, filters, apart, self.reporter)
+                self.tally.scanned[side] = max(self.tally.scanned[side], 1) if holds_any(scan) else 0
+        except ListingIncomplete as error:
+            raise Halted((Halt("listing-incomplete", str(error)),)) from error
 
     def _ancestors(self, shard: Shard) -> Generator[Ancestor]:
         if not self.job.resync:  # a resync is the same table, read with no ancestors
@@ -249,7 +316,7 @@ class _Run:
         worker = Worker(
             self.endpoints, self.policy, self.job.transfers, self._recorded, self.lease, self.stop
         )
-        outcomes = apply(lambda *verdicts: self.store.planned(self.number, *verdicts), worker)
+        outcomes = apply(self._rows, worker)
         waiting: list[Outcome] = []
         committed_ns = self.now_ns()
         try:
@@ -272,6 +339,11 @@ class _Run:
         self._go_on()
         if self.job.resync:
             self.store.settle_conflicts(self.pair, self.lease)
+
+    def _rows(self, *verdicts: Verdict) -> Iterator[Planned]:
+        """The rows that still wait; those of a kept plan as if looked at again: they are all there is."""
+        rows = self.store.planned(self.number, *verdicts)
+        return rows if self.job.scope.plan is None else (row._replace(again=True) for row in rows)
 
     def _commit(self, outcomes: Sequence[Outcome]) -> None:
         # The state may never claim more than the stores would still have after a power cut.
@@ -341,6 +413,7 @@ class _Run:
             requests={side: dict(endpoint.requests) for side, endpoint in self.endpoints.items()},
             sentence=sentence,
             skipped=self.tally.skipped,
+            scope=self.job.scope.words,
         )
         self.store.end_run(self.number, outcome, as_json(summary))
         self.reporter.tell(RunEnded(summary))

@@ -17,3 +17,15 @@ class Shard(NamedTuple):
 
 
 WHOLE = (Shard(),)
+
+_AFTER_SLASH = "0"  # the code point after '/': all keys below 'd' are less than 'd0'
+
+
+def below(folder: str) -> Shard:
+    """The keys below `folder`."""
+    return Shard(f"{folder}/", folder + _AFTER_SLASH)
+
+
+def at_or_below(prefix: str) -> tuple[Shard, Shard]:
+    """The key `prefix`, and the keys below it: two ranges, as keys such as `prefix-x` sort between."""
+    return Shard(prefix, f"{prefix}\x01"), below(prefix)  # no key has NUL in it

@@ -47,6 +47,7 @@ def outcome_line(outcome: Outcome) -> str | None:
 def summary_line(summary: Summary) -> str:
     """A whole run on one line."""
     kinds = [word for word, said in (("dry run", summary.dry_run), ("resync", summary.resync)) if said]
+    kinds += [] if summary.scope is None else [shown_key(summary.scope)]
     head = f"{summary.pair}: {summary.outcome}" + (f" ({', '.join(kinds)})" if kinds else "")
     head = f"{head} in {shown_duration(summary.ended_ns - summary.started_ns)}"
     if summary.halts:

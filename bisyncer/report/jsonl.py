@@ -58,6 +58,7 @@ REPORT_KEYS: Final = (
     "halts",
     "exit_code",
     "skipped",
+    "scope",
 )
 
 _STEP_S: Final = 10.0  # counts of a long phase are logged this often
@@ -86,6 +87,7 @@ def as_json(summary: Summary) -> dict[str, object]:
         "halts": [{"gate": halt.gate, "sentence": halt.sentence} for halt in summary.halts],
         "exit_code": summary.exit_code,
         "skipped": summary.skipped,
+        "scope": summary.scope,
     }
 
 

@@ -24,7 +24,7 @@ _BUSY_TIMEOUT_S = 60
 
 _FETCHED = 2000  # rows a batch: enough to make a call a row negligible, little enough to stay flat
 
-_CURE = (
+CURE = (
     "Move it away and begin anew with `bisyncer init PAIR --resync` for each pair: that compares both "
     "sides afresh, and deletes nothing."
 )
@@ -81,6 +81,17 @@ def _prepare_file(path: Path) -> None:
             )
     if path.is_dir():
         raise StateUnusable(f"The state database {path} is a folder: point `state` to a file.")
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy an SQLite file as it is at one instant, whoever writes to it; `target` is new."""
+    with (
+        closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as there,
+        closing(sqlite3.connect(target)) as copy,
+    ):
+        there.backup(copy)
+        # One file, that a copy of its own is whole without a log beside it.
+        copy.execute("PRAGMA journal_mode = DELETE")
 
 
 class Database:
@@ -193,6 +204,15 @@ class Database:
             raise self.corrupt(f"a row can't be understood: {error}") from error
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Give a connection whose reads all see the database as it is at one instant; rows are streamed."""
+        with self._translated(), self.engine.connect() as connection:
+            level = {"isolation_level": "REPEATABLE READ"} if self.postgresql else {}
+            reading = connection.execution_options(**level, yield_per=_FETCHED)
+            with reading.begin():
+                yield reading
+
+    @contextmanager
     def write(self, *, durable: bool = False) -> Iterator[Connection]:
         """Give a connection in a transaction that is committed at the end, or rolled back by an error.
 
@@ -264,7 +284,7 @@ class Database:
 
     def corrupt(self, detail: str) -> StateUnusable:
         """Say that what the database holds can't be what we wrote."""
-        return StateUnusable(f"The state database {self.place} is damaged ({detail}). {_CURE}")
+        return StateUnusable(f"The state database {self.place} is damaged ({detail}). {CURE}")
 
     def _sentence(self, reason: BaseException, error: Exception) -> Exception:
         """Return what to raise for `reason`: a sentence, or `error` where it's a bug of ours."""
@@ -278,7 +298,7 @@ class Database:
         code = 0xFF & getattr(reason, "sqlite_errorcode", 0)
         match code:
             case sqlite3.SQLITE_NOTADB:
-                return StateUnusable(f"{self.place} is not a state database ({detail}). {_CURE}")
+                return StateUnusable(f"{self.place} is not a state database ({detail}). {CURE}")
             case sqlite3.SQLITE_CORRUPT:
                 return self.corrupt(detail)
             case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:

@@ -6,8 +6,6 @@ always finds the schema at head.
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +13,7 @@ from sqlalchemy import Connection, inspect
 
 from bisyncer.errors import SchemaAhead, StateUnusable
 from bisyncer.state import schema
-from bisyncer.state.database import Database
+from bisyncer.state.database import Database, copy_file
 
 
 class Upgraded(NamedTuple):
@@ -51,6 +49,12 @@ def bring_to_head(database: Database) -> Upgraded:
         if before == head:
             return Upgraded(head, head, None)
         return Upgraded(before, head, _upgrade(database, connection, before))
+
+
+def revision(database: Database) -> str | None:
+    """The revision that a database is at; None where it has no schema of ours."""
+    with database.read() as connection:
+        return _revision(connection)
 
 
 def folder() -> Path:
@@ -113,10 +117,6 @@ def _back_up(database: Database, revision: str) -> Path | None:
     target = Path(f"{database.place}.backup-{revision}")
     unfinished = Path(f"{target}.unfinished")
     unfinished.unlink(missing_ok=True)
-    with (
-        closing(sqlite3.connect(database.place)) as source,
-        closing(sqlite3.connect(unfinished)) as copy,
-    ):
-        source.backup(copy)
+    copy_file(Path(database.place), unfinished)
     unfinished.replace(target)
     return target

@@ -70,6 +70,7 @@ class Run(NamedTuple):
     dry_run: bool
     resync: bool
     summary: dict[str, Any]
+    scope: str | None = None  # the part that it looked at, in words; None: all of the pair
 
 
 class ActionRow(NamedTuple):
@@ -157,6 +158,7 @@ def run_of(row: Row[Any]) -> Run:
         dry_run=row.dry_run,
         resync=row.resync,
         summary={} if row.summary is None else json.loads(row.summary),
+        scope=row.scope,
     )
 
 

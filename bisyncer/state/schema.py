@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 # What `migrations/versions` ends in. Kept here so that opening a state at head doesn't need Alembic.
-REVISION = "0002"
+REVISION = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -91,6 +91,7 @@ run = Table(
     Column("dry_run", Boolean, nullable=False),
     Column("resync", Boolean, nullable=False),
     Column("summary", Text),
+    Column("scope", Text),  # the part that was looked at, in words; NULL: all of the pair
     Index(None, "pair_id", "id"),
     sqlite_autoincrement=True,
 )

@@ -14,7 +14,20 @@ from contextlib import closing
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from bisyncer.errors import BisyncerError, LeaseLost, UsageError
 from bisyncer.model import (
@@ -214,6 +227,12 @@ class Store:
             ).one()
         return pair_of(row)
 
+    def forget_pair(self, pair: Pair, lease: Fence) -> None:
+        """Drop a pair with all that is known of it; its number and those of its runs aren't used again."""
+        with self.database.write(durable=True) as connection:
+            _verify(connection, lease, pair.id)
+            connection.execute(delete(schema.pair).where(schema.pair.c.id == pair.id))
+
     # Ancestors
 
     def ancestors(self, pair_id: int, low: str = "", high: str | None = None) -> Iterator[Ancestor]:
@@ -251,8 +270,10 @@ class Store:
 
     # Runs
 
-    def begin_run(self, pair: Pair, *, dry_run: bool, resync: bool) -> int:
+    def begin_run(self, pair: Pair, *, dry_run: bool, resync: bool, scope: str | None = None) -> int:
         """Record that a run begins, and return its number. Call it under the pair's lease.
+
+        `scope` says in words which part it looks at; None: all of the pair.
 
         Since nobody else can be running, runs of the pair that have no outcome were killed: they
         become interrupted, and what they had planned and not done is dropped.
@@ -273,7 +294,13 @@ class Store:
             )
             begun: int = connection.execute(
                 insert(schema.run)
-                .values(pair_id=pair.id, started_ns=now, dry_run=dry_run, resync=resync)
+                .values(
+                    pair_id=pair.id,
+                    started_ns=now,
+                    dry_run=dry_run,
+                    resync=resync,
+                    scope=None if scope is None else rows.tellable(scope),
+                )
                 .returning(table.id)
             ).scalar_one()
         return begun
@@ -384,10 +411,12 @@ class Store:
         """
         table = schema.run.c
         with self.database.read() as connection:
-            begun = connection.execute(select(table.pair_id, table.dry_run).where(table.id == run)).first()
+            begun = connection.execute(
+                select(table.pair_id, table.dry_run, table.scope).where(table.id == run)
+            ).first()
         if begun is None:
             return  # it failed before it was recorded, so there is nothing to end
-        pair_id, dry_run = begun
+        pair_id, dry_run, scope = begun
         self._sweep(run, dry_run=dry_run)
         with self.database.write() as connection:
             ended = connection.execute(
@@ -397,7 +426,7 @@ class Store:
             )
             if ended.rowcount == 0:
                 return  # paused, taken over, and called interrupted by the run that did so
-            if not dry_run and outcome in {RunOutcome.SUCCESS, RunOutcome.UNFINISHED}:
+            if scope is None and not dry_run and outcome in {RunOutcome.SUCCESS, RunOutcome.UNFINISHED}:
                 connection.execute(
                     delete(schema.problem).where(
                         schema.problem.c.pair_id == pair_id, schema.problem.c.run_id != run
@@ -433,18 +462,13 @@ class Store:
         return self._one_run(select_runs().where(schema.run.c.id == id))
 
     def last_good_run(self, pair_id: int) -> Run | None:
-        """The newest run that came to its end; dry runs don't count."""
-        table = schema.run.c
-        return self._one_run(
-            select_runs()
-            .where(
-                table.pair_id == pair_id,
-                table.dry_run.is_(False),
-                table.outcome.in_([RunOutcome.SUCCESS.value, RunOutcome.UNFINISHED.value]),
-            )
-            .order_by(table.id.desc())
-            .limit(1)
-        )
+        """The newest whole run that came to its end; dry runs don't count."""
+        good = schema.run.c.outcome.in_([RunOutcome.SUCCESS.value, RunOutcome.UNFINISHED.value])
+        return self._newest_run(pair_id, good)
+
+    def last_run(self, pair_id: int) -> Run | None:
+        """The newest whole run, ended or not; dry runs don't count."""
+        return self._newest_run(pair_id, true())
 
     def run_actions(self, run: int) -> Iterator[ActionRow]:
         """Yield what is kept of a run's actions, in order; a page at a time."""
@@ -640,6 +664,11 @@ class Store:
         with self.database.read() as connection:
             end: int = connection.execute(last).scalar_one() + 1
         return ((low, min(low + _PAGE, end)) for low in range(1, end, _PAGE))
+
+    def _newest_run(self, pair_id: int, wanted: ColumnElement[bool]) -> Run | None:
+        table = schema.run.c
+        whole = and_(table.pair_id == pair_id, table.dry_run.is_(False), table.scope.is_(None))
+        return self._one_run(select_runs().where(whole, wanted).order_by(table.id.desc()).limit(1))
 
     def _one_run(self, statement: Select[Any]) -> Run | None:
         with self.database.read() as connection:

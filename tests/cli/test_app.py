@@ -39,6 +39,8 @@ def test_there_are_these_commands_and_no_others() -> None:
         "init",
         "run",
         "plan",
+        "apply",
+        "check",
         "status",
         "history",
         "show",
@@ -49,6 +51,11 @@ def test_there_are_these_commands_and_no_others() -> None:
         "conflicts show",
         "conflicts resolve",
         "state upgrade",
+        "state verify",
+        "state backup",
+        "state restore",
+        "state forget",
+        "state export",
     ]
 
 
@@ -67,7 +74,9 @@ def test_every_command_has_an_example_and_the_common_options(path: tuple[str, ..
     assert f"Examples:\n    bisyncer {' '.join(path)}" in out
     for option in ("--config", "--state", "--quiet", "--verbose", "--log-format"):
         assert option in out
-    if path != ("demo",):
+    if path == ("state", "export"):
+        assert "--format" in out
+    elif path != ("demo",):
         assert "--json" in out
 
 

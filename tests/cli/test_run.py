@@ -35,6 +35,7 @@ KEYS = [
     "halts",
     "exit_code",
     "skipped",
+    "scope",
 ]
 
 

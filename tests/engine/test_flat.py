@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 from bisyncer.engine import session
+from bisyncer.engine.deadline import Deadline
+from bisyncer.engine.differences import Mark, differences
 from bisyncer.model import Algorithm, Digest, Entry, Item, RunOutcome, Side
 from bisyncer.report.events import Silent
+from bisyncer.state.backup import back_up
+from bisyncer.state.verify import verify
 from tests.world import World
 
 SHARED = (Digest(Algorithm.MD5, "0" * 32),)
@@ -23,7 +27,7 @@ def keys(number: int) -> Iterator[Entry]:
 
 
 def peak(folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> int:
-    """The most memory, in bytes, that a first alignment and a quiet run of so many equal keys hold."""
+    """The most memory, in bytes, that an alignment, a run, a check, a backup and a verification hold."""
     folder.mkdir()
     world = World(folder)
     world.init()
@@ -40,6 +44,10 @@ def peak(folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> int:
             summary = session.run(job, world.endpoints, world.state, Silent(), stop=world.stop)
             assert summary.outcome is RunOutcome.SUCCESS
         assert summary.unchanged == number
+        found = differences(world.job, world.endpoints, world.state, Deadline(world.stop, None))
+        assert sum(each.mark is Mark.EQUAL for each in found) == number
+        back_up(world.state, folder / "backup.db")
+        assert verify(world.state).broken == ()
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -17,14 +18,23 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from bisyncer.engine import session
+from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
 from bisyncer.engine.resolve import resolve
 from bisyncer.errors import Transient, Unfinished
-from bisyncer.model import Policy, Resolve, Side
+from bisyncer.model import Policy, Resolve, Scope, Side
+from bisyncer.report.events import Silent
 from tests.world import ONE, TWO, World
 
 KEYS = st.sampled_from(["a", "b", "d/a", "d/b", "a.conflict1"])
 SIDES = st.sampled_from(list(Side))
 METHODS = st.sampled_from(["scan", "stat", "read", "write", "move", "copy_from", "delete"])
+PARTS = st.one_of(
+    st.sampled_from(["a", "d", "d/a"]).map(lambda prefix: Scope(prefix=prefix)),
+    st.lists(st.sampled_from(["a", "b", "d", "d/", "d/a", "a.conflict1", "none"]), max_size=4).map(
+        lambda keys: Scope(keys=tuple(keys))
+    ),
+)
 NTH = st.integers(1, 6)
 CALLS = st.tuples(SIDES, st.sampled_from(["read", "write", "move", "copy_from", "delete", "stat", "scan"]))
 
@@ -45,6 +55,7 @@ class Pair(RuleBasedStateMachine):
         self.tokens = count(1)
         self.alive: set[str] = set()
         self.exclude: tuple[str, ...] = ()
+        self.kept: KeptPlan | None = None
         self.world.init()
         self.run(resync=True)
 
@@ -107,10 +118,63 @@ class Pair(RuleBasedStateMachine):
     def run(self, resync: bool = False) -> None:
         self.world.run(policy=self.policy, resync=resync, exclude=self.exclude)
 
+    @rule(scope=PARTS)
+    def run_a_part(self, scope: Scope) -> None:
+        self.world.run(policy=self.policy, exclude=self.exclude, scope=scope)
+
+    @rule()
+    def keep_a_plan(self) -> None:
+        file = self.world.folder / "plan"
+        writer = PlanWriter(file)
+        job = replace(self.world.job, dry_run=True, policy=self.policy, exclude=self.exclude)
+        session.run(job, self.world.endpoints, self.world.state, writer, stop=self.world.stop)
+        writer.close()
+        self.kept = KeptPlan.read(file)
+
+    @precondition(lambda self: self.kept is not None)
+    @rule(side=SIDES, method=METHODS, nth=st.integers(1, 20))
+    def apply_the_plan(self, side: Side, method: str, nth: int) -> None:
+        """What was planned some time ago is carried out now; the process may die meanwhile."""
+        assert self.kept is not None
+        left = [nth]
+
+        def die(called: str, _key: str) -> None:
+            left[0] -= called == method
+            if left[0] <= 0:
+                raise Crash
+
+        self.world.hooked[side].after = die
+        job = replace(
+            self.world.job,
+            policy=self.policy,
+            exclude=self.exclude,
+            scope=Scope(plan=self.kept.run),
+        )
+        try:
+            session.run(
+                job,
+                self.world.endpoints,
+                self.world.state,
+                Silent(),
+                stop=self.world.stop,
+                kept=self.kept,
+            )
+        except Crash:
+            self.world.reopen_state()
+        finally:
+            self.quiet()
+
     @rule(
-        side=SIDES, method=METHODS, nth=NTH, late=st.booleans(), resync=st.sampled_from([False, False, True])
+        side=SIDES,
+        method=METHODS,
+        nth=NTH,
+        late=st.booleans(),
+        resync=st.sampled_from([False, False, True]),
+        scope=st.one_of(st.just(Scope()), PARTS),
     )
-    def crash(self, side: Side, method: str, nth: int, late: bool, resync: bool) -> None:
+    def crash(  # noqa: PLR0917 -- a crash has this many choices
+        self, side: Side, method: str, nth: int, late: bool, resync: bool, scope: Scope
+    ) -> None:
         """The process dies at the n-th call, before or after it took effect."""
         left = [nth]
 
@@ -121,7 +185,10 @@ class Pair(RuleBasedStateMachine):
 
         setattr(self.world.hooked[side], "after" if late else "before", die)
         try:
-            self.run(resync)
+            if scope.words is None:
+                self.run(resync)
+            else:
+                self.run_a_part(scope)
         except Crash:
             self.world.reopen_state()
         finally:

@@ -331,3 +331,23 @@ def test_the_wheel_contains_the_migrations_and_finds_them(tmp_path: Path) -> Non
     assert told.stdout.strip() == str(folder)
     assert sorted(path.name for path in (folder / "versions").glob("*.py")) == scripts
     assert (folder / "script.py.mako").is_file()
+
+
+def test_a_table_that_is_rebuilt_uses_no_number_of_a_run_again(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path}/state.db")
+    alembic(database, command.upgrade, "0002")
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO pair (name, owner, path1, path2, mode) VALUES ('p', '00000000', 'a', 'b', 'bisync')"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO run (id, pair_id, started_ns, dry_run, resync) VALUES (41, 1, 0, 0, 0)"
+        )
+        connection.exec_driver_sql("DELETE FROM run")
+    migrate.bring_to_head(database)
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO run (pair_id, started_ns, dry_run, resync) VALUES (1, 0, 0, 0)"
+        )
+        assert connection.exec_driver_sql("SELECT id FROM run").scalar_one() == 42
+    database.close()

@@ -1,0 +1,303 @@
+"""A plan that is kept in a file, and carried out later: exactly it, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bisyncer.engine import session
+from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
+from bisyncer.errors import BisyncerError, UsageError
+from bisyncer.model import Limits, RunOutcome, Scope, Summary
+from bisyncer.report.console import Several
+from tests.world import ONE, TWO, Heard, World, carried_out, line
+
+TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}
+
+
+def keep(world: World, **changes: object) -> Path:
+    """Make a plan, and keep it."""
+    file = world.folder / "plan"
+    writer = PlanWriter(file)
+    job = replace(world.job, dry_run=True, **changes)  # type: ignore[arg-type]
+    session.run(job, world.endpoints, world.state, Several(world.heard, writer), stop=world.stop)
+    assert writer.close() is not None
+    return file
+
+
+def apply(world: World, file: Path, **changes: object) -> Summary:
+    kept = KeptPlan.read(file)
+    job = replace(world.job, scope=Scope(plan=kept.run), **changes)  # type: ignore[arg-type]
+    return session.run(job, world.endpoints, world.state, Heard(), stop=world.stop, kept=kept)
+
+
+def change_all(world: World) -> None:
+    """One key for each kind of action."""
+    world.align(TEN)
+    world.put(ONE, {"k0": "edited", "new1": "n1", "same": "both"})
+    world.put(TWO, {"k1": "edited too", "new2": "n22", "same": "both"})
+    world.remove(ONE, "k2")
+    world.remove(TWO, "k3")
+    world.remove(ONE, "k4")
+    world.remove(TWO, "k4")
+    world.put(ONE, {"k5": "one's"})
+    world.put(TWO, {"k5": "the other's"})
+    world.rename(ONE, "k9", "moved")
+
+
+def test_a_kept_plan_is_carried_out_as_the_run_would_have_been(world: World) -> None:
+    change_all(world)
+    planned = world.plan()
+    file = keep(world)
+    assert [line(action) for action in KeptPlan.read(file).actions()] == planned
+
+    summary = apply(world, file)
+
+    assert summary.outcome is RunOutcome.SUCCESS
+    assert carried_out(summary) == {
+        "copy-to-path1": 2,
+        "copy-to-path2": 2,
+        "move-on-path2": 1,
+        "delete-from-path1": 1,
+        "delete-from-path2": 1,
+        "record": 1,
+        "forget": 1,
+        "conflict": 1,
+    }
+    assert world.held(ONE) == world.held(TWO)
+    assert len(world.conflicts()) == 1
+    assert world.plan() == []
+
+
+def test_of_a_tree_whose_files_are_new_a_plan_is_carried_out_too(world: World) -> None:
+    world.hooked[ONE].tree = True
+    change_all(world)
+    apply(world, keep(world))
+    assert world.held(ONE) == world.held(TWO)
+    assert world.plan() == []
+
+
+def test_what_was_not_in_the_plan_is_left_for_the_next_run(world: World) -> None:
+    world.align(TEN)
+    world.put(ONE, {"k0": "edited"})
+    file = keep(world)
+    world.put(ONE, {"k1": "edited later"})
+    world.remove(TWO, "k2")
+
+    assert carried_out(apply(world, file)) == {"copy-to-path2": 1}
+    assert world.plan() == [
+        "copy-to-path2 k1 (changed / unchanged)",
+        "delete-from-path1 k2 (unchanged / deleted)",
+    ]
+
+
+MOVES: dict[str, Callable[[World], None]] = {
+    "k0": lambda world: world.put(ONE, {"k0": "edited again"}),
+    "k1": lambda world: world.put(ONE, {"k1": "edited meanwhile"}),
+    "k2": lambda world: world.put(ONE, {"k2": "made again"}),
+    "k3": lambda world: world.remove(ONE, "k3"),
+    "k4": lambda world: world.put(TWO, {"k4": "made again"}),
+    "k5": lambda world: world.put(TWO, {"k5": "edited again"}),
+    "moved": lambda world: world.put(TWO, {"moved": "taken"}),
+    "new1": lambda world: world.put(TWO, {"new1": "there too"}),
+    "new2": lambda world: world.remove(TWO, "new2"),
+    "same": lambda world: world.put(ONE, {"same": "no longer"}),
+}
+
+
+@pytest.mark.parametrize("key", MOVES)
+def test_what_moved_since_is_left_alone_and_told_and_the_rest_is_done(world: World, key: str) -> None:
+    change_all(world)
+    file = keep(world)
+    MOVES[key](world)
+    before = [{name: held.get(name) for name in (key, "k9")} for held in (world.held(ONE), world.held(TWO))]
+
+    summary = apply(world, file)
+
+    assert (summary.outcome, summary.exit_code) == (RunOutcome.UNFINISHED, 3)
+    assert [problem.key for problem in summary.problems] == [key]
+    assert "since the plan was made" in summary.problems[0].sentence
+    after = [{name: held.get(name) for name in (key, "k9")} for held in (world.held(ONE), world.held(TWO))]
+    if key != "moved":
+        before[1].pop("k9"), after[1].pop("k9")
+    assert after == before
+    assert sum(carried_out(summary).values()) == 9
+    world.run()
+    assert world.held(ONE) == world.held(TWO)
+
+
+def test_the_old_name_of_a_rename_that_is_there_again_is_left_alone(world: World) -> None:
+    change_all(world)
+    file = keep(world)
+    world.put(ONE, {"k9": "made again"})
+    summary = apply(world, file)
+    assert [problem.key for problem in summary.problems] == ["moved"]
+    assert world.held(TWO)["k9"] == TEN["k9"]
+
+
+def test_what_moves_while_it_is_carried_out_is_left_alone_too(world: World) -> None:
+    world.align(TEN)
+    world.put(ONE, {"k0": "edited"})
+    file = keep(world)
+    once = iter([True])
+
+    def edit(method: str, key: str) -> None:
+        if (method, key) == ("write", "k0") and next(once, None):
+            world.stores[TWO].put("k0", b"somebody else's")
+
+    world.hooked[TWO].before = edit
+
+    summary = apply(world, file)
+
+    assert [problem.key for problem in summary.problems] == ["k0"]
+    assert world.held(TWO)["k0"] == "somebody else's"
+    assert world.conflicts() == []
+
+
+def test_a_second_time_there_is_nothing_left_to_carry_out(world: World) -> None:
+    change_all(world)
+    file = keep(world)
+    apply(world, file)
+    held = world.held(ONE)
+
+    assert carried_out(apply(world, file)) == {"record": 1, "forget": 1}, "which say what is so again"
+    assert world.held(ONE) == world.held(TWO) == held
+
+
+def test_a_dry_run_of_it_tells_what_would_still_be_done(world: World) -> None:
+    change_all(world)
+    file = keep(world)
+    world.put(ONE, {"k0": "edited again"})
+    before = world.held(TWO)
+    assert carried_out(apply(world, file, dry_run=True))["copy-to-path2"] == 1
+    assert world.held(TWO) == before
+
+
+def test_gates_that_were_closed_are_open_for_the_plan_and_no_others(world: World) -> None:
+    world.align(TEN)
+    world.remove(ONE, *list(TEN)[:8])
+    assert world.run().outcome is RunOutcome.HALTED
+    file = keep(world)
+    assert KeptPlan.read(file).gates == {"max-delete"}
+    assert carried_out(apply(world, file)) == {"delete-from-path2": 8}
+
+
+def test_a_gate_that_closes_only_now_is_closed(world: World) -> None:
+    world.align(TEN)
+    world.remove(ONE, *list(TEN)[:3])
+    file = keep(world)
+
+    summary = apply(world, file, limits=Limits(max_delete_count=2))
+
+    assert [halt.gate for halt in summary.halts] == ["max-delete"]
+    assert world.held(TWO) == TEN
+
+
+def test_a_side_that_was_emptied_since_is_noticed(world: World) -> None:
+    world.align(TEN)
+    world.remove(ONE, "k0")
+    file = keep(world)
+    world.remove(ONE, *[key for key in TEN if key != "k0"])
+
+    summary = apply(world, file)
+
+    assert [halt.gate for halt in summary.halts] == ["emptied"]
+    assert world.held(TWO) == TEN
+
+
+def test_it_is_no_good_run_of_the_pair(world: World) -> None:
+    change_all(world)
+    pair = world.state.pair("p")
+    assert pair is not None
+    good = world.state.last_good_run(pair.id)
+    file = keep(world)
+    summary = apply(world, file)
+    assert summary.scope == f"plan of run {KeptPlan.read(file).run}"
+    assert world.state.last_good_run(pair.id) == good
+
+
+def test_what_a_filter_leaves_out_is_forgotten_and_not_looked_at(world: World) -> None:
+    world.align(TEN)
+    file = keep(world, exclude=("k0",))
+    assert carried_out(apply(world, file)) == {"forget": 1}
+    assert world.held(ONE) == world.held(TWO) == TEN
+
+
+def test_a_plan_of_other_roots_or_of_another_pair_is_refused(world: World) -> None:
+    change_all(world)
+    kept = KeptPlan.read(keep(world))
+    before = world.held(TWO)
+    for other, told in (
+        (kept._replace(path2="memory://elsewhere"), "is a plan for"),
+        (kept._replace(pair="q"), "is a plan of pair 'q'"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            session.run(world.job, world.endpoints, world.state, Heard(), stop=world.stop, kept=other)
+    assert world.held(TWO) == before
+    assert world.state.runs()[0].dry_run, "no run was begun"
+
+
+DAMAGE: dict[str, Callable[[bytes, list[bytes]], bytes]] = {
+    "cut": lambda _, lines: b"".join(lines[:-1]),
+    "cut in a line": lambda data, _: data[:-20],
+    "a line less": lambda _, lines: b"".join(lines[:2] + lines[3:]),
+    "edited": lambda data, _: data.replace(b"copy-to-path2", b"copy-to-path1"),
+    "no verdict": lambda data, _: data.replace(b"copy-to-path2", b"copy-to-path9"),
+    "more behind": lambda data, _: data + b"more",
+    "empty": lambda _data, _lines: b"",
+    "no JSON": lambda _data, _lines: b"\x00\xff\n",
+    "another JSON": lambda _data, _lines: b'[1, 2]\n"three"\n',
+    "newer": lambda _, lines: b"".join([lines[0].replace(b'"schema": 1', b'"schema": 99'), *lines[1:]]),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_file_that_is_not_a_whole_plan_is_refused_in_one_line(world: World, how: str) -> None:
+    change_all(world)
+    file = keep(world)
+    data = file.read_bytes()
+    file.write_bytes(DAMAGE[how](data, data.splitlines(keepends=True)))
+
+    with pytest.raises(UsageError) as refused:
+        KeptPlan.read(file)
+
+    told = str(refused.value)
+    assert told.startswith(str(file))
+    assert "Nothing was" in told
+    assert "\n" not in told
+
+
+def test_a_plan_replaces_a_plan_and_no_other_file(world: World) -> None:
+    world.align(TEN)
+    file = keep(world)
+    assert KeptPlan.read(file).total == 0
+    world.put(ONE, {"new": "1"})
+    assert KeptPlan.read(keep(world)).total == 1
+
+    file.write_text("a letter")
+    with pytest.raises(UsageError, match="is no plan"):
+        PlanWriter(file)
+    assert file.read_text() == "a letter"
+    with pytest.raises(UsageError, match="can't be written"):
+        PlanWriter(world.folder / "none" / "plan")
+
+
+def test_a_run_that_made_no_plan_leaves_no_file_and_the_old_one_as_it_was(world: World) -> None:
+    world.align(TEN)
+    file = keep(world)
+    old = file.read_bytes()
+    writer = PlanWriter(file)
+    job = replace(world.job, dry_run=True, check_file="missing")
+    session.run(job, world.endpoints, world.state, writer, stop=world.stop)
+
+    assert writer.close() is None
+    assert file.read_bytes() == old
+    assert sorted(path.name for path in world.folder.glob("plan*")) == ["plan"]
+
+
+def test_a_plan_that_cannot_be_kept_is_told_at_the_end() -> None:
+    with pytest.raises((BisyncerError, UsageError)):
+        PlanWriter(Path("/dev/full/plan"))
