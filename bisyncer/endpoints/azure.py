@@ -22,6 +22,7 @@ from bisyncer.endpoints.azure_read import Reading
 from bisyncer.endpoints.azure_scan import Where, scan
 from bisyncer.endpoints.azure_write import write
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source
+from bisyncer.endpoints.twin import Twin, twin_by_copy
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing, Transient
 from bisyncer.model import ALL_CONDITIONS, Conditions, Entry, Item, Remote
 
@@ -142,6 +143,10 @@ class AzureEndpoint:
 
     def flush(self) -> None:
         """Nothing to wait for: the store answers when it has a blob for good."""
+
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:  # noqa: ARG002 -- it is in `expect`
+        """Copy the version to its second name, inside the store."""
+        return twin_by_copy(expect, self.copy_from(self, new_key, entry=expect, expect=None))
 
     def close(self) -> None:
         """Give back connections and threads."""

@@ -12,8 +12,9 @@ Rules, each a test of the contract suite that every store's tests inherit:
 9. What can't be read is yielded in its place as an `Unreadable`, not skipped and not raised.
 10. Every key is yielded exactly as the store has it.
 11. A listing that isn't whole raises `ListingIncomplete`; it never just ends.
-12. A copy or a move on the server is on the same conditions as a write and a delete, and what came back is
-   verified as for a write. Where it is more than one request, a crash in between leaves both keys.
+12. A copy, a move or a second name on the server is on the same conditions as a write and a delete, and what
+   came back is verified as for a write. Where it is more than one request, a crash in between leaves both
+   keys.
 13. A store sends each request once: what may pass is raised as `Transient`, and `resilient.py` tries again.
    Only the parts of a large body, and the looks that settle a lost answer, are repeated where they are sent.
 """
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from bisyncer.endpoints.twin import Twin
 from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item
 
 
@@ -71,6 +73,9 @@ class Probe:
         None  # how far the store's clock is ahead of ours, by its answer; None: it tells none
     )
     free_bytes: int | None = None  # left on the file system; None for a bucket
+    versioned: bool | None = (
+        None  # whether the store itself keeps what is replaced or deleted; None: not known
+    )
     remarks: tuple[str, ...] = ()  # sentences about limits of this very store that an operator should know
 
 
@@ -178,6 +183,7 @@ class Endpoint(Protocol):
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
         """Yield every item with low <= key < high once, in strictly increasing order of key.
 
+        A tree tells nothing of what lies in `TRASH`, unless the range begins in it.
         Raises `ListingIncomplete` where the listing can't be read to its end.
         """
         ...
@@ -207,6 +213,14 @@ class Endpoint(Protocol):
 
         Raises `Changed` where `key` isn't what `expect` says or `new_key` is taken, and `Rejected` where
         this store can't move it.
+        """
+        ...
+
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:
+        """Give the version at `key` a second name, `new_key`, which must be free; it outlasts the first one.
+
+        Raises `Changed` where `key` isn't what `expect` says or `new_key` is taken by another version, and
+        `Rejected` where this store can't.
         """
         ...
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Upload
+from bisyncer.endpoints.twin import Twin, twin_by_copy
 from bisyncer.errors import Changed, Rejected
 from bisyncer.model import Entry
 
@@ -225,6 +226,10 @@ class MemoryEndpoint:
         _check(key)
         _check(new_key)
         return self._store.move_if(key, new_key, expect=expect)
+
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:  # noqa: ARG002 -- it is in `expect`
+        """Copy the version to its second name."""
+        return twin_by_copy(expect, self.copy_from(self, new_key, entry=expect, expect=None))
 
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key` if it is as expected."""

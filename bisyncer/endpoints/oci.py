@@ -24,6 +24,7 @@ from bisyncer.endpoints.oci_read import open_reading
 from bisyncer.endpoints.oci_scan import scan
 from bisyncer.endpoints.oci_upload import upload
 from bisyncer.endpoints.oci_write import write
+from bisyncer.endpoints.twin import Twin, twin_by_copy
 from bisyncer.errors import Rejected
 from bisyncer.model import ALL_CONDITIONS, Conditions, Entry, Item, Remote
 
@@ -144,6 +145,10 @@ class OciEndpoint:
 
     def flush(self) -> None:
         """Nothing to wait for: the service answers when it has an object for good."""
+
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:  # noqa: ARG002 -- it is in `expect`
+        """Copy the version to its second name, inside the store."""
+        return twin_by_copy(expect, self.copy_from(self, new_key, entry=expect, expect=None))
 
     def close(self) -> None:
         """Give back connections and threads."""

@@ -24,6 +24,7 @@ from bisyncer.endpoints.s3_read import open_reading
 from bisyncer.endpoints.s3_scan import Where, scan
 from bisyncer.endpoints.s3_upload import upload
 from bisyncer.endpoints.s3_write import quoted, write
+from bisyncer.endpoints.twin import Twin, twin_by_copy
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing, Transient
 from bisyncer.model import ALL_CONDITIONS, Conditions, Entry, Item, Remote
 
@@ -152,6 +153,10 @@ class S3Endpoint:
 
     def flush(self) -> None:
         """Nothing to wait for: a store answers when it has an object for good."""
+
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:  # noqa: ARG002 -- it is in `expect`
+        """Copy the version to its second name, inside the store."""
+        return twin_by_copy(expect, self.copy_from(self, new_key, entry=expect, expect=None))
 
     def close(self) -> None:
         """Give back connections and threads."""

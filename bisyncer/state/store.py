@@ -352,6 +352,8 @@ class Store:
                 if outcome.planned.action.verdict in _QUIET:
                     dropped.append((run, outcome.planned.seq))
                     continue
+                if outcome.trashed is not None:
+                    sentence = f"the version before is in the trash: {outcome.trashed}"
             else:
                 state = ActionState.RACED if isinstance(outcome, Raced) else ActionState.FAILED
                 sentence = rows.tellable(outcome.problem.sentence)
