@@ -130,11 +130,12 @@ def versions(endpoint: Endpoint, low: str = LOW, high: str = HIGH) -> Generator[
 
 
 def purge(
-    endpoint: Endpoint, before_ns: int, width: int, stopped: Callable[[], bool] = lambda: False
+    endpoint: Endpoint, before_ns: int | None, width: int, stopped: Callable[[], bool] = lambda: False
 ) -> Purged:
     """Delete for good what runs that began before an instant have put into the trash, and nothing else.
 
-    `width` at a time, each on condition that it is what was listed. Raises `ListingIncomplete`.
+    None: what all runs have put there. `width` at a time, each on condition that it is what was listed.
+    Raises `ListingIncomplete`.
     """
 
     def delete(entry: Entry) -> bool:
@@ -145,7 +146,7 @@ def purge(
         return True
 
     number = size = failed = 0
-    low, high = older(stamp(before_ns))
+    low, high = (LOW, HIGH) if before_ns is None else older(stamp(before_ns))
     with (
         closing(versions(endpoint, low, high)) as found,
         ThreadPoolExecutor(width, thread_name_prefix="purge") as pool,

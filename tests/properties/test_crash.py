@@ -3,7 +3,8 @@
 Each scenario is run once to count the calls that it makes to the stores and to the state. Then it is run
 again for every one of them, and dies right before it, or right after it took effect. Whatever the point:
 the next run needs no help, both sides end as they would have without the crash, nothing is planned after
-that, and each version that stood before the first run is there or in the trash. A second crash at the same point of the recovering run changes none of it.
+that, and each version that stood before the first run is there or in the trash. A second crash at the same
+point of the recovering run changes none of it.
 """
 
 from __future__ import annotations
