@@ -415,8 +415,8 @@ CONFLICT_SUFFIX: Final = Setting("conflict_suffix", suffix, "conflict", "WORD",
     "What the other version's name ends with, before a number.")
 TRASH: Final = Setting("trash", trash, "keep=30d", "WHERE",
     "Which sides keep in .bisyncer-trash what a run replaces or deletes there: on, off, path1 or path2; and "
-    "how long, as keep=30d or keep=forever behind a comma. Unset, trees do, and buckets that keep no versions "
-    'of their own. In the file also a table: { path1 = true, keep = "30d" }.')
+    "how long, as keep=30d or keep=forever behind a comma. Unset, trees do, and buckets that keep no "
+    'versions of their own. In the file also a table: { path1 = true, keep = "30d" }.')
 TRANSFERS: Final = Setting("transfers", transfers, 16, "N", "How many objects are moved at a time.")
 STALE_AFTER: Final = Setting("stale_after", duration_or_off, "off", "DURATION",
     "`bisyncer status` calls the pair stale when its last good run is older than this.")

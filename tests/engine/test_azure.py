@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bisyncer.core.trash import in_trash
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine import pairing, session
 from bisyncer.model import Entry, Job, Side, Summary
@@ -54,6 +55,8 @@ class _Pair:
         found = {}
         for item in self.people[side].scan():
             assert isinstance(item, Entry)
+            if in_trash(item.key):
+                continue
             with self.people[side].read(item.key, expect=item) as source:
                 found[item.key] = source.read()
         return found

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bisyncer.core.trash import in_trash
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine import pairing, session
 from bisyncer.model import Job, RunOutcome, Side
@@ -56,7 +57,7 @@ class Real:
 
     def held(self, side: Side) -> set[str]:
         """The contents of all keys of a side."""
-        keys = [item[0] for item in self.hooked[side].inner.scan()]
+        keys = [item[0] for item in self.hooked[side].inner.scan() if not in_trash(item[0])]
         return {self.get(side, key) for key in keys}
 
 
