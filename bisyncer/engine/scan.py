@@ -12,7 +12,7 @@ from queue import Empty, Queue
 from typing import Final
 
 from bisyncer.core.filters import Filters
-from bisyncer.core.trash import LAST_FOLDER, in_trash, read_name
+from bisyncer.core.trash import LAST_FOLDER, LOW, in_trash, read_name
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.shards import Shard
 from bisyncer.errors import EndpointError, ListingIncomplete
@@ -120,13 +120,16 @@ def _without_trash(endpoint: Endpoint, low: str, high: str | None) -> Generator[
                 yield Unreadable(TRASH, "has the name of bisyncer's trash, and is not synced. Rename it.")
             elif not in_trash(item[0]):
                 yield item
-            elif item[0].startswith(TRASH) and read_name(item[0]) is None:
+            elif not item[0].startswith(LOW):
+                continue  # of a pair whose root lies inside this one
+            elif read_name(item[0]) is None:
                 yield Unreadable(item[0], "lies in bisyncer's trash, and is not synced. Move it elsewhere.")
-            elif skips and low < LAST_FOLDER and item[0].startswith(TRASH):
+            elif skips and low < LAST_FOLDER:
                 break
         else:
             return
-    yield from _without_trash(endpoint, LAST_FOLDER, high)
+    if high is None or high > LAST_FOLDER:
+        yield from _without_trash(endpoint, LAST_FOLDER, high)
 
 
 def _closable(items: Iterator[Item]) -> Generator[Item]:
