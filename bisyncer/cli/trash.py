@@ -14,6 +14,7 @@ from bisyncer.cli.opened import opened_pair, opened_store
 from bisyncer.cli.options import Asked, Json, command, with_examples
 from bisyncer.cli.table import entry_row, print_json, print_rows, say
 from bisyncer.config import setting
+from bisyncer.core.filters import Filters
 from bisyncer.core.trash import Trashed
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.errors import UsageError
@@ -137,7 +138,7 @@ def restore_version(
         beside = "" if restored.key in {key, new_key} else f", since {shown_key(key)} is taken"
         say(
             f"restored {shown_key(restored.key)} on {restored.side}{beside}: the version that "
-            f"{_who(restored.trashed)} removed. The next run syncs it."
+            f"{_who(restored.trashed)} removed. {_what_next(job, restored.key)}"
         )
     return 0
 
@@ -212,6 +213,14 @@ def _versions(
 
 def _is_meant(trashed: Trashed, key: str) -> bool:
     return trashed.is_of(key) or fnmatchcase(trashed.key, key)
+
+
+def _what_next(job: Job, key: str) -> str:
+    return (
+        "It is excluded, so no run syncs it."
+        if Filters(job.exclude).excluded(key)
+        else "The next run syncs it."
+    )
 
 
 def _none(pair: str, key: str | None) -> str:

@@ -353,7 +353,7 @@ class Store:
                     dropped.append((run, outcome.planned.seq))
                     continue
                 if outcome.trashed is not None:
-                    sentence = f"the version before is in the trash: {outcome.trashed}"
+                    sentence = f"the version before went to {outcome.trashed}"
             else:
                 state = ActionState.RACED if isinstance(outcome, Raced) else ActionState.FAILED
                 sentence = rows.tellable(outcome.problem.sentence)

@@ -111,6 +111,13 @@ def test_a_version_can_be_restored_to_another_key(used: Desk) -> None:
     assert held(used.two)["old/f001"] == "text 1"
 
 
+def test_a_version_that_is_restored_to_an_excluded_key_says_so(used: Desk) -> None:
+    used.configure({"cms": 'exclude = ["*.old"]'})
+    assert (
+        "It is excluded, so no run syncs it." in used("trash", "restore", "cms", "f000", "--as", "f.old").out
+    )
+
+
 def test_a_version_is_not_restored_over_a_key_that_was_named(used: Desk) -> None:
     answer = used("trash", "restore", "cms", "f000", "--as", "f002")
     assert answer.code == 2
@@ -178,7 +185,7 @@ def test_the_trash_can_be_switched_off_for_a_run(desk: Desk) -> None:
 def test_a_run_shows_where_the_version_before_is(used: Desk) -> None:
     lines = used("show", "2").lines
     [line] = [line for line in lines if "delete-from-path2 f000" in line]
-    name = line.rpartition("the version before is in the trash: ")[2]
+    name = line.rpartition("the version before went to ")[2]
     assert (used.two / name).read_text() == "text 0"
 
 

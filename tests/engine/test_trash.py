@@ -82,7 +82,7 @@ def test_the_actions_of_a_run_say_where_the_version_before_is(world: World) -> N
 
     one, zero = sorted(world.trash(TWO), key=lambda name: name[::-1], reverse=True)[::-1]
     assert sorted([rows["k0"] or "", rows["k1"] or ""]) == [
-        f"the version before is in the trash: {name}" for name in sorted((one, zero))
+        f"the version before went to {name}" for name in sorted((one, zero))
     ]
     assert rows["new"] is None
 

@@ -112,7 +112,7 @@ def test_an_edit_of_what_is_about_to_be_deleted_survives(real: Real, deleted: Si
     else:
         with real.seaweed.client() as client:
             client.delete_object(Bucket=BUCKET, Key=f"{real.prefix}/k0")
-    real.hooked[deleted].before = once(lambda: real.put(deleted, "k0", "edited meanwhile"), "delete")
+    real.hooked[deleted].before = once(lambda: real.put(deleted, "k0", "edited meanwhile"), "move")
 
     assert real.run() is RunOutcome.SUCCESS
     assert real.get(ONE, "k0") == real.get(TWO, "k0") == "edited meanwhile"
