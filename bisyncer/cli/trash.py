@@ -63,7 +63,7 @@ def list_trash(
     side: OneSide = None,
     as_json: Json = False,
 ) -> int:
-    """List what is in the trash, oldest first.
+    """List what is in the trash, by side, oldest first.
 
     A run is shown by its number, a conflict that a person resolved as c and its number.
     """
