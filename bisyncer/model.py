@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bisyncer.errors import Halt
+
+# The folder or prefix below each root that holds what runs replaced and deleted; nothing in it is synced.
+TRASH: Final = ".bisyncer-trash"
 
 
 class Side(StrEnum):
@@ -224,6 +227,7 @@ class Done(NamedTuple):
     ancestor: Ancestor | None
     kept: Kept | None = None
     size: int = 0  # bytes that went through
+    trashed: str | None = None  # the name in the trash of what was replaced or deleted
 
 
 class Failed(NamedTuple):
@@ -248,12 +252,16 @@ Outcome = Done | Failed | Raced
 
 
 class Conditions(NamedTuple):
-    """Which requests a store tests on their condition itself, in the same step as the deed."""
+    """What a store was found to do itself: the requests whose condition it tests in the step of the deed.
+
+    `versions` says that it also keeps what is replaced or deleted.
+    """
 
     put: bool = True
     complete: bool = True  # of an upload in parts
     delete: bool = True
     copy: bool = True  # inside the store
+    versions: bool = False
 
 
 ALL_CONDITIONS = Conditions()
@@ -374,6 +382,23 @@ class Remote:
     client_secret: Secret | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Whether each side keeps what a run replaces or deletes there, and how long.
+
+    None of a side: it does where nothing else keeps it, which is in trees and in buckets without versions.
+    `keep_ns` of None: for ever.
+    """
+
+    path1: bool | None = None
+    path2: bool | None = None
+    keep_ns: int | None = 30 * 86400 * 10**9
+
+    def side(self, side: Side) -> bool | None:
+        """What is asked for on `side`."""
+        return self.path1 if side is Side.PATH1 else self.path2
+
+
 class Limit(NamedTuple):
     """A line of a bandwidth timetable: from then on, so many bytes a second; None: no limit.
 
@@ -425,6 +450,7 @@ class Job:
     remotes: tuple[Remote, ...] = ()
     policy: Policy = field(default_factory=Policy)
     limits: Limits = field(default_factory=Limits)
+    trash: Retention = field(default_factory=Retention)
     exclude: tuple[str, ...] = ()
     check_file: str | None = None
     require_mount: bool = False

@@ -13,8 +13,9 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
+from bisyncer.core.trash import in_trash
 from bisyncer.endpoints import memory
-from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Upload
+from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.tree import split
 from bisyncer.engine import pairing, session
@@ -126,6 +127,12 @@ class Hooked:
         self.after("move", key)
         return moved
 
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:
+        self.before("keep", key)
+        twin = self.inner.keep(key, new_key, expect=expect)
+        self.after("keep", key)
+        return twin
+
     def abort(self, upload: Upload) -> None:
         self.inner.abort(upload)
 
@@ -188,6 +195,14 @@ class World:
         self.stores[side].remove(key)
 
     def held(self, side: Side) -> dict[str, str]:
+        """What a side holds, but for its trash."""
+        return {key: text for key, text in self._contents(side).items() if not in_trash(key)}
+
+    def trash(self, side: Side) -> dict[str, str]:
+        """What lies in the trash of a side, by its name there."""
+        return {key: text for key, text in self._contents(side).items() if in_trash(key)}
+
+    def _contents(self, side: Side) -> dict[str, str]:
         return {key: data.decode() for key, data in self.stores[side].contents().items()}
 
     def init(self) -> None:

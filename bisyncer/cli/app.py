@@ -10,7 +10,7 @@ import typer
 from typer.main import get_command
 
 from bisyncer import __version__
-from bisyncer.cli import admin, check, conflicts, demo, doctor, inspect, run
+from bisyncer.cli import admin, check, conflicts, demo, doctor, inspect, run, trash
 from bisyncer.cli.failure import AnswerLost, LogFormat, silence_answer, tell_error, tell_sentence
 from bisyncer.cli.options import common
 
@@ -49,6 +49,7 @@ app.command("status")(inspect.status)
 app.command("history")(inspect.history)
 app.command("show")(inspect.show)
 app.add_typer(conflicts.app, name="conflicts")
+app.add_typer(trash.app, name="trash")
 app.command("problems")(inspect.problems)
 app.command("doctor")(doctor.doctor)
 app.add_typer(admin.app, name="state")

@@ -154,6 +154,7 @@ class Config:
             limits=Limits(
                 max_delete_percent=limit.percent, max_delete_count=limit.number, force=frozenset(force)
             ),
+            trash=values[setting.TRASH],
             exclude=values[setting.EXCLUDE],
             check_file=values.get(setting.CHECK_FILE),
             require_mount=values[setting.REQUIRE_MOUNT],

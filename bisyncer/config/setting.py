@@ -18,7 +18,7 @@ from platformdirs import user_state_dir
 
 from bisyncer.config.bandwidth import NoLimit, timetable
 from bisyncer.core.filters import Filters
-from bisyncer.model import Evidence, Limit, Mode, Resolve
+from bisyncer.model import Evidence, Limit, Mode, Resolve, Retention, Side
 
 T_co = TypeVar("T_co", covariant=True)
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -196,6 +196,40 @@ def bandwidth(value: object) -> tuple[Limit, ...]:
         return timetable(text(value))
     except NoLimit as error:
         raise Unfit(str(error)) from error
+
+
+def trash(value: object) -> Retention:
+    """Which sides have a trash, and how long versions stay in it: on, off, a side, or a table of these."""
+    if isinstance(value, dict):
+        return _trash_table(value)
+    words = ["on" if value else "off"] if isinstance(value, bool) else list(_words(value))
+    sides = [word for word in words if word in list(Side)]
+    on_off = [word.lower() in _TRUE for word in words if word.lower() in _TRUE + _FALSE]
+    spans = [word.removeprefix("keep=") for word in words if word.startswith("keep=")]
+    if not words or len(sides) + len(on_off) + len(spans) != len(words) or len(on_off) + bool(sides) > 1:
+        raise Unfit(
+            f"{_said(value)} doesn't say which sides have a trash; write on, off, path1 or path2, and "
+            'keep=30d behind a comma; in the file also { path1 = true, keep = "30d" }'
+        )
+    keep_ns = _keep_ns(spans[-1]) if spans else Retention().keep_ns
+    if on_off:
+        return Retention(on_off[0], on_off[0], keep_ns)
+    if sides:
+        return Retention(Side.PATH1 in sides, Side.PATH2 in sides, keep_ns)
+    return Retention(keep_ns=keep_ns)
+
+
+def _trash_table(table: dict[str, object]) -> Retention:
+    unknown = [key for key in table if key not in {*Side, "keep"}]
+    if unknown:
+        raise Unfit(f"'{unknown[0]}' is no key of it; it has path1, path2 and keep")
+    asked = {side: switch(table[side]) if side in table else None for side in Side}
+    keep_ns = _keep_ns(table["keep"]) if "keep" in table else Retention().keep_ns
+    return Retention(asked[Side.PATH1], asked[Side.PATH2], keep_ns)
+
+
+def _keep_ns(value: object) -> int | None:
+    return None if value == "forever" else duration_ns(value)
 
 
 def transfers(value: object) -> int:
@@ -437,6 +471,10 @@ CONFLICT_SUFFIX: Final = Setting("conflict_suffix", suffix, "conflict", "WORD",
     "What the other version's name ends with, before a number.")
 TRACK_RENAMES: Final = Setting("track_renames", switch, True, "", # noqa: FBT003 -- as above
     "A renamed key is moved on the other side, not sent again and deleted.", Shape.SWITCH)
+TRASH: Final = Setting("trash", trash, "keep=30d", "WHERE",
+    "Which sides keep in .bisyncer-trash what a run replaces or deletes there: on, off, path1 or path2; and "
+    "how long, as keep=30d or keep=forever behind a comma. Unset, trees do, and buckets that keep no "
+    'versions of their own. In the file also a table: { path1 = true, keep = "30d" }.')
 TRANSFERS: Final = Setting("transfers", transfers, 16, "N", "How many objects are moved at a time.")
 METADATA: Final = Setting("metadata", switch, True, "", # noqa: FBT003 -- as above
     "The mode, the owner and the group of files travel too.", Shape.SWITCH)
@@ -453,9 +491,8 @@ STALE_AFTER: Final = Setting("stale_after", duration_or_off, "off", "DURATION",
 
 PAIR: Final[tuple[Setting[object], ...]] = (
     PATH1, PATH2, MODE, COMPARE, MODIFY_WINDOW, EXCLUDE, CHECK_FILE, REQUIRE_MOUNT, MAX_DELETE,
-    REQUIRE_CONDITIONAL, CONFLICT_RESOLVE, CONFLICT_SUFFIX, TRACK_RENAMES, METADATA, TRANSFERS, BWLIMIT,
-    MAX_DURATION,
-    STALE_AFTER,
+    REQUIRE_CONDITIONAL, CONFLICT_RESOLVE, CONFLICT_SUFFIX, TRACK_RENAMES, TRASH, METADATA, TRANSFERS,
+    BWLIMIT, MAX_DURATION, STALE_AFTER,
 )
 
 _ALL: Final[tuple[Setting[object], ...]] = (

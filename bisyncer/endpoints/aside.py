@@ -183,6 +183,34 @@ class Asides:
             self._touched(here.directory)
             self._touched(there.directory)
 
+    def link(self, here: Spot, there: Spot, seen: os.stat_result) -> os.stat_result | None:
+        """Give the version that was `seen` a second name, and return the look at it; None where links aren't.
+
+        Raises `Changed` where it is another version: then the second name is taken away again.
+        """
+        try:
+            os.link(
+                here.name,
+                there.name,
+                src_dir_fd=here.directory,
+                dst_dir_fd=there.directory,
+                follow_symlinks=False,
+            )
+        except FileNotFoundError:
+            raise Changed(f"{here.key}: went away before it was kept. Run again.") from None
+        except OSError as error:
+            if error.errno in _NO_LINKS | {errno.EXDEV, errno.EMLINK}:
+                return None
+            raise
+        finally:
+            self._touched(there.directory)
+        linked, now = look(there.directory, there.name), look(here.directory, here.name)
+        if linked is not None and now is not None and identity(linked) == identity(seen) == identity(now):
+            return now
+        with suppress(OSError):
+            os.unlink(there.name, dir_fd=there.directory)
+        raise Changed(f"{here.key}: was written to while it was kept. Run again.")
+
     def _link_and_take(self, here: Spot, there: Spot, seen: os.stat_result) -> None:
         """Move where renameat2 isn't known: a second link, then the first name is taken out and looked at."""
         try:

@@ -28,8 +28,9 @@ from bisyncer.endpoints.azure_probe import clock_skew_ns, namespace, try_store
 from bisyncer.endpoints.azure_read import Reading
 from bisyncer.endpoints.azure_scan import Where, scan
 from bisyncer.endpoints.azure_write import write
-from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Upload
+from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.body import PART_SIZE
+from bisyncer.endpoints.twin import twin
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing
 from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item, Remote
 
@@ -124,6 +125,7 @@ class AzureEndpoint:
             conditional_delete=capabilities.conditional_delete,
             conditions=container.honoured,
             skew_ns=skew_ns,
+            versioned=container.honoured.versions,
             remarks=(*namespace(container), *remarks),
         )
 
@@ -172,6 +174,10 @@ class AzureEndpoint:
 
     def flush(self) -> None:
         """Nothing to wait for: the store answers when it has a blob for good."""
+
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:  # noqa: ARG002 -- it is in `expect`
+        """Copy the version to its second name, inside the store where that can be."""
+        return twin(self, new_key, expect)
 
     def close(self) -> None:
         """Give back connections and threads."""

@@ -63,9 +63,9 @@ def try_store(container: Container) -> tuple[Conditions, tuple[str, ...]]:
         with _scratch(container) as target:
             copy = _copies(blob, target)
         delete = not blob.delete(_WRONG) and blob.delete(blob.seen())
-    found = Conditions(put, complete, delete, copy)
+    found = Conditions(put, complete, delete, copy, "x-ms-version-id" in blob.told)
     remarks = [sentence for field, sentence in _UNTESTED.items() if not getattr(found, field)]
-    if "x-ms-version-id" in blob.told:
+    if found.versions:
         remarks.append("Versioning is on: versions that are replaced or deleted stay, and are paid for.")
     if blob.told.get("x-ms-delete-type-permanent") == "false":
         remarks.append("Soft delete is on: deleted blobs stay for its time, and are paid for.")

@@ -12,8 +12,9 @@ Rules, each a test of the contract suite that every store's tests inherit:
 9. What can't be read is yielded in its place as an `Unreadable`, not skipped and not raised.
 10. Every key is yielded exactly as the store has it.
 11. A listing that isn't whole raises `ListingIncomplete`; it never just ends.
-12. A copy or a move on the server is on the same conditions as a write and a delete, and what came back is
-   verified as for a write. Where it is more than one request, a crash in between leaves both keys.
+12. A copy, a move or a second name on the server is on the same conditions as a write and a delete, and what
+   came back is verified as for a write. Where it is more than one request, a crash in between leaves both
+   keys.
 13. A store sends each request once: what may pass is raised as `Transient`, and `resilient.py` tries again.
    Only what would make a large body go again is repeated where it is sent: its parts, and the request that
    publishes them, each time on its condition; and so are the looks that settle a lost answer.
@@ -68,11 +69,21 @@ class Probe:
     conditional_write: bool
     conditional_delete: bool
     conditions: Conditions = ALL_CONDITIONS  # the same in full, for who opens this endpoint again
-    skew_ns: int | None = (
-        None  # how far the store's clock is ahead of ours, by its answer; None: it tells none
-    )
+    skew_ns: int | None = None  # how far the store's clock is ahead of ours; None: it tells none
     free_bytes: int | None = None  # left on the file system; None for a bucket
+    versioned: bool = False  # the store itself keeps what is replaced or deleted, as far as is known
     remarks: tuple[str, ...] = ()  # sentences about limits of this very store that an operator should know
+
+
+class Twin(NamedTuple):
+    """One version under two names: the entry of each, as the store now has it.
+
+    `entry` is what to expect at the first name from now on: a second link moves the stamp of a file. That of
+    `copy` holds as long as nothing is done to the first name, for the same reason.
+    """
+
+    entry: Entry
+    copy: Entry
 
 
 class Upload(NamedTuple):
@@ -179,6 +190,7 @@ class Endpoint(Protocol):
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
         """Yield every item with low <= key < high once, in strictly increasing order of key.
 
+        A tree tells nothing of what lies in `TRASH`, unless the range begins in it.
         Raises `ListingIncomplete` where the listing can't be read to its end.
         """
         ...
@@ -208,6 +220,14 @@ class Endpoint(Protocol):
 
         Raises `Changed` where `key` isn't what `expect` says or `new_key` is taken, and `Rejected` where
         this store can't move it.
+        """
+        ...
+
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:
+        """Give the version at `key` a second name, `new_key`, which must be free; it outlasts the first one.
+
+        Raises `Changed` where `key` isn't what `expect` says or `new_key` is taken by another version, and
+        `Rejected` where this store can't.
         """
         ...
 

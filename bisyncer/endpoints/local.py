@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bisyncer.endpoints import linux, mounts
 from bisyncer.endpoints.aside import Asides, Spot, is_temporary
-from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Upload
+from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.tree import (
     MAX_KEY_BYTES,
     SCHEME,
@@ -44,7 +44,7 @@ from bisyncer.endpoints.tree import (
 )
 from bisyncer.endpoints.walk import Walk
 from bisyncer.errors import AccessDenied, Changed, Rejected, RootMissing, Transient, UsageError
-from bisyncer.model import Entry, Item
+from bisyncer.model import TRASH, Entry, Item
 
 CAPABILITIES = Capabilities(
     names=NameRules.TREE,
@@ -192,6 +192,7 @@ class LocalEndpoint:
             with self._asides.alone(key):
                 seen = _expected(directory, name, key, expect)
                 self._asides.take(directory, name, key, seen)
+        self._tidy(above)
 
     def copy_from(
         self,
@@ -223,7 +224,34 @@ class LocalEndpoint:
                 moved = look(new_directory, new_name)
         if moved is None or identity(moved) != identity(seen):
             raise Changed(f"{new_key}: was written to as soon as it was in place. Run again.")
+        self._tidy(above)
         return make_entry(new_key, moved, self._now_ns())
+
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:
+        """Make a second link to the file; where there are none, a copy of it."""
+        *above, name = _segments(key)
+        *new_above, new_name = _segments(new_key)
+        with (
+            explained(self._place(key)),
+            self._tree.directory(above) as directory,
+            self._asides.both_alone(key, new_key),
+        ):
+            if directory is None:
+                raise Changed(f"{key}: its directory is gone. Run again.")
+            seen = _expected(directory, name, key, expect)
+            now: os.stat_result | None = seen
+            with self._tree.directory(new_above, make=True) as new_directory:
+                assert new_directory is not None, "it was made"
+                there = look(new_directory, new_name)
+                if there is None or not os.path.samestat(there, seen):
+                    _make_room(new_directory, new_name, new_key)
+                    here = Spot(directory, name, key)
+                    now = self._asides.link(here, Spot(new_directory, new_name, new_key), seen)
+        if now is not None:
+            entry = make_entry(key, now, self._now_ns())
+            return Twin(entry, entry._replace(key=new_key))
+        with self.read(key, expect=expect) as source:
+            return Twin(expect, self.write(new_key, source, expect=None))
 
     def abort(self, upload: Upload) -> None:
         """Nothing is sent in parts; what a killed run left is swept by the next scan."""
@@ -236,6 +264,11 @@ class LocalEndpoint:
         """Let go of the root and of what waits for a flush."""
         self._unsynced.close()
         self._tree.close()
+
+    def _tidy(self, above: list[str]) -> None:
+        """Remove directories of the trash that are empty; elsewhere they are the user's."""
+        if above[:1] == [TRASH]:
+            self._tree.prune(above)
 
     def _place(self, key: str) -> str:
         """A key as errors name it: which of two trees fails is half of what an operator must know."""

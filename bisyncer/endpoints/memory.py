@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Upload
+from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
+from bisyncer.endpoints.twin import twin
 from bisyncer.errors import Changed, Rejected
 from bisyncer.model import Entry
 
@@ -225,6 +226,10 @@ class MemoryEndpoint:
         _check(key)
         _check(new_key)
         return self._store.move_if(key, new_key, expect=expect)
+
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:  # noqa: ARG002 -- it is in `expect`
+        """Copy the version to its second name."""
+        return twin(self, new_key, expect)
 
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key` if it is as expected."""

@@ -25,6 +25,7 @@ from bisyncer.endpoints.base import (
     NameRules,
     Probe,
     Source,
+    Twin,
     Upload,
     Uploads,
 )
@@ -38,6 +39,7 @@ from bisyncer.endpoints.oci_read import open_reading
 from bisyncer.endpoints.oci_scan import scan
 from bisyncer.endpoints.oci_upload import abort, upload
 from bisyncer.endpoints.oci_write import write
+from bisyncer.endpoints.twin import twin
 from bisyncer.errors import Rejected
 from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item, Remote
 
@@ -176,6 +178,10 @@ class OciEndpoint:
 
     def flush(self) -> None:
         """Nothing to wait for: the service answers when it has an object for good."""
+
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:  # noqa: ARG002 -- it is in `expect`
+        """Copy the version to its second name, inside the store where that can be."""
+        return twin(self, new_key, expect)
 
     def close(self) -> None:
         """Give back connections and threads."""

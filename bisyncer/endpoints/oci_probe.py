@@ -44,6 +44,7 @@ def probe(bucket: Bucket, *, scratch: bool) -> Probe:
         conditional_delete=honoured.delete,
         conditions=honoured,
         skew_ns=skew_ns,
+        versioned=honoured.versions,
         remarks=remarks,
     )
 
@@ -70,7 +71,7 @@ def _learnt(bucket: Bucket) -> Iterator[str]:
         retained = True
     if retained:
         yield (
-            f"{bucket.root}: the bucket has retention rules. Until they allow it, no object can be replaced, "
+            "The bucket has retention rules. Until they allow it, no object can be replaced, "
             "renamed or deleted, and each that should be is a problem. Conditions weren't tried."
         )
     honoured = bucket.honoured
@@ -82,26 +83,27 @@ def _learnt(bucket: Bucket) -> Iterator[str]:
     ignored = " and ".join(deed for deed, kept in deeds.items() if not kept)
     if ignored:
         yield (
-            f"{bucket.root}: the store ignores the condition of {ignored}. A window remains in which another "
+            f"The store ignores the condition of {ignored}. A window remains in which another "
             "writer's version can be lost."
         )
 
 
 def _described(bucket: Bucket) -> Iterator[str]:
-    """Remarks about the bucket's settings; none where they may not be read."""
+    """Learn whether it keeps versions, and remark on its settings; none where they may not be read."""
     told = _told(bucket, bucket.path)
-    if told.get("versioning") == "Enabled":
+    bucket.honoured = bucket.honoured._replace(versions=told.get("versioning") == "Enabled")
+    if bucket.honoured.versions:
         yield (
-            f"{bucket.root}: the bucket keeps versions. What is replaced or deleted stays behind, and costs "
+            "The bucket keeps versions. What is replaced or deleted stays behind, and costs "
             "storage until a lifecycle rule removes it."
         )
     if (bucket.remote.storage_class or told.get("storageTier")) == "Archive":
         yield (
-            f"{bucket.root}: what is written is archived, and can't be read before it is restored. Write to "
+            "What is written is archived, and can't be read before it is restored. Write to "
             "the tier Standard."
         )
     if told.get("isReadOnly"):
-        yield f"{bucket.root}: the bucket is the target of a replication, and can't be written to."
+        yield "The bucket is the target of a replication, and can't be written to."
 
 
 def _told(bucket: Bucket, path: str) -> dict[str, Any]:

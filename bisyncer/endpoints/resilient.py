@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bisyncer.endpoints.backoff import ATTEMPTS, pause_s, persist
 from bisyncer.endpoints.bandwidth import Bandwidth, Limited
-from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Upload
+from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.pace import Pace
 from bisyncer.errors import ListingIncomplete, Transient
 from bisyncer.model import Entry, Item
@@ -110,6 +110,10 @@ class ResilientEndpoint:
     def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
         """Move inside the store, once."""
         return self._once(lambda: self._inner.move(key, new_key, expect=expect))
+
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:
+        """Give a second name, once."""
+        return self._once(lambda: self._inner.keep(key, new_key, expect=expect))
 
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete, once."""

@@ -25,6 +25,7 @@ from bisyncer.endpoints.base import (
     NameRules,
     Probe,
     Source,
+    Twin,
     Upload,
     Uploads,
 )
@@ -38,6 +39,7 @@ from bisyncer.endpoints.s3_read import open_reading
 from bisyncer.endpoints.s3_scan import Where, scan
 from bisyncer.endpoints.s3_send import send
 from bisyncer.endpoints.s3_upload import abort
+from bisyncer.endpoints.twin import twin
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing
 from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item, Remote
 
@@ -134,6 +136,7 @@ class S3Endpoint:
             conditional_delete=capabilities.conditional_delete,
             conditions=bucket.honoured,
             skew_ns=skew_ns,
+            versioned=bucket.honoured.versions,
             remarks=told,
         )
 
@@ -187,6 +190,10 @@ class S3Endpoint:
 
     def flush(self) -> None:
         """Nothing to wait for: a store answers when it has an object for good."""
+
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:  # noqa: ARG002 -- it is in `expect`
+        """Copy the version to its second name, inside the store where that can be."""
+        return twin(self, new_key, expect)
 
     def close(self) -> None:
         """Give back connections and threads."""

@@ -63,11 +63,16 @@ def remarks(bucket: Bucket) -> tuple[str, ...]:
         )
     if bucket.is_directory_bucket:
         told.append("It is a directory bucket, so each listing is read whole and sorted on disk.")
+    if bucket.honoured.versions:
+        told.append("Versioning is on: versions that are replaced or deleted stay, and are paid for.")
+    return tuple(told)
+
+
+def _keeps_versions(bucket: Bucket) -> bool:
     # Not every user may ask, and not every server knows the question.
     with contextlib.suppress(*SDK_ERRORS):
-        if bucket.ask("get_bucket_versioning").get("Status") == "Enabled":
-            told.append("Versioning is on: versions that are replaced or deleted stay, and are paid for.")
-    return tuple(told)
+        return bool(bucket.ask("get_bucket_versioning").get("Status") == "Enabled")
+    return False
 
 
 def try_conditions(bucket: Bucket) -> Conditions:
@@ -94,7 +99,7 @@ def try_conditions(bucket: Bucket) -> Conditions:
             and two.holds("copy_object", IfMatch=two.etag(), MetadataDirective="REPLACE", **right)
         )
         delete = one.fails("delete_object", IfMatch=_WRONG) and one.holds("delete_object", IfMatch=one.etag())
-    return Conditions(put, complete, delete, copy)
+    return Conditions(put, complete, delete, copy, _keeps_versions(bucket))
 
 
 @contextlib.contextmanager

@@ -11,12 +11,12 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Final, NamedTuple
 
 from bisyncer.errors import Changed, EndpointError, Rejected, Transient
-from bisyncer.model import Entry
+from bisyncer.model import TRASH, Entry
 
 SCHEME: Final = "file://"
 
@@ -197,6 +197,15 @@ class Tree:
             if directory is not None:
                 os.close(directory)
 
+    def prune(self, segments: list[str]) -> None:
+        """Remove the directory that `segments` name and those above it, up to the first that isn't empty."""
+        with suppress(OSError, EndpointError):
+            for depth in range(len(segments), 0, -1):
+                with self.directory(segments[: depth - 1]) as above:
+                    if above is None:
+                        return
+                    os.rmdir(segments[depth - 1], dir_fd=above)
+
     def open_root(self) -> int:
         """A descriptor of the root, for the caller to close."""
         with self._lock:
@@ -236,7 +245,8 @@ class Tree:
             _check_absent(error, directory, segment, place, make=make)
             return None
         try:
-            os.mkdir(segment, dir_fd=directory)
+            # What lay in a directory that few may search isn't to be had by all in the trash.
+            os.mkdir(segment, 0o700 if segment == TRASH else 0o777, dir_fd=directory)
             self._touched(directory)
         except FileExistsError:
             pass  # another thread made it, or something else is there: opening it tells

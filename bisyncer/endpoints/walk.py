@@ -15,7 +15,7 @@ from typing import Final
 from bisyncer.endpoints.aside import PREFIX, Asides, is_temporary
 from bisyncer.endpoints.tree import LIST, Tree, kind, make_entry
 from bisyncer.errors import EndpointError, ListingIncomplete, Transient
-from bisyncer.model import Item, Unreadable
+from bisyncer.model import TRASH, Item, Unreadable
 
 _AFTER_SLASH: Final = "0"  # the code point after '/': all keys below 'd' are less than 'd0'
 _CLOSED: Final = -1
@@ -44,6 +44,7 @@ class Walk:
         self._low = low
         self._high = high
         self._now_ns = now_ns
+        self._in_trash = low.startswith(TRASH + "/")  # else what lies there isn't told
         self._directory = _CLOSED  # the one that is open: that of the deepest level, or none
 
     def items(self) -> Iterator[Item]:
@@ -133,18 +134,24 @@ class Walk:
             return Unreadable(key, _sentence(error))
 
     def _read(self, prefix: str) -> _Level:
-        names, temporaries = _names(self._directory)
+        names, temporaries = self._names()
         if temporaries:
             # A sweep may put a version back under a name that wasn't there: read again.
             for name in temporaries:
                 self._asides.sweep(self._directory, name)
-            names, _ = _names(self._directory)
+            names, _ = self._names()
         odd = _escape(names)
         names.sort()
         low = self._low
         if prefix < low:
             names = [name for name in names if (prefix + name).rstrip("/") + _AFTER_SLASH > low]
         return _Level(prefix, names, odd)
+
+    def _names(self) -> tuple[list[str], list[str]]:
+        names, temporaries = _names(self._directory)
+        if not self._in_trash and TRASH + "/" in names:
+            names.remove(TRASH + "/")
+        return names, temporaries
 
     def _reopen(self, level: _Level) -> None:
         """Come back to a directory from below; where it isn't there any more, what is left in it isn't."""

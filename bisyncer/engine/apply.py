@@ -19,6 +19,7 @@ from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.keep import Taken, keep_both
 from bisyncer.engine.look import judge, look
 from bisyncer.engine.transfer import agreed, transfer
+from bisyncer.engine.trash import Trash
 from bisyncer.errors import BisyncerError, Changed, EndpointError, Gone, Rejected, Transient
 from bisyncer.model import (
     Action,
@@ -111,7 +112,8 @@ def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -
 class Worker:
     """Performs one action at a time on each thread of the pool; `width` is the number of threads.
 
-    `recorded` gives the ancestors of keys that have one. The lease is asked before every deed.
+    `recorded` gives the ancestors of keys that have one. The lease is asked before every deed. Sides that are
+    not in `trash` keep nothing of what is replaced or deleted.
     """
 
     endpoints: Mapping[Side, Endpoint]
@@ -120,6 +122,7 @@ class Worker:
     recorded: Callable[[Collection[str]], Mapping[str, Ancestor]]
     lease: Lease
     stop: Deadline
+    trash: Mapping[Side, Trash] = field(default_factory=dict)
     taken: Taken = field(default_factory=Taken)
 
     def gone(self) -> str | None:
@@ -199,9 +202,15 @@ class Worker:
             self.endpoints[to_side],
             action.key,
             expect=action.entry(to_side),
+            keeper=self.trash.get(to_side),
         )
         both = {to_side: landed.target, to_side.other: landed.source}
-        return Done(planned, agreed(action.key, both[Side.PATH1], both[Side.PATH2]), size=entry.size)
+        return Done(
+            planned,
+            agreed(action.key, both[Side.PATH1], both[Side.PATH2]),
+            size=entry.size,
+            trashed=landed.trashed,
+        )
 
     def _move(self, planned: Planned) -> Done:
         """Move on one side what the other has renamed; what can't be moved is looked at again, and copied.
@@ -230,6 +239,8 @@ class Worker:
         # A listing may have missed a key; one look confirms that it is gone before the other side follows.
         if self.endpoints[from_side.other].stat(action.key) is not None:
             raise Changed(f"{self.endpoints[from_side.other].root}: {action.key!r} is there again.")
+        if from_side in self.trash:
+            return Done(planned, None, trashed=self.trash[from_side].take(entry))
         self.endpoints[from_side].delete(action.key, expect=entry)
         return Done(planned, None)
 

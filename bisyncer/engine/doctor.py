@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 
 from bisyncer.endpoints.base import Endpoint, NameRules, Probe
 from bisyncer.engine.pairing import open_pair
+from bisyncer.engine.trash import keeps
 from bisyncer.errors import BisyncerError
-from bisyncer.model import Job, Side
+from bisyncer.model import TRASH, Job, Side
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 
@@ -128,6 +129,7 @@ def _roots(job: Job, pair: Pair | None, endpoints: Mapping[Side, Endpoint]) -> I
             yield _space(probe.free_bytes)._replace(side=side)
         if job.check_file is not None:
             yield _marker(job.check_file, endpoint)._replace(side=side)
+        yield _trash(job, side, endpoint, probe)
         for remark in probe.remarks:
             yield Finding("store", Grade.WARN, remark, side)
 
@@ -142,7 +144,8 @@ def _conditions(job: Job, endpoint: Endpoint, probe: Probe) -> Finding:
             "this file system can't exchange two files in one step. A file that somebody renames over "
             "another one right while bisyncer replaces that can be lost; an edit in place can't.",
         )
-    kept = ", ".join(name for name, honoured in probe.conditions._asdict().items() if honoured) or "none"
+    tested = probe.conditions._replace(versions=False)._asdict()
+    kept = ", ".join(name for name, honoured in tested.items() if honoured) or "none"
     return Finding(
         "conditions",
         Grade.FAIL if job.require_conditional else Grade.WARN,
@@ -193,6 +196,15 @@ def _space(free_bytes: int) -> Finding:
         return Finding("space", Grade.OK, told)
     grade = Grade.FAIL if free_bytes < FREE_FAIL_BYTES else Grade.WARN
     return Finding("space", grade, f"{told} on its file system. Free some: each new version needs room.")
+
+
+def _trash(job: Job, side: Side, endpoint: Endpoint, probe: Probe) -> Finding:
+    if not keeps(job.trash, side, endpoint, probe):
+        told = "the bucket itself keeps" if probe.versioned else "trash is off: nothing of bisyncer's keeps"
+        return Finding("trash", Grade.OK, f"{told} what runs replace and delete here", side)
+    keep_ns = job.trash.keep_ns
+    time = "for ever" if keep_ns is None else f"for {keep_ns / (86400 * 10**9):g} days"
+    return Finding("trash", Grade.OK, f"what runs replace and delete here is kept in {TRASH} {time}", side)
 
 
 def _marker(check_file: str, endpoint: Endpoint) -> Finding:

@@ -8,10 +8,12 @@ from typing import NamedTuple
 from bisyncer.core.compare import compare
 from bisyncer.core.decide import MEANING
 from bisyncer.core.filters import Filters
+from bisyncer.core.trash import in_trash
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.look import judge, look
 from bisyncer.engine.pairing import bound_pair, policy_for, resilient
-from bisyncer.model import Agreement, Delta, Job, Side, Triple, Verdict
+from bisyncer.errors import UsageError
+from bisyncer.model import TRASH, Agreement, Delta, Job, Side, Triple, Verdict
 from bisyncer.state.store import Store
 
 
@@ -29,6 +31,8 @@ class Explanation(NamedTuple):
 
 def explain(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, key: str) -> Explanation:
     """Look at one key on both sides and judge it as a run would, content and all; change nothing."""
+    if key == TRASH or in_trash(key):
+        raise UsageError(f"{key}: is bisyncer's trash, which is never synced. See `bisyncer trash list`.")
     pair = bound_pair(job, endpoints, store)
     endpoints = resilient(endpoints, job)
     ancestor = None if job.resync else store.ancestors_of(pair.id, [key]).get(key)

@@ -11,12 +11,13 @@ from bisyncer.model import Job, Side
 _Look = Callable[[Job, Mapping[Side, Endpoint], Mapping[Side, Probe]], list[Halt]]
 
 
-def halts(job: Job, endpoints: Mapping[Side, Endpoint]) -> tuple[Halt, ...]:
-    """All closed gates that force doesn't open.
+def probed(endpoints: Mapping[Side, Endpoint]) -> dict[Side, Probe]:
+    """A look at both roots; raises `RootMissing` or `AccessDenied` where one can't be used at all."""
+    return {side: endpoint.probe() for side, endpoint in endpoints.items()}
 
-    Raises `RootMissing` or `AccessDenied` where a root can't be used at all.
-    """
-    probes = {side: endpoint.probe() for side, endpoint in endpoints.items()}
+
+def halts(job: Job, endpoints: Mapping[Side, Endpoint], probes: Mapping[Side, Probe]) -> tuple[Halt, ...]:
+    """All closed gates that force doesn't open."""
     found = [halt for look in (_mount, _check_file) for halt in look(job, endpoints, probes)]
     return tuple(halt for halt in found if halt.gate not in job.limits.force)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from bisyncer.core.compare import by_digest
 from bisyncer.core.conflict import winner
 from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine import preflight
 from bisyncer.engine.pairing import bound_pair, resilient
 from bisyncer.engine.transfer import agreed, transfer
+from bisyncer.engine.trash import Trash, folder_of, opened_trash
 from bisyncer.errors import BisyncerError, Changed, Unfinished, UsageError
 from bisyncer.model import Agreement, Ancestor, Entry, Job, Resolve, Side
 from bisyncer.state.lease import Lease
@@ -45,15 +47,26 @@ def resolve(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, conflict
             gone = conflict.key if named is None else conflict.kept_as
             raise _moved(conflict, f"{gone} was deleted or renamed since.")
         _refuse_edited(conflict, named, aside)
+        probes = preflight.probed(endpoints)
+        trash = opened_trash(job.trash, endpoints, probes, folder_of(store.now_ns(), f"c{conflict_id}"))
         kept = winner(conflict.path1, conflict.path2, Resolve(keep))
         try:
-            ancestor = _settle(conflict, named, aside, endpoints, lease, swap=kept is not conflict.winner)
+            stores = _Stores(endpoints, trash, lease)
+            ancestor = _settle(conflict, named, aside, stores, swap=kept is not conflict.winner)
         except Changed as error:
             raise _moved(conflict, str(error)) from error
         for endpoint in endpoints.values():
             endpoint.flush()
         store.resolve_conflict(conflict_id, keep, {conflict.key: ancestor, conflict.kept_as: None}, lease)
         return f"{conflict.key} is the version of {kept}; {conflict.kept_as} is removed"
+
+
+class _Stores(NamedTuple):
+    """What is written, where what is removed there goes, and what allows it."""
+
+    endpoints: Mapping[Side, Endpoint]
+    trash: Mapping[Side, Trash]
+    lease: Lease
 
 
 def _refuse_edited(conflict: Conflict, named: Ancestor, aside: Ancestor) -> None:
@@ -73,12 +86,12 @@ def _settle(
     conflict: Conflict,
     named: Ancestor,
     aside: Ancestor,
-    endpoints: Mapping[Side, Endpoint],
-    lease: Lease,
+    stores: _Stores,
     *,
     swap: bool,
 ) -> Ancestor:
     """Put the version to keep at the name on both sides, then remove the other copy from both."""
+    endpoints, trash, lease = stores
     for side in Side:
         for ancestor in (named, aside):
             _still(endpoints[side], ancestor.side(side))
@@ -87,12 +100,20 @@ def _settle(
         for side in Side:
             lease.assert_held()
             landed[side] = transfer(
-                endpoints[side], aside.side(side), endpoints[side], conflict.key, expect=named.side(side)
+                endpoints[side],
+                aside.side(side),
+                endpoints[side],
+                conflict.key,
+                expect=named.side(side),
+                keeper=trash.get(side),
             ).target
         named = agreed(conflict.key, landed[Side.PATH1], landed[Side.PATH2])
     for side in Side:
         lease.assert_held()
-        endpoints[side].delete(conflict.kept_as, expect=aside.side(side))
+        if side in trash:
+            trash[side].take(aside.side(side))
+        else:
+            endpoints[side].delete(conflict.kept_as, expect=aside.side(side))
     return named
 
 

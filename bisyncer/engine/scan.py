@@ -13,10 +13,11 @@ from queue import Empty, Queue
 from typing import Final
 
 from bisyncer.core.filters import Filters
+from bisyncer.core.trash import LAST_FOLDER, LOW, in_trash, read_name
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.shards import Shard
 from bisyncer.errors import EndpointError, ListingIncomplete
-from bisyncer.model import Item, Problem, Side, Tally, Unreadable
+from bisyncer.model import TRASH, Item, Problem, Side, Tally, Unreadable
 from bisyncer.report.events import ProblemFound, Reporter, Scanned, SkippedPlace
 
 BATCH: Final = 500  # items that change threads at once
@@ -85,7 +86,7 @@ def _read_ahead(endpoint: Endpoint, shard: Shard) -> Iterator[Iterator[list[Item
     def list_all() -> None:
         end: BaseException | None = None
         try:
-            with closing(_closable(endpoint.scan(shard.low, shard.high))) as items:
+            with closing(_without_trash(endpoint, shard.low, shard.high)) as items:
                 batch: list[Item] = []
                 for item in items:
                     batch.append(item)
@@ -111,6 +112,32 @@ def _read_ahead(endpoint: Endpoint, shard: Shard) -> Iterator[Iterator[list[Item
             except Empty:
                 continue
         thread.join()
+
+
+def _without_trash(endpoint: Endpoint, low: str, high: str | None) -> Generator[Item]:
+    """The listing without what runs have put into the trash; what else is there is told, and not synced.
+
+    What a bucket has in its trash isn't listed: at its first name the listing goes on behind it.
+    """
+    skips = endpoint.capabilities.ordered_listing
+    with closing(_closable(endpoint.scan(low, high))) as items:
+        for item in items:
+            if TRASH not in item[0]:
+                yield item
+            elif item[0] == TRASH:
+                yield Unreadable(TRASH, "has the name of bisyncer's trash, and is not synced. Rename it.")
+            elif not in_trash(item[0]):
+                yield item
+            elif not item[0].startswith(LOW):
+                continue  # of a pair whose root lies inside this one
+            elif read_name(item[0]) is None:
+                yield Unreadable(item[0], "lies in bisyncer's trash, and is not synced. Move it elsewhere.")
+            elif skips and low < LAST_FOLDER:
+                break
+        else:
+            return
+    if high is None or high > LAST_FOLDER:
+        yield from _without_trash(endpoint, LAST_FOLDER, high)
 
 
 def _closable(items: Iterator[Item]) -> Generator[Item]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -24,9 +24,11 @@ from bisyncer.engine.plan import count, make_plan
 from bisyncer.engine.renames import renames
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import Shard
+from bisyncer.engine.trash import Trash, folder_of, opened_trash, purge
 from bisyncer.engine.uploads import abort_leftovers
 from bisyncer.errors import (
     BisyncerError,
+    EndpointError,
     Gone,
     Halt,
     Halted,
@@ -72,6 +74,8 @@ SPOOLED = 1000  # actions written to the plan at once
 COMMITTED = 500  # outcomes committed at once, at the most ...
 COMMIT_EVERY_NS = 1_000_000_000  # ... and an outcome that comes later than this takes the batch along
 
+DAY_NS = 86400 * 10**9
+
 REPORTED = tuple(verdict for verdict in Verdict if verdict not in {Verdict.NOTHING, Verdict.CHECK})
 EXIT_CODES = {
     RunOutcome.SUCCESS: 0,
@@ -116,6 +120,7 @@ def run(
             this.gate()
             if not job.dry_run:
                 this.apply()
+                this.purge()
         except Halted as error:
             return this.end(RunOutcome.HALTED, halts=error.halts)
         except Interrupted as error:
@@ -144,6 +149,7 @@ class _Run:
     started_ns: int = 0
     tally: Tally = field(default_factory=Tally)
     policy: Policy = field(default_factory=Policy)
+    trash: Mapping[Side, Trash] = field(default_factory=dict)
     done: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     size: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     problems: list[Problem] = field(default_factory=list)  # the first PROBLEMS_SHOWN
@@ -169,8 +175,11 @@ class _Run:
             )
         )
         self.policy = policy_for(self.job, self.endpoints)
-        if halts := preflight.halts(self.job, self.endpoints):
+        probes = preflight.probed(self.endpoints)
+        if halts := preflight.halts(self.job, self.endpoints, probes):
             raise Halted(halts)
+        folder = folder_of(self.started_ns, self.number)
+        self.trash = opened_trash(self.job.trash, self.endpoints, probes, folder)
         if not self.job.dry_run:
             abort_leftovers(self.pair.id, self.endpoints, self.store)
 
@@ -314,7 +323,13 @@ class _Run:
         total = sum(self.tally.verdicts[verdict] for verdict in REPORTED if verdict is not Verdict.HOLD)
         self.reporter.tell(PhaseBegan(Phase.APPLY, total, sum(self.tally.size.values())))
         worker = Worker(
-            self.endpoints, self.policy, self.job.transfers, self._recorded, self.lease, self.stop
+            self.endpoints,
+            self.policy,
+            self.job.transfers,
+            self._recorded,
+            self.lease,
+            self.stop,
+            self.trash,
         )
         outcomes = apply(self._rows, worker)
         waiting: list[Outcome] = []
@@ -344,6 +359,20 @@ class _Run:
         """The rows that still wait; those of a kept plan as if looked at again: they are all there is."""
         rows = self.store.planned(self.number, *verdicts)
         return rows if self.job.scope.plan is None else (row._replace(again=True) for row in rows)
+
+    def purge(self) -> None:
+        """Once a day, delete for good what has been in the trash for long enough.
+
+        A trash that can't be listed or a version that can't be deleted waits for the next day.
+        """
+        keep_ns = self.job.trash.keep_ns
+        last = self.store.last_good_run(self.pair.id)
+        if keep_ns is None or (last is not None and last.started_ns // DAY_NS == self.started_ns // DAY_NS):
+            return
+        for endpoint in self.endpoints.values():
+            with suppress(EndpointError):
+                self.lease.assert_held()
+                purge(endpoint, self.started_ns - keep_ns, self.job.transfers, self.stop.is_set)
 
     def _commit(self, outcomes: Sequence[Outcome]) -> None:
         # The state may never claim more than the stores would still have after a power cut.

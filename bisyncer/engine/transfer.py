@@ -3,45 +3,83 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
 
 from bisyncer.core.compare import by_digest
-from bisyncer.endpoints.base import Endpoint, Source
-from bisyncer.errors import Changed, Transient
+from bisyncer.endpoints.base import Endpoint, Source, Twin
+from bisyncer.errors import Changed, EndpointError, Transient
 from bisyncer.model import Agreement, Algorithm, Ancestor, Digest, Entry
 
 CHUNK = 1 << 20
 
 
+class Keeper(Protocol):
+    """Who keeps the versions that are replaced."""
+
+    def keep(self, entry: Entry) -> Twin:
+        """Give the version a second name; raises as `Endpoint.keep` does."""
+        ...
+
+    def take_back(self, twin: Twin) -> None:
+        """Take the second name away again, if the version still has its first one."""
+        ...
+
+
 class Landed(NamedTuple):
-    """What both stores returned for one transfer; both entries carry the digests of what passed."""
+    """What both stores returned for one transfer; both entries carry the digests of what passed.
+
+    `trashed` is the name under which the version that was replaced is kept.
+    """
 
     source: Entry
     target: Entry
+    trashed: str | None = None
 
 
-def transfer(source: Endpoint, entry: Entry, target: Endpoint, key: str, *, expect: Entry | None) -> Landed:
+def transfer(
+    source: Endpoint,
+    entry: Entry,
+    target: Endpoint,
+    key: str,
+    *,
+    expect: Entry | None,
+    keeper: Keeper | None = None,
+) -> Landed:
     """Copy the version `entry` of `source` to `key` of `target`, where `expect` must be what is there.
 
     Where the target can, it is copied inside the store, and what the store says of both is compared; else it
     goes through here. Raises `Changed`, `Transient` or `Rejected`.
     """
+    twin = None
     if target.capabilities.server_copy:
-        copied = target.copy_from(source, key, entry=entry, expect=expect)
+        with _kept(keeper, expect, None, lambda: True) as twin:
+            expect = _now(expect, twin)
+            copied = target.copy_from(source, key, entry=entry, expect=expect)
         if copied is not None:
-            return _copied(target, entry, copied)
-    return stream(source, entry, target, key, expect=expect)
+            return _copied(target, entry, copied, twin)
+    return stream(source, entry, target, key, expect=expect, keeper=keeper, twin=twin)
 
 
-def stream(source: Endpoint, entry: Entry, target: Endpoint, key: str, *, expect: Entry | None) -> Landed:
+def stream(
+    source: Endpoint,
+    entry: Entry,
+    target: Endpoint,
+    key: str,
+    *,
+    expect: Entry | None,
+    keeper: Keeper | None = None,
+    twin: Twin | None = None,
+) -> Landed:
     """Copy as `transfer` does, through here: both entries then have digests of what passed.
 
     Nothing is published unless the whole of that one version was read.
     """
     with source.read(entry.key, expect=entry) as opened:
         passing = Hashing(opened)
-        written = target.write(key, passing, expect=expect)
+        with _kept(keeper, expect, twin, lambda: passing.ended) as kept:
+            written = target.write(key, passing, expect=_now(expect, kept))
     digests = passing.digests()
     if written.size != passing.size or by_digest(digests, written.digests) is Agreement.DIFFERENT:
         raise Transient(
@@ -49,18 +87,49 @@ def stream(source: Endpoint, entry: Entry, target: Endpoint, key: str, *, expect
             f"{passing.size} bytes that were sent. It is sent again."
         )
     return Landed(
-        passing.entry._replace(key=entry.key, digests=digests), written._replace(key=key, digests=digests)
+        passing.entry._replace(key=entry.key, digests=digests),
+        written._replace(key=key, digests=digests),
+        _name(kept),
     )
 
 
-def _copied(target: Endpoint, entry: Entry, copied: Entry) -> Landed:
+@contextmanager
+def _kept(
+    keeper: Keeper | None, expect: Entry | None, twin: Twin | None, published: Callable[[], bool]
+) -> Iterator[Twin | None]:
+    """Keep the version that is replaced inside the block; `twin`: it is kept already.
+
+    Where that fails and nothing can have been published, it is taken back: else a key that fails in every run
+    would be kept by every run.
+    """
+    if keeper is None or expect is None:
+        yield None
+        return
+    twin = twin or keeper.keep(expect)
+    try:
+        yield twin
+    except EndpointError as error:
+        if not isinstance(error, Transient) or not published():
+            keeper.take_back(twin)
+        raise
+
+
+def _now(expect: Entry | None, twin: Twin | None) -> Entry | None:
+    return expect if twin is None else twin.entry
+
+
+def _name(twin: Twin | None) -> str | None:
+    return None if twin is None else twin.copy.key
+
+
+def _copied(target: Endpoint, entry: Entry, copied: Entry, twin: Twin | None) -> Landed:
     if copied.size != entry.size or by_digest(entry.digests, copied.digests) is Agreement.DIFFERENT:
         raise Transient(
             f"{target.root}: {copied.key!r} was copied inside the store, and has another size or digest than "
             f"{entry.key!r}. The next run looks at it again."
         )
     digests = tuple(dict.fromkeys(entry.digests + copied.digests))
-    return Landed(entry._replace(digests=digests), copied._replace(digests=digests))
+    return Landed(entry._replace(digests=digests), copied._replace(digests=digests), _name(twin))
 
 
 def content(endpoint: Endpoint, entry: Entry) -> Entry:
@@ -88,6 +157,7 @@ class Hashing:
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self.size = 0
+        self.ended = False  # whether all was read, without which nothing is published
 
     @property
     def entry(self) -> Entry:
@@ -105,6 +175,7 @@ class Hashing:
         self._sha256.update(data)
         self._md5.update(data)
         self.size += len(data)
+        self.ended = self.ended or (size != 0 and not data)
         return data
 
     def digests(self) -> tuple[Digest, ...]:

@@ -112,7 +112,8 @@ action = Table(
     Column("path2_digests", Text),
     Column("winner", Text),
     Column("state", Text, nullable=False),
-    Column("sentence", Text),  # while planned: why it is held; once failed or raced: what happened
+    Column("sentence", Text),  # while planned: why it is held; once failed or raced: what happened;
+    # once done: where the version before is
     Column("finished_ns", BigInteger),
     # Of a move: the key that it moves from, and what is there.
     Column("origin_key", _KEY),

@@ -379,6 +379,8 @@ class Store:
                 if outcome.planned.action.verdict in _QUIET:
                     dropped.append((run, outcome.planned.seq))
                     continue
+                if outcome.trashed is not None:
+                    sentence = f"the version before went to {outcome.trashed}"
             else:
                 state = ActionState.RACED if isinstance(outcome, Raced) else ActionState.FAILED
                 sentence = rows.tellable(outcome.problem.sentence)

@@ -31,7 +31,7 @@ def commands() -> Iterator[tuple[str, ...]]:
 
 
 ALL = list(commands())
-LEAVES = [path for path in ALL if path and path not in {("conflicts",), ("state",)}]
+LEAVES = [path for path in ALL if path and path not in {("conflicts",), ("trash",), ("state",)}]
 
 
 def test_there_are_these_commands_and_no_others() -> None:
@@ -50,6 +50,9 @@ def test_there_are_these_commands_and_no_others() -> None:
         "conflicts list",
         "conflicts show",
         "conflicts resolve",
+        "trash list",
+        "trash restore",
+        "trash purge",
         "state upgrade",
         "state verify",
         "state backup",

@@ -13,7 +13,10 @@ FILES = [
         "[pairs.cms]\n" + PAIR + 'exlude = ["x"]\n',
         ":4: unknown key 'exlude' in [pairs.cms]; did you mean 'exclude'?",
     ),
-    ("[pairs.cms]\n" + PAIR + "trash = true\n", ":4: unknown key 'trash' in [pairs.cms]. Known here: path1,"),
+    (
+        "[pairs.cms]\n" + PAIR + "colour = true\n",
+        ":4: unknown key 'colour' in [pairs.cms]. Known here: path1,",
+    ),
     (
         "[pairs.cms]\n" + PAIR + 'mode = "mirror"\n',
         ":4: mode in [pairs.cms]: 'mirror' can't be done by this version",

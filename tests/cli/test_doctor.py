@@ -196,3 +196,18 @@ def test_a_mount_from_the_network_wants_its_guards(
     probe = Probe(mounted, filesystem, True, True)
 
     assert doctor._mount(Job("p", "a", "b", **more), probe).grade == grade
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("", "is kept in .bisyncer-trash for 30 days"),
+        ('trash = { keep = "forever" }', "is kept in .bisyncer-trash for ever"),
+        ("trash = false", "trash is off"),
+    ],
+)
+def test_it_tells_what_becomes_of_versions_that_are_replaced(desk: Desk, more: str, told: str) -> None:
+    desk.align({"cms": more}, files=1)
+    lines = [row["sentence"] for row in desk("doctor", "--json").json if row["check"] == "trash"]
+    assert len(lines) == 2
+    assert all(told in line for line in lines)

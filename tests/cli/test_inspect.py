@@ -93,7 +93,9 @@ def test_a_run_is_shown_with_who_deleted_what_when_and_why(desk: Desk) -> None:
     assert answer.lines[0].startswith("run 2 of cms: 20")
     time, state, *action = answer.lines[1].split(maxsplit=2)
     assert time.endswith("Z")
-    assert (state, action) == ("done", ["delete-from-path2 f000 (deleted / unchanged)"])
+    line, _, name = action[0].partition(": the version before went to ")
+    assert (state, line) == ("done", "delete-from-path2 f000 (deleted / unchanged)")
+    assert (desk.two / name).read_text() == "text 0"
 
     [row] = desk("show", "2", "--json").json
     assert (row["key"], row["action"], row["state"]) == ("f000", "delete-from-path2", "done")

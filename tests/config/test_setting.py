@@ -4,6 +4,7 @@ import pytest
 
 from bisyncer.config import setting
 from bisyncer.config.setting import MaxDelete, Unfit
+from bisyncer.model import Retention
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,29 @@ def test_no_two_settings_share_a_name_and_every_default_is_a_value() -> None:
         for each in table:
             if each.default is not None:
                 each.parse(each.default)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (True, Retention(path1=True, path2=True)),
+        ("off", Retention(path1=False, path2=False)),
+        ("path1", Retention(path1=True, path2=False)),
+        ("path2,keep=7d", Retention(path1=False, path2=True, keep_ns=7 * 86400 * 10**9)),
+        ("keep=forever", Retention(keep_ns=None)),
+        ({"path1": True, "keep": "30d"}, Retention(path1=True)),
+        ({"path2": False}, Retention(path2=False)),
+        ({}, Retention()),
+        (setting.TRASH.default, Retention()),
+    ],
+)
+def test_a_trash_is_on_or_off_for_a_side_and_for_a_time(value: object, expected: Retention) -> None:
+    assert setting.trash(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value", ["on,path1", "", "maybe", 3, None, "keep=soon", {"x": 1}, {"path1": "perhaps"}, {"keep": 30}]
+)
+def test_anything_else_is_no_trash(value: object) -> None:
+    with pytest.raises(Unfit):
+        setting.trash(value)

@@ -16,7 +16,7 @@ import pytest
 
 from bisyncer.endpoints.base import Endpoint, NameRules, Upload
 from bisyncer.errors import Changed, Rejected
-from bisyncer.model import Entry
+from bisyncer.model import TRASH, Entry
 
 MTIME_NS = 1_600_000_000_123_456_789
 WRITERS = 8
@@ -590,6 +590,75 @@ class EndpointContract:
             endpoint.copy_from(endpoint, "l", entry=stale, expect=None)
 
         assert behind.names() == []
+
+    # Second names.
+
+    def test_a_version_that_is_kept_outlasts_its_first_name(self, endpoint: Endpoint, behind: Behind) -> None:
+        entry = put(endpoint, "a/k", b"old", metadata={"mode": "100640"})
+
+        twin = endpoint.keep("a/k", "b/l", expect=entry)
+        assert behind.names() == ["a/k", "b/l"]
+        assert self.identity(now(endpoint, "b/l")) == self.identity(twin.copy)
+        put(endpoint, "a/k", b"new one", twin.entry)
+
+        assert behind.content("a/k") == b"new one"
+        kept = now(endpoint, "b/l")
+        assert (kept.key, kept.size, kept.mtime_ns) == ("b/l", 3, MTIME_NS)
+        assert whole(endpoint, "b/l", kept) == b"old"
+        assert metadata_of(endpoint, kept)["mode"] == "100640"
+
+    def test_a_version_that_is_kept_can_be_deleted_under_either_name(
+        self, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        twin = endpoint.keep("k", "l", expect=put(endpoint, "k", b"1"))
+        endpoint.delete("k", expect=now(endpoint, "k"))
+        assert behind.names() == ["l"]
+        endpoint.delete("l", expect=now(endpoint, "l"))
+        assert behind.names() == []
+        assert (twin.entry.key, twin.copy.key) == ("k", "l")
+
+    def test_what_was_listed_can_be_kept(self, endpoint: Endpoint, behind: Behind) -> None:
+        behind.plant("k", b"1")
+        (listed,) = entries(endpoint)
+
+        endpoint.keep("k", "l", expect=listed)
+
+        assert behind.names() == ["k", "l"]
+        assert behind.content("l") == b"1"
+
+    def test_a_version_that_changed_or_is_gone_is_not_kept(self, endpoint: Endpoint, behind: Behind) -> None:
+        stale = put(endpoint, "k", b"seen")
+        behind.plant("k", b"unseen")
+
+        with pytest.raises(Changed):
+            endpoint.keep("k", "l", expect=stale)
+        behind.remove("k")
+        with pytest.raises(Changed):
+            endpoint.keep("k", "l", expect=stale)
+
+        assert behind.names() == []
+
+    def test_a_name_that_another_version_has_is_not_taken_for_a_second_one(
+        self, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        entry = put(endpoint, "k", b"ours")
+        behind.plant("l", b"theirs")
+
+        with pytest.raises(Changed):
+            endpoint.keep("k", "l", expect=entry)
+
+        assert behind.content("k") == b"ours"
+        assert behind.content("l") == b"theirs"
+
+    def test_what_lies_in_the_trash_is_listed_where_it_is_asked_for(self, endpoint: Endpoint) -> None:
+        for key in ("-", f"{TRASH}/r/a/k", f"{TRASH}/r/b", f"{TRASH}/s/a", "k"):
+            put(endpoint, key, b"1")
+
+        inside = [item[0] for item in endpoint.scan(f"{TRASH}/", f"{TRASH}0")]
+
+        assert inside == [f"{TRASH}/r/a/k", f"{TRASH}/r/b", f"{TRASH}/s/a"]
+        assert [item[0] for item in endpoint.scan(f"{TRASH}/", f"{TRASH}/s")] == inside[:2]
+        assert [key for key in keys(endpoint) if not key.startswith(TRASH)] == ["-", "k"]
 
     def test_an_upload_that_is_gone_can_be_aborted(self, endpoint: Endpoint) -> None:
         endpoint.abort(Upload("k", "00000000-0000-0000-0000-000000000000"))

@@ -26,7 +26,7 @@ from bisyncer.errors import (
     Transient,
     UsageError,
 )
-from bisyncer.model import Entry, Unreadable
+from bisyncer.model import TRASH, Entry, Unreadable
 from tests.endpoints.conftest import OWNER, open_descriptors
 from tests.endpoints.contract import Behind, BytesSource, TreeContract, entries, keys, now, put, whole
 
@@ -838,3 +838,56 @@ def test_a_file_is_not_moved_to_another_file_system(
     with pytest.raises(Rejected, match="another file system"):
         local.move("k", "mnt/k", expect=entry)
     assert (root / "k").read_bytes() == b"1"
+
+
+# The trash.
+
+
+def test_a_file_is_kept_by_a_second_link_and_an_edit_between_look_and_link_is_noticed(
+    root: Path, local: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = put(local, "k", b"old")
+    twin = local.keep("k", "t/k", expect=seen)
+    assert (root / "k").samefile(root / "t" / "k")
+    assert local.keep("k", "t/k", expect=twin.entry).copy.key == "t/k", "kept once more, it is the same link"
+
+    link = os.link
+
+    def edited(*names: Any, **options: Any) -> None:
+        (root / "k").write_bytes(b"edited")
+        link(*names, **options)
+
+    again = now(local, "k")
+    monkeypatch.setattr(os, "link", edited)
+    with pytest.raises(Changed):
+        local.keep("k", "t/l", expect=again)
+    assert keys(local) == ["k", "t/k"]
+
+
+def test_where_there_are_no_links_a_file_is_kept_by_a_copy(
+    root: Path, local: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = put(local, "k", b"old", metadata={"mode": "100640"})
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    twin = local.keep("k", f"{TRASH}/r/k", expect=seen)
+    put(local, "k", b"new", twin.entry)
+
+    kept = root / TRASH / "r" / "k"
+    assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (b"old", 0o640)
+
+
+def test_the_trash_is_for_its_owner_alone_and_an_empty_folder_of_it_goes(
+    root: Path, local: LocalEndpoint
+) -> None:
+    moved = local.move("d/k", f"{TRASH}/r/d/k", expect=put(local, "d/k", b"1"))
+    other = local.move("l", f"{TRASH}/s/l", expect=put(local, "l", b"1"))
+    assert (root / TRASH).stat().st_mode & 0o777 == 0o700
+
+    local.delete(moved.key, expect=moved)
+    assert sorted(path.name for path in (root / TRASH).iterdir()) == ["s"]
+    local.move(other.key, "back", expect=other)
+    assert sorted(path.name for path in root.iterdir()) == ["back", "d"], "directories of the user stay"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.errors import ListingIncomplete
-from bisyncer.model import Entry, Item, Unreadable
+from bisyncer.model import TRASH, Entry, Item, Unreadable
 from tests.endpoints.conftest import OWNER, open_descriptors
 from tests.endpoints.contract import keys
 
@@ -286,3 +286,12 @@ def test_any_names_are_listed_in_order_and_in_every_range(
         for high in bounds:
             assert keys(local, low, high) == sorted(key for key in planted if low <= key < high)
     local.close()
+
+
+def test_what_lies_in_the_trash_of_this_root_or_of_one_inside_it_is_not_listed(
+    root: Path, local: LocalEndpoint
+) -> None:
+    plant(root, f"{TRASH}/r/k", f"d/{TRASH}/r/k", "d/k", "k", f"{TRASH}x/k")
+
+    assert keys(local) == [f"{TRASH}x/k", "d/k", "k"]
+    assert keys(local, f"{TRASH}/", f"{TRASH}0") == [f"{TRASH}/r/k"]

@@ -107,7 +107,7 @@ def test_a_conflict_of_the_other_version_keeps_what_it_holds_now(met: World, kee
 
 @pytest.mark.parametrize("keep", ["path1", "path2"])
 @pytest.mark.parametrize("side", Side)
-@pytest.mark.parametrize("method", ["write", "delete"])
+@pytest.mark.parametrize("method", ["keep", "copy_from", "move"])
 def test_a_writer_while_it_is_resolved_keeps_its_version(
     met: World, keep: str, side: Side, method: str
 ) -> None:
@@ -130,14 +130,14 @@ def test_a_writer_while_it_is_resolved_keeps_its_version(
 @pytest.mark.parametrize("keep", ["path1", "path2"])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("side", Side)
-@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("nth", [1, 2, 3])
 def test_a_crash_while_it_is_resolved_keeps_the_version_that_was_asked_for(
     met: World, keep: str, when: str, side: Side, nth: int
 ) -> None:
     left = [nth]
 
     def crash(method: str, _key: str) -> None:
-        if method in {"write", "delete"}:
+        if method in {"keep", "copy_from", "move"}:
             left[0] -= 1
             if left[0] == 0:
                 raise KeyboardInterrupt

@@ -19,7 +19,7 @@ from bisyncer.errors import (
     Transient,
     UsageError,
 )
-from bisyncer.model import Item, Limits, RunOutcome, Side, Unreadable
+from bisyncer.model import Item, Limits, Retention, RunOutcome, Side, Unreadable
 from bisyncer.report.events import PhaseBegan, RunBegan, RunEnded
 from bisyncer.state.lease import Lease
 from tests.world import ONE, TWO, World, carried_out
@@ -378,12 +378,15 @@ def test_a_writer_between_scan_and_apply_keeps_its_edit_beside_the_one_that_was_
     assert world.plan() == []
 
 
-def test_a_writer_right_before_a_deletion_keeps_its_edit_and_it_comes_back(world: World) -> None:
+@pytest.mark.parametrize(("method", "trash"), [("move", True), ("delete", False)])
+def test_a_writer_right_before_a_deletion_keeps_its_edit_and_it_comes_back(
+    world: World, method: str, trash: bool
+) -> None:
     world.align(TEN)
     world.remove(ONE, "k0")
-    once(world, TWO, "delete", "written meanwhile")
+    once(world, TWO, method, "written meanwhile")
 
-    summary = world.run()
+    summary = world.run(trash=Retention(trash, trash))
 
     assert carried_out(summary) == {"copy-to-path1": 1}
     assert world.held(ONE)["k0"] == world.held(TWO)["k0"] == "written meanwhile"

@@ -2,8 +2,9 @@
 
 Each scenario is run once to count the calls that it makes to the stores and to the state. Then it is run
 again for every one of them, and dies right before it, or right after it took effect. Whatever the point:
-the next run needs no help, both sides end as they would have without the crash, and nothing is planned
-after that. A second crash at the same point of the recovering run changes none of it.
+the next run needs no help, both sides end as they would have without the crash, nothing is planned after
+that, and each version that stood before the first run is there or in the trash. A second crash at the same
+point of the recovering run changes none of it.
 """
 
 from __future__ import annotations
@@ -197,11 +198,14 @@ def test_a_crash_at_any_point_costs_nothing_but_the_next_run(
         world = worlds()
         world.align(BASE)
         change(world)
+        stood = {*world.held(ONE).values(), *world.held(TWO).values()}
         run(world, Points(point), monkeypatch)
         run(world, Points(point), monkeypatch)
         world.run()
 
         assert world.held(ONE) == world.held(TWO) == expected, f"crash at {point} of {number}"
+        trashed = {*world.trash(ONE).values(), *world.trash(TWO).values()}
+        assert stood <= {*expected.values(), *trashed}, f"crash at {point} of {number}"
         assert world.plan() == [], f"crash at {point} of {number}"
         assert world.state.problems("p") == []
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from bisyncer.core.trash import in_trash
+from bisyncer.model import TRASH
 from tests.servers import BUCKET, S3Server
 
 PAIR = "p"
@@ -80,16 +82,19 @@ def actions(report: dict[str, Any]) -> dict[str, int]:
 
 
 def contents(tree: Path) -> dict[str, str]:
-    """Each regular file below a tree, by name, with the hash of its bytes; what is left over shows too."""
+    """Each regular file below a tree but for the trash, by name, with the hash of its bytes.
+
+    What is left over shows too.
+    """
     return {
         str(path.relative_to(tree)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(tree.rglob("*"))
-        if path.is_file() and not path.is_symlink()
+        if path.is_file() and not path.is_symlink() and TRASH not in path.relative_to(tree).parts
     }
 
 
 def bucket_contents(server: S3Server, prefix: str) -> dict[str, str]:
-    """Each object below a prefix, by key, with the hash of its bytes."""
+    """Each object below a prefix but for the trash, by key, with the hash of its bytes."""
     with server.client() as client:
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
         keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
@@ -98,6 +103,7 @@ def bucket_contents(server: S3Server, prefix: str) -> dict[str, str]:
                 client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
             ).hexdigest()
             for key in keys
+            if not in_trash(key)
         }
 
 

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from bisyncer.model import TRASH
 from tests.scenarios.conftest import PAIR, Operator, actions, bucket_contents, contents
 from tests.servers import BUCKET, S3Server
 
@@ -28,7 +29,8 @@ def equal(operator: Operator, seaweed: S3Server, prefix: str) -> dict[str, str]:
     held = contents(operator.tree)
     assert held == bucket_contents(seaweed, prefix)
     assert not [name for name in held if "conflict" in name or "rescued" in name or ".bisyncer" in name]
-    assert not list(operator.tree.rglob(".bisyncer*"))
+    left = [path.name for path in operator.tree.rglob(".bisyncer*") if path.name != TRASH]
+    assert not left
     return held
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bisyncer.core.trash import in_trash
+from bisyncer.model import TRASH
 from tests.oci.account import BUCKET, NAMESPACE, OciAccount
 from tests.oci.body import Body
 from tests.oci.store import Conditions, Object
@@ -49,12 +51,16 @@ class _Desk:
         return {
             name.removeprefix(self.prefix): made.data
             for name, made in objects.items()
-            if name.startswith(self.prefix)
+            if name.startswith(self.prefix) and not in_trash(name)
         }
 
 
 def held(tree: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(tree)): path.read_bytes() for path in tree.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(tree)): path.read_bytes()
+        for path in tree.rglob("*")
+        if path.is_file() and TRASH not in path.parts
+    }
 
 
 def test_a_tree_and_a_bucket_of_oci_are_kept_equal(

@@ -58,9 +58,7 @@ def test_an_edit_between_scan_and_apply_is_kept_on_the_side_that_is_read_from(pa
 @pytest.mark.parametrize("deleted", Side)
 def test_an_edit_of_what_is_about_to_be_deleted_survives(pair: Pair, deleted: Side) -> None:
     pair.places[deleted.other].remove("k0")
-    pair.hooked[deleted].before = once(
-        lambda: pair.places[deleted].plant("k0", b"edited meanwhile"), "delete"
-    )
+    pair.hooked[deleted].before = once(lambda: pair.places[deleted].plant("k0", b"edited meanwhile"), "move")
 
     assert pair.run().outcome is RunOutcome.SUCCESS
     assert pair.held()["k0"] == b"edited meanwhile"

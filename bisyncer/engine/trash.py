@@ -1,0 +1,163 @@
+"""The trash of each side: what a run replaces or deletes goes there, by a move or a second name in the store.
+
+A version is in the trash before another one takes its place, so a crash at any point leaves it there or where
+it was. What can't be kept isn't replaced and isn't deleted either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from itertools import islice
+from typing import NamedTuple
+
+from bisyncer.core.compare import by_digest
+from bisyncer.core.trash import HIGH, LOW, Trashed, names, older, read_name
+from bisyncer.endpoints.base import Endpoint, NameRules, Probe, Twin
+from bisyncer.engine.transfer import content
+from bisyncer.errors import Changed, EndpointError, Rejected
+from bisyncer.model import Agreement, Entry, Item, Retention, Side
+
+_BATCH = 256  # versions purged between two questions whether to stop
+
+
+class Trash:
+    """The trash of one side, as one run fills it; `folder` is the run's own."""
+
+    def __init__(self, endpoint: Endpoint, folder: str) -> None:
+        self._endpoint = endpoint
+        self._folder = folder
+
+    def take(self, entry: Entry) -> str:
+        """Move the version `entry` into the trash, and return its name there; raises as a deletion does."""
+        for name in self._names(entry):
+            try:
+                self._endpoint.move(entry.key, name, expect=entry)
+            except Rejected:
+                twin = self.keep(entry)  # on another file system: what can't be moved may be copied
+                self._endpoint.delete(entry.key, expect=twin.entry)
+                return twin.copy.key
+            except Changed:
+                if self._held(name, entry) is None:
+                    continue
+                self._endpoint.delete(entry.key, expect=entry)
+            return name
+        raise AssertionError("the names never end")
+
+    def keep(self, entry: Entry) -> Twin:
+        """Keep the version `entry`, which is about to be replaced."""
+        for name in self._names(entry):
+            try:
+                return self._endpoint.keep(entry.key, name, expect=entry)
+            except Changed:
+                if (there := self._held(name, entry)) is not None:
+                    return Twin(entry, there)
+        raise AssertionError("the names never end")
+
+    def take_back(self, twin: Twin) -> None:
+        """Delete the second name of a version that was not replaced, if it is still at the first."""
+        with suppress(EndpointError):  # what stays is only a second copy, and goes when its time is over
+            with self._endpoint.read(twin.entry.key, expect=twin.entry):
+                pass
+            self._endpoint.delete(twin.copy.key, expect=twin.copy)
+
+    def _names(self, entry: Entry) -> Iterator[str]:
+        return names(self._folder, entry.key, lambda name: self._endpoint.refusal(name) is None)
+
+    def _held(self, name: str, entry: Entry) -> Entry | None:
+        """What has the name, if it is that very version, as an attempt that failed half-way leaves it.
+
+        Raises `Changed` where nothing has the name: then it is the key that isn't as expected.
+        """
+        there = self._endpoint.stat(name)
+        if there is None:
+            raise Changed(f"{entry.key}: changed before it was kept in the trash. Run again.")
+        if there.size != entry.size:
+            return None
+        agreement = by_digest(there.digests, entry.digests)
+        if agreement is Agreement.UNKNOWN:
+            agreement = by_digest(
+                content(self._endpoint, there).digests, content(self._endpoint, entry).digests
+            )
+        return there if agreement is Agreement.SAME else None
+
+
+def opened_trash(
+    wanted: Retention, endpoints: Mapping[Side, Endpoint], probes: Mapping[Side, Probe], folder: str
+) -> dict[Side, Trash]:
+    """The trash of each side that keeps what is replaced and deleted there."""
+    return {
+        side: Trash(endpoint, folder)
+        for side, endpoint in endpoints.items()
+        if keeps(wanted, side, endpoint, probes[side])
+    }
+
+
+def keeps(wanted: Retention, side: Side, endpoint: Endpoint, probe: Probe) -> bool:
+    """Whether a side has a trash: as asked for, else where nothing else keeps its versions."""
+    asked = wanted.side(side)
+    if asked is not None:
+        return asked
+    return endpoint.capabilities.names is NameRules.TREE or not probe.versioned
+
+
+def folder_of(started_ns: int, by: int | str) -> str:
+    """The folder of a run that began then; `by` is its number, or a conflict's after a `c`."""
+    return f"{stamp(started_ns)}-{by}"
+
+
+def stamp(time_ns: int) -> str:
+    """An instant as names in the trash have it, to the second."""
+    return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+class Purged(NamedTuple):
+    """What was deleted from a trash for good."""
+
+    versions: int = 0
+    size: int = 0
+    failed: int = 0  # of which the store did not let go; they are tried again the next time
+
+
+def versions(endpoint: Endpoint, low: str = LOW, high: str = HIGH) -> Generator[tuple[Trashed | None, Item]]:
+    """Yield what lies in the trash of a side, oldest first; None for what no run has put there."""
+    with closing(_closable(endpoint.scan(low, high))) as items:
+        for item in items:
+            yield read_name(item[0]) if isinstance(item, Entry) else None, item
+
+
+def purge(
+    endpoint: Endpoint, before_ns: int | None, width: int, stopped: Callable[[], bool] = lambda: False
+) -> Purged:
+    """Delete for good what runs that began before an instant have put into the trash, and nothing else.
+
+    None: what all runs have put there. `width` at a time, each on condition that it is what was listed.
+    Raises `ListingIncomplete`.
+    """
+
+    def delete(entry: Entry) -> bool:
+        try:
+            endpoint.delete(entry.key, expect=entry)
+        except EndpointError:
+            return False
+        return True
+
+    number = size = failed = 0
+    low, high = (LOW, HIGH) if before_ns is None else older(stamp(before_ns))
+    with (
+        closing(versions(endpoint, low, high)) as found,
+        ThreadPoolExecutor(width, thread_name_prefix="purge") as pool,
+    ):
+        ours = (item for trashed, item in found if trashed is not None and isinstance(item, Entry))
+        while not stopped() and (batch := list(islice(ours, _BATCH))):
+            for entry, gone in zip(batch, pool.map(delete, batch), strict=True):
+                number += gone
+                size += entry.size if gone else 0
+                failed += not gone
+    return Purged(number, size, failed)
+
+
+def _closable(items: Iterator[Item]) -> Generator[Item]:
+    yield from items
