@@ -290,7 +290,6 @@ def test_a_version_that_changed_is_not_taken(world: World) -> None:
     ("wanted", "versioned", "expected"),
     [
         (Retention(), False, {ONE, TWO}),
-        (Retention(), False, {ONE, TWO}),
         (Retention(), True, {ONE}),
         (Retention(path2=True), True, {ONE, TWO}),
         (Retention(path1=False), True, set()),
