@@ -13,7 +13,7 @@ from bisyncer.endpoints.base import Uploads
 from bisyncer.endpoints.body import Parts
 from bisyncer.endpoints.s3_client import Clients, Requests, connect
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble, judge
-from bisyncer.endpoints.s3_object import entry
+from bisyncer.endpoints.s3_object import OPAQUE, entry
 from bisyncer.endpoints.s3_scan import keeps_a_tree
 from bisyncer.errors import Changed, Rejected
 from bisyncer.model import Conditions, Entry, Remote
@@ -81,8 +81,8 @@ class Bucket:
 
     def direct(self, name: str) -> S3Store | None:
         """The way through obstore, where it can be gone for this name."""
-        if not s3_direct.can_name(name):
-            return None
+        if self.is_directory_bucket or not s3_direct.can_name(name):
+            return None  # obstore doesn't sign in the way of directory buckets
         clients = self.clients
         with self._lock:
             if not self._direct:
@@ -171,7 +171,12 @@ class Bucket:
         extra: dict[str, object] = {}
         if clients.customer_key is not None and operation in _ENCRYPTED:
             extra = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": clients.customer_key}
-        return getattr(clients.client, operation)(Bucket=self.bucket, **extra, **arguments)
+        if self.is_directory_bucket:  # it has no MD5s, neither sent nor as ETags
+            arguments.pop("ContentMD5", None)
+        answer = getattr(clients.client, operation)(Bucket=self.bucket, **extra, **arguments)
+        if self.is_directory_bucket:
+            answer[OPAQUE] = True
+        return answer
 
     def judge(self, error: Exception) -> Trouble:
         """What an error of the SDK means."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.s3_bucket import Bucket, quoted
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
-from bisyncer.endpoints.s3_object import attributes, encrypted, entry, fields, is_md5, kept_mtime_ns
+from bisyncer.endpoints.s3_object import attributes, entry, fields, is_md5, kept_mtime_ns, opaque
 from bisyncer.endpoints.s3_parts import MOST_PARTS, Part, Place, Sent, together
 from bisyncer.endpoints.s3_upload import in_parts
 from bisyncer.endpoints.s3_write import condition, garbled, placed
@@ -81,7 +81,7 @@ def copy(origin: Bucket, there: Entry, target: Bucket, key: str, expect: Entry |
 def _verified(target: Bucket, wanted: Entry, expect: Entry | None, answer: Any) -> Entry:
     """The entry of a copy that was made, held against its source by what the store says of both."""
     etag: str = answer["CopyObjectResult"]["ETag"].strip('"')
-    if is_md5(etag) and not encrypted(answer) and wanted.digests:
+    if is_md5(etag) and not opaque(answer) and wanted.digests:
         if etag.lower() != wanted.digests[0].value:
             raise garbled(target, wanted.key)
         return wanted._replace(stamp=etag)
@@ -146,4 +146,4 @@ def _part(origin: Bucket, there: Entry, target: Bucket, to: Place, part: Mapping
             raise _Unable from None
         raise trouble.error(to.place) from None
     etag: str = answer["CopyPartResult"]["ETag"]
-    return Part(etag, is_md5(etag.strip('"')) and not encrypted(answer))
+    return Part(etag, is_md5(etag.strip('"')) and not opaque(answer))

@@ -49,8 +49,6 @@ def store(bucket: str, remote: Remote, clients: Clients) -> S3Store | None:
         return None
     if remote.request_payer or clients.customer_key:
         return None  # it has no way to send either
-    if bucket.endswith("--x-s3"):
-        return None  # it doesn't sign in the way of directory buckets
     meta = clients.client.meta
     if meta.endpoint_url.startswith("https:") and clients.core.get_config_variable("ca_bundle"):
         return None  # obstore would judge the server's certificate by other authorities

@@ -17,6 +17,8 @@ _MOST_BYTES: Final = 2 << 10  # of all names and values of metadata
 _ARGUMENTS: Final[Mapping[str, str]] = {
     name: "".join(word.title() for word in name.split("-")) for name in STANDARD
 }
+OPAQUE: Final = "Opaque"  # our own mark in an answer of the SDK: no ETag of this bucket is an MD5
+
 # How some clients sign a body that they stream, which some servers keep as if it were the content's.
 _NO_ENCODING: Final = "aws-chunked"
 
@@ -46,7 +48,7 @@ def entry(key: str, response: Mapping[str, Any]) -> Entry:
         int(whole) if whole.isdecimal() else response["ContentLength"],
         time_ns(response["LastModified"]) if mtime_ns is None else mtime_ns,
         etag,
-        (Digest(Algorithm.MD5, etag.lower()),) if is_md5(etag) and not encrypted(response) else (),
+        (Digest(Algorithm.MD5, etag.lower()),) if is_md5(etag) and not opaque(response) else (),
     )
 
 
@@ -59,10 +61,10 @@ def kept_mtime_ns(response: Mapping[str, Any]) -> int | None:
     return parse_mtime(own.get(MTIME))
 
 
-def encrypted(response: Mapping[str, Any]) -> bool:
-    """Whether an object is encrypted in a way that makes its ETag something else than an MD5."""
+def opaque(response: Mapping[str, Any]) -> bool:
+    """Whether an object's ETag is something else than an MD5, by its encryption or its kind of bucket."""
     return response.get("ServerSideEncryption", "").startswith("aws:kms") or bool(
-        response.get("SSECustomerAlgorithm")
+        response.get("SSECustomerAlgorithm") or response.get(OPAQUE)
     )
 
 

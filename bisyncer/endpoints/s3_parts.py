@@ -11,7 +11,7 @@ from bisyncer.endpoints import body
 from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.s3_bucket import Bucket
 from bisyncer.endpoints.s3_error import SDK_ERRORS
-from bisyncer.endpoints.s3_object import encrypted, is_md5
+from bisyncer.endpoints.s3_object import is_md5, opaque
 from bisyncer.errors import Transient
 
 MOST_PARTS = 10_000  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
@@ -78,7 +78,7 @@ def _sent(bucket: Bucket, to: Place, number: int, data: bytes) -> Part:
     except SDK_ERRORS as error:
         raise bucket.judge(error).error(to.place) from None
     etag = answer["ETag"].strip('"')
-    digested = is_md5(etag) and not encrypted(answer)
+    digested = is_md5(etag) and not opaque(answer)
     if digested and etag.lower() != digest.hexdigest():
         raise Transient(f"{to.place}: part {number} arrived with another MD5 than was sent. Run again.")
     return Part(answer["ETag"], digested)

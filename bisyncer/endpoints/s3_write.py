@@ -17,7 +17,7 @@ from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.body import whole
 from bisyncer.endpoints.s3_bucket import Bucket, quoted
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
-from bisyncer.endpoints.s3_object import arguments, attributes, encrypted, is_md5
+from bisyncer.endpoints.s3_object import arguments, attributes, is_md5, opaque
 from bisyncer.errors import Transient
 from bisyncer.model import Algorithm, Digest, Entry
 
@@ -102,7 +102,7 @@ def _direct(bucket: Bucket, sending: _Sending) -> Entry | None:
         # obstore doesn't tell whether the bucket encrypts, which gives ETags that aren't MD5s.
         # Where somebody has deleted it meanwhile, it was written all the same.
         answer = persist(lambda: bucket.found(wanted.key))
-        if answer is not None and is_md5(etag) and not encrypted(answer):
+        if answer is not None and is_md5(etag) and not opaque(answer):
             raise garbled(bucket, wanted.key)
         bucket.close_direct()  # boto3's answers tell it at once
     return wanted._replace(stamp=etag)
@@ -131,6 +131,6 @@ def _through_sdk(bucket: Bucket, sending: _Sending, *, repeated: bool) -> Entry:
             raise bucket.changed(wanted.key, expect) from None
         raise trouble.error(bucket.place(wanted.key)) from None
     etag = answer["ETag"].strip('"')
-    if is_md5(etag) and not encrypted(answer) and etag.lower() != wanted.stamp:
+    if is_md5(etag) and not opaque(answer) and etag.lower() != wanted.stamp:
         raise garbled(bucket, wanted.key)
     return wanted._replace(stamp=etag)

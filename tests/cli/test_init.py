@@ -117,7 +117,14 @@ def test_a_check_is_told_as_json_too(desk: Desk) -> None:
     found = desk("init", "cms", "--json").json
     assert list(found) == ["pair", "mode", "path1", "path2", "warnings"]
     assert found["path1"]["root"] == f"file://{desk.one}"
-    assert set(found["path2"]) == {"root", "filesystem", "mounted", "conditional_write", "conditional_delete"}
+    assert set(found["path2"]) == {
+        "root",
+        "filesystem",
+        "mounted",
+        "conditional_write",
+        "conditional_delete",
+        "remarks",
+    }
 
 
 def test_a_resync_is_told_as_a_run_is(desk: Desk) -> None:

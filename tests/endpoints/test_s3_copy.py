@@ -16,7 +16,18 @@ from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.s3 import S3Endpoint
 from bisyncer.errors import Changed, Rejected, Transient
 from bisyncer.model import ALL_CONDITIONS, Entry
-from tests.endpoints.contract import MTIME_NS, BytesSource, entries, keys, metadata_of, now, put, whole
+from tests.endpoints.contract import (
+    MTIME_NS,
+    WRITERS,
+    BytesSource,
+    entries,
+    keys,
+    metadata_of,
+    now,
+    put,
+    race,
+    whole,
+)
 from tests.endpoints.test_s3 import BY_BOTO3, BY_OBSTORE, LARGE, S3Behind, opened, whole_in_large_pieces
 from tests.faults import Fault, proxy
 from tests.servers import BUCKET, S3Server
@@ -167,6 +178,31 @@ def test_a_copy_tests_both_conditions_in_the_same_step(endpoint: S3Endpoint, beh
     ):
         endpoint.copy_from(endpoint, "n", entry=entry, expect=None)
     assert behind.names() == ["k", "l", "m"]
+
+
+@pytest.mark.parametrize("replacing", [False, True])
+def test_of_many_that_copy_to_one_key_exactly_one_wins(
+    endpoint: S3Endpoint, behind: S3Behind, replacing: bool
+) -> None:
+    sources = [put(endpoint, f"from/{number}", bytes([number]) * (number + 1)) for number in range(WRITERS)]
+    seen = put(endpoint, "k", b"seen" * WRITERS) if replacing else None
+
+    won = race(lambda number: endpoint.copy_from(endpoint, "k", entry=sources[number], expect=seen))
+
+    assert len(won) == 1
+    assert behind.content("k") == bytes(won) * (won[0] + 1)
+
+
+def test_of_many_that_move_one_key_exactly_one_wins_and_no_other_copy_stays(
+    endpoint: S3Endpoint, behind: S3Behind
+) -> None:
+    entry = put(endpoint, "k", b"12345")
+
+    won = race(lambda number: endpoint.move("k", f"to/{number}", expect=entry))
+
+    assert len(won) == 1
+    assert behind.names() == [f"to/{won[0]}"]
+    assert behind.content(f"to/{won[0]}") == b"12345"
 
 
 @pytest.mark.usefixtures("small_pieces")

@@ -141,6 +141,33 @@ def test_a_directory_bucket_is_sorted_and_asked_for_no_range() -> None:
     assert not any("start-after" in query for query in asked)
 
 
+def test_no_etag_of_a_directory_bucket_is_taken_for_an_md5_and_none_is_sent() -> None:
+    etag = ("ETag", '"0123456789abcdef0123456789abcdef"')
+    sent: list[str] = []
+    names: list[str] = []
+
+    def respond(method: str, path: str, query: dict[str, str]) -> Answer:
+        if "session" in query:
+            return Answer(200, SESSION)
+        sent.append(f"{method} {path}")
+        size = (
+            () if method == "PUT" else (("Content-Length", "1"), ("Last-Modified", formatdate(usegmt=True)))
+        )
+        return Answer(200, b"", (etag, *size))
+
+    with store(respond, "shelf--use1-az4--x-s3") as endpoint:
+        endpoint._bucket.clients.client.meta.events.register(
+            "before-send.s3.PutObject", lambda request, **_: names.extend(request.headers)
+        )
+        written = put(endpoint, BY_OBSTORE, b"1")
+        assert written.stamp == now(endpoint, BY_OBSTORE).stamp == "0123456789abcdef0123456789abcdef"
+        assert now(endpoint, BY_OBSTORE).digests == ()
+        assert endpoint.requests["put"] == 1
+    assert "PUT /shelf--use1-az4--x-s3/p/plain" in sent
+    assert "Content-Length" in names
+    assert "Content-MD5" not in names
+
+
 # What is too much, and clocks.
 
 
