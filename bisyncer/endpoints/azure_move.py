@@ -38,8 +38,9 @@ def remove(container: Container, key: str, expect: Entry) -> None:
 def move(container: Container, key: str, new_key: str, expect: Entry) -> Entry:
     """Copy the version `expect` of `key` to `new_key`, which must be free, then delete it; return the copy.
 
-    A crash in between leaves both. So does a deletion of which nobody knows whether it has happened or
-    still will: the copy may be all that is left.
+    A crash in between leaves both. So does whatever leaves it open whether the deletion has happened: of a
+    request that arrives twice, the second answer says that the condition failed, and then the copy may be
+    all that is left.
     """
     moved = copy(container, expect, container, new_key, None)
     if moved is None:  # through here
@@ -47,7 +48,10 @@ def move(container: Container, key: str, new_key: str, expect: Entry) -> Entry:
             moved = write(container, new_key, source, None)
     try:
         remove(container, key, expect)
-    except (Changed, Rejected):
+    except Changed:
+        if persist(partial(container.stat, key)) is not None:
+            raise
+    except Rejected:
         # It was refused for good, so the copy is one too many; if somebody wrote to it, it stays.
         with suppress(EndpointError):
             remove(container, new_key, moved)

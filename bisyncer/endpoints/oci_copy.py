@@ -165,7 +165,7 @@ class _Copying:
 
     def _ask(self, path: str) -> Any:
         try:
-            return self._origin.client.send("get", "GET", path).json()
+            return self._origin.client.send("poll", "GET", path).json()
         except Failed as error:
             raise error.trouble.error(self._bucket.place(self._key)) from None
         except ValueError:

@@ -6,6 +6,7 @@ from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.oci_bucket import Bucket
 from bisyncer.endpoints.oci_client import post
 from bisyncer.endpoints.oci_error import Failed, Kind
+from bisyncer.endpoints.oci_object import by_md5
 from bisyncer.errors import Changed
 from bisyncer.model import Entry
 
@@ -45,7 +46,7 @@ def _moved(bucket: Bucket, key: str, new_key: str, expect: Entry) -> Entry | Non
     Only an MD5 proves it. An object in parts has none, and the next run finds out by its content.
     """
     found = bucket.stat(new_key)
-    if found is None or not expect.digests or (found.size, found.digests) != (expect.size, expect.digests):
+    if found is None or found.size != expect.size or by_md5(found, expect) is not True:
         return None
     return found if bucket.stat(key) is None else None
 
@@ -53,10 +54,6 @@ def _moved(bucket: Bucket, key: str, new_key: str, expect: Entry) -> Entry | Non
 def _arrived(bucket: Bucket, new_key: str, expect: Entry) -> Entry:
     """The entry of the new name; raises `Changed` where somebody has written to it already."""
     found = bucket.stat(new_key)
-    if (
-        found is None
-        or found.size != expect.size
-        or (found.digests and expect.digests and found.digests != expect.digests)
-    ):
+    if found is None or found.size != expect.size or by_md5(found, expect) is False:
         raise Changed(f"{bucket.place(new_key)}: changed right after it was moved there. Run again.")
     return found

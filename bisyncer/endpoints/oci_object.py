@@ -98,6 +98,12 @@ def as_json(headers: Mapping[str, str]) -> dict[str, object]:
     }
 
 
+def by_md5(one: Entry, two: Entry) -> bool | None:
+    """Whether two entries have the same MD5; None where one of them has none."""
+    md5s = [dict(entry.digests).get(Algorithm.MD5) for entry in (one, two)]
+    return None if None in md5s else md5s[0] == md5s[1]
+
+
 def digests(md5: object) -> tuple[Digest, ...]:
     """The digest that a Base64 MD5 is; none for an object that was sent in parts.
 

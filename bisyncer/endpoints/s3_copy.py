@@ -17,6 +17,7 @@ from bisyncer.endpoints.s3_object import attributes, entry, fields, is_md5, kept
 from bisyncer.endpoints.s3_parts import MOST_PARTS, Part, Place, Sent, together
 from bisyncer.endpoints.s3_upload import in_parts
 from bisyncer.endpoints.s3_write import condition, garbled, placed
+from bisyncer.errors import Transient
 from bisyncer.model import Entry
 
 MOST_AT_ONCE: Final = 5 << 30  # bytes of an object that one request copies
@@ -24,7 +25,7 @@ PART_BYTES: Final = 512 << 20  # of a larger one, what each request copies
 _THREADS: Final = 8
 
 # What the store won't copy goes through here, where its sentence is about the request that matters.
-_UNABLE: Final = {Kind.DENIED, Kind.KEYS, Kind.UNSUPPORTED, Kind.REFUSED}
+_UNABLE: Final = {Kind.DENIED, Kind.KEYS, Kind.NO_BUCKET, Kind.REFUSED, Kind.UNSUPPORTED}
 
 
 class _Unable(Exception):
@@ -80,7 +81,11 @@ def copy(origin: Bucket, there: Entry, target: Bucket, key: str, expect: Entry |
 
 def _verified(target: Bucket, wanted: Entry, expect: Entry | None, answer: Any) -> Entry:
     """The entry of a copy that was made, held against its source by what the store says of both."""
-    etag: str = answer["CopyObjectResult"]["ETag"].strip('"')
+    etag: str = answer.get("CopyObjectResult", {}).get("ETag", "").strip('"')
+    if not etag:
+        if landed := _landed(target, wanted, expect):
+            return landed
+        raise Transient(f"{target.place(wanted.key)}: the answer doesn't tell what was copied. Run again.")
     if is_md5(etag) and not opaque(answer) and wanted.digests:
         if etag.lower() != wanted.digests[0].value:
             raise garbled(target, wanted.key)
@@ -145,5 +150,7 @@ def _part(origin: Bucket, there: Entry, target: Bucket, to: Place, part: Mapping
         if trouble.kind in _UNABLE:
             raise _Unable from None
         raise trouble.error(to.place) from None
-    etag: str = answer["CopyPartResult"]["ETag"]
+    etag: str | None = answer.get("CopyPartResult", {}).get("ETag")
+    if etag is None:
+        raise _Unable  # such a server copies no part that could be published
     return Part(etag, is_md5(etag.strip('"')) and not opaque(answer))

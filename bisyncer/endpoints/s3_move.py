@@ -37,8 +37,9 @@ def remove(bucket: Bucket, key: str, expect: Entry) -> None:
 def move(bucket: Bucket, key: str, new_key: str, expect: Entry) -> Entry:
     """Copy the version `expect` of `key` to `new_key`, which must be free, then delete it; return the copy.
 
-    A crash in between leaves both. So does a deletion of which nobody knows whether it has happened or
-    still will: the copy may be all that is left.
+    A crash in between leaves both. So does whatever leaves it open whether the deletion has happened: of a
+    request that arrives twice, the second answer says that the condition failed, and then the copy may be
+    all that is left.
     """
     moved = copy(bucket, expect, bucket, new_key, None)
     if moved is None:  # through here
@@ -46,7 +47,10 @@ def move(bucket: Bucket, key: str, new_key: str, expect: Entry) -> Entry:
             moved = send(bucket, new_key, source, None)
     try:
         remove(bucket, key, expect)
-    except (Changed, Rejected):
+    except Changed:
+        if persist(lambda: bucket.stat(key)) is not None:
+            raise
+    except Rejected:
         # It was refused for good, so the copy is one too many; if somebody wrote to it, it stays.
         with suppress(EndpointError):
             remove(bucket, new_key, moved)

@@ -41,8 +41,6 @@ def in_parts(
     try:
         bucket.uploads.began(begun)
         sent = send_all(to)
-        if not bucket.honoured.complete:
-            bucket.look(key, expect)
         published = _publish(bucket, to, sent, wanted._replace(stamp=sent.etag), expect)
         if not bucket.honoured.complete:
             published = _as_kept(bucket, published)
@@ -88,6 +86,8 @@ def _publish(bucket: Bucket, to: Place, sent: Sent, wanted: Entry, expect: Entry
     def publish() -> Entry:
         nonlocal attempts
         attempts += 1
+        if not bucket.honoured.complete:
+            bucket.look(wanted.key, expect)  # each time: somebody may have written since the last attempt
         try:
             answer = bucket.ask(
                 "complete_multipart_upload",
