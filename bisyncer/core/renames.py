@@ -6,13 +6,17 @@ worth reading; what was read decides.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
 
 from bisyncer.model import Algorithm, Ancestor, Delta, Digest, Entry, Planned, Side, Verdict
 
 MOVES = {Side.PATH1: Verdict.MOVE_ON_PATH1, Side.PATH2: Verdict.MOVE_ON_PATH2}
+
+
+_LOOKED_AT: Final = 8  # candidates; so that a thousand equal files take no million steps
 
 
 class Rename(NamedTuple):
@@ -30,11 +34,14 @@ def is_new(copied: Planned, side: Side) -> bool:
     return deltas[side] is Delta.ABSENT and deltas[side.other] is Delta.NEW
 
 
-def worth_reading(copied: Entry, renamed_from: Iterable[Entry]) -> bool:
-    """Whether a new file may be one of those that went away, as their own side last recorded them."""
-    if copied.mtime_ns is None or _names(copied.digests):
-        return False
-    return any(old.mtime_ns == copied.mtime_ns and _names(old.digests) for old in renamed_from)
+def times(renamed_from: Iterable[Entry]) -> frozenset[int]:
+    """The times of files that went away, as their own side last recorded them, where a digest is known."""
+    return frozenset(old.mtime_ns for old in renamed_from if old.mtime_ns is not None and _names(old.digests))
+
+
+def worth_reading(copied: Entry, gone: frozenset[int]) -> bool:
+    """Whether a new file may be one of those that went away at these `times`."""
+    return copied.mtime_ns in gone and not _names(copied.digests)
 
 
 def pair_up(
@@ -43,19 +50,25 @@ def pair_up(
     """The moves on `side` among deletions from it and copies to it, all of one size.
 
     Each is taken once. Of several with the same content, one that keeps the last segment of its name is
-    preferred, then the first.
+    preferred, then one whose name ends alike: with another ending, a bucket's object would keep the media
+    type of the old one. Where one name lies below the other, neither can be there while the other is.
     """
-    free: dict[str, list[tuple[Planned, Ancestor]]] = defaultdict(list)
+    by_name: _Free = defaultdict(deque)
+    by_ending: _Free = defaultdict(deque)
     for old in deleted:
+        last = _last(old[0])
         for name in _names(old[1].side(side).digests):
-            free[name].append(old)
+            by_name[name, last].append(old)
+            by_ending[name, _ending(last)].append(old)
     taken: set[int] = set()
     found: list[Rename] = []
     waiting = [new for new in copied if _names(_entry(new, side).digests)]
-    for same_end in (True, False):
+    for free, end_of in ((by_name, _last), (by_ending, lambda new: _ending(_last(new)))):
         left: list[Planned] = []
         for new in waiting:
-            match = _match(new, free, taken, side, same_end=same_end)
+            names = _names(_entry(new, side).digests)
+            olds = (_first(free.get((name, end_of(new))), new, taken) for name in names)
+            match = next((old for old in olds if old is not None), None)
             if match is None:
                 left.append(new)
                 continue
@@ -65,25 +78,31 @@ def pair_up(
     return found
 
 
-def _match(
-    new: Planned,
-    free: dict[str, list[tuple[Planned, Ancestor]]],
-    taken: set[int],
-    side: Side,
-    *,
-    same_end: bool,
+_Free = dict[tuple[str, str], deque[tuple[Planned, Ancestor]]]
+
+
+def _first(
+    olds: deque[tuple[Planned, Ancestor]] | None, new: Planned, taken: set[int]
 ) -> tuple[Planned, Ancestor] | None:
-    end = new.action.key.rpartition("/")[2]
-    for name in _names(_entry(new, side).digests):
-        olds = free.get(name, [])
-        while olds and olds[0][0].seq in taken:  # so that a thousand equal files take no million steps
-            del olds[0]
-        for old in olds:
-            if old[0].seq in taken:
-                continue
-            if not same_end or old[0].action.key.rpartition("/")[2] == end:
-                return old
+    """The first of a few that is free and can be moved to the new name."""
+    while olds and olds[0][0].seq in taken:
+        olds.popleft()
+    for old in islice(olds or (), _LOOKED_AT):
+        if old[0].seq not in taken and not _nested(old[0].action.key, new.action.key):
+            return old
     return None
+
+
+def _nested(one: str, two: str) -> bool:
+    return one.startswith(two + "/") or two.startswith(one + "/")
+
+
+def _last(planned: Planned) -> str:
+    return planned.action.key.rpartition("/")[2]
+
+
+def _ending(last: str) -> str:
+    return last.rpartition(".")[2] if "." in last else ""
 
 
 def _rename(deleted: Planned, ancestor: Ancestor, copied: Planned, side: Side) -> Rename:

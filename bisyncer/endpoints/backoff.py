@@ -16,19 +16,26 @@ ATTEMPTS: Final = 4  # of a request that may be repeated
 
 _FIRST_S = 0.25  # before the second attempt, at the most; doubled for each further one
 _LONGEST_S = 20.0
-_ASKED_S = 300.0  # a store that wants to be left alone for longer is one that doesn't answer
+ASKED_S: Final = 300.0  # a store that wants to be left alone for longer is one that doesn't answer
+
+_NAP_S = 5.0  # where nothing tells that a run is to stop
 
 T = TypeVar("T")
+
+
+def nap(seconds: float) -> None:
+    """Wait as long as one may who isn't told when a run is to stop; the engine has the longer pauses."""
+    time.sleep(min(seconds, _NAP_S))
 
 
 def pause_s(attempt: int, error: Transient) -> float:
     """How long to wait after the failed attempt of that number, counted from 1."""
     spread = random.uniform(0, min(_LONGEST_S, _FIRST_S * 2 ** (attempt - 1)))  # noqa: S311 -- jitter, no secret
     asked = error.retry_after_s
-    return spread if asked is None else min(asked, _ASKED_S) + spread
+    return spread if asked is None else min(asked, ASKED_S) + spread
 
 
-def persist(deed: Callable[[], T], *, wait: Callable[[float], object] = time.sleep) -> T:
+def persist(deed: Callable[[], T], *, wait: Callable[[float], object] = nap) -> T:
     """Do what may be done again without harm, up to `ATTEMPTS` times; raises the last `Transient`.
 
     `wait` takes seconds, and says by a true value that there shall be no further attempt.

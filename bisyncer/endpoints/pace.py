@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from bisyncer.endpoints.backoff import ASKED_S
 from bisyncer.errors import Transient
 
 _SETTLE_S: Final = 1.0  # what fails together counts once
 _LOOK_S: Final = 1.0  # a waiter looks this often whether it was told to stop
+
+_mine = threading.local()  # whether this thread holds a turn, of whichever store
 
 
 class Pace:
@@ -39,11 +42,17 @@ class Pace:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for a turn, and hold it; what is raised inside tells how the store bears it."""
+        """Wait for a turn, and hold it; what is raised inside tells how the store bears it.
+
+        Who holds a turn already, of this store or of another, gets one at once: two that wait for each other
+        with a turn in hand would wait for ever.
+        """
+        nested = getattr(_mine, "held", False)
         with self._changed:
-            while not self._stopped() and (wait_s := self._wait_s()) > 0:
+            while not nested and not self._stopped() and (wait_s := self._wait_s()) > 0:
                 self._changed.wait(wait_s)
             self._running += 1
+        _mine.held = True
         try:
             yield
         except Transient as error:
@@ -53,6 +62,7 @@ class Pace:
             with self._changed:
                 self._limit = min(self._width, self._limit + 1 / self._limit)
         finally:
+            _mine.held = nested
             with self._changed:
                 self._running -= 1
                 self._changed.notify_all()
@@ -79,4 +89,5 @@ class Pace:
                 self._slowed_s = now_s
                 self._limit = max(1.0, self._limit / 2)
             if error.retry_after_s is not None:
-                self._closed_until_s = max(self._closed_until_s, now_s + error.retry_after_s)
+                asked_s = min(error.retry_after_s, ASKED_S)
+                self._closed_until_s = max(self._closed_until_s, now_s + asked_s)

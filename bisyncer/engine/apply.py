@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -25,6 +26,7 @@ from bisyncer.model import (
     Action,
     Ancestor,
     Done,
+    Entry,
     Failed,
     Outcome,
     Planned,
@@ -213,7 +215,7 @@ class Worker:
         )
 
     def _move(self, planned: Planned) -> Done:
-        """Move on one side what the other has renamed; what can't be moved is looked at again, and copied.
+        """Move on one side what the other has renamed; what can't be moved is copied, the old name deleted.
 
         That the renamed version is still there isn't looked at: what is recorded is what was listed, with the
         content that both have, so a later edit of it is a change like any other.
@@ -226,10 +228,24 @@ class Worker:
             raise Changed(f"{self.endpoints[side.other].root}: {action.origin.key!r} is there again.")
         try:
             moved = self.endpoints[side].move(action.origin.key, action.key, expect=action.origin)
-        except Rejected as error:
-            raise Changed(str(error)) from error
+        except Rejected:
+            return self._copy_renamed(planned, side, action.origin)
         both = {side: moved._replace(digests=action.origin.digests), side.other: renamed}
         return Done(planned, agreed(action.key, both[Side.PATH1], both[Side.PATH2]))
+
+    def _copy_renamed(self, planned: Planned, side: Side, origin: Entry) -> Done:
+        """Copy what was renamed, and delete its old name, which may be what stands in the way of the copy.
+
+        That loses no version, since the other side has it under the new name.
+        """
+        try:
+            done = self._copy(planned)
+        except Rejected:
+            self._remove(side, origin)
+            raise
+        with suppress(Changed):  # an edit of the old name is a new key from now on
+            self._remove(side, origin)
+        return done
 
     def _delete(self, planned: Planned) -> Done:
         action = planned.action
@@ -239,10 +255,14 @@ class Worker:
         # A listing may have missed a key; one look confirms that it is gone before the other side follows.
         if self.endpoints[from_side.other].stat(action.key) is not None:
             raise Changed(f"{self.endpoints[from_side.other].root}: {action.key!r} is there again.")
-        if from_side in self.trash:
-            return Done(planned, None, trashed=self.trash[from_side].take(entry))
-        self.endpoints[from_side].delete(action.key, expect=entry)
-        return Done(planned, None)
+        return Done(planned, None, trashed=self._remove(from_side, entry))
+
+    def _remove(self, side: Side, entry: Entry) -> str | None:
+        """Remove a version from a side; return where in its trash it is kept."""
+        if side in self.trash:
+            return self.trash[side].take(entry)
+        self.endpoints[side].delete(entry.key, expect=entry)
+        return None
 
 
 def _written(verdict: Verdict) -> Side:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -65,7 +66,8 @@ def resilient(
 ) -> dict[Side, Endpoint]:
     """Both endpoints, asked again where what failed may pass, at a pace and a rate that the job allows."""
     until = until or Deadline(threading.Event(), None)
-    bandwidth = Bandwidth(job.bwlimit, until.wait) if job.bwlimit else None
+    # What is on its way when a run is to stop keeps to the rate too.
+    bandwidth = Bandwidth(job.bwlimit, time.sleep) if job.bwlimit else None
     return {
         side: ResilientEndpoint(
             endpoint, Pace(2 * job.transfers, stopped=until.is_set), until.wait, bandwidth

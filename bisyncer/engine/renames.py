@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import groupby
+from itertools import groupby, islice
+from typing import Final
 
-from bisyncer.core.renames import Rename, is_new, pair_up, worth_reading
+from bisyncer.core.renames import Rename, is_new, pair_up, times, worth_reading
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.transfer import content
 from bisyncer.errors import EndpointError
-from bisyncer.model import Ancestor, Entry, Planned, Side, Verdict
+from bisyncer.model import Ancestor, Planned, Side, Verdict
 
 _DELETES = {Side.PATH1: Verdict.DELETE_FROM_PATH1, Side.PATH2: Verdict.DELETE_FROM_PATH2}
 _COPIES = {Side.PATH1: Verdict.COPY_TO_PATH1, Side.PATH2: Verdict.COPY_TO_PATH2}
+
+_MOST: Final = 20_000  # of one size that are looked at together
 
 _BySize = Callable[[Verdict, Side], Generator[Planned]]
 
@@ -24,11 +27,13 @@ def renames(
     recorded: Callable[[Collection[str]], Mapping[str, Ancestor]],
     endpoints: Mapping[Side, Endpoint],
     width: int,
+    stopped: Callable[[], bool],
 ) -> Generator[list[Rename]]:
-    """Yield the renames of a plan, those of one size at a time; nothing is written to any store.
+    """Yield the renames of a plan, of one size at a time; nothing is written to any store.
 
     `by_size` gives the actions of a verdict in order of the size that a side holds. Files that may have been
-    renamed, and whose listing tells no digest, are read, `width` at a time.
+    renamed, and whose listing tells no digest, are read, `width` at a time, until the run is to stop. Of very
+    many that have one size, the rest stay copies and deletions.
     """
     with ThreadPoolExecutor(width, thread_name_prefix="renames") as pool:
         for side in Side:
@@ -39,12 +44,14 @@ def renames(
                 for olds, news in _same_size(deleted, (new for new in copied if is_new(new, side)), side):
                     known = recorded([old.action.key for old in olds])
                     pairs = [(old, known[old.action.key]) for old in olds if old.action.key in known]
-                    gone = [ancestor.side(side.other) for _, ancestor in pairs]
+                    gone = times(ancestor.side(side.other) for _, ancestor in pairs)
                     looked = pool.map(
-                        lambda new, gone=gone, side=side: _read(new, gone, side, endpoints), news
+                        lambda new, gone=gone, side=side: (
+                            new if stopped() else _read(new, gone, side, endpoints)
+                        ),
+                        news,
                     )
-                    if found := pair_up(pairs, list(looked), side):
-                        yield found
+                    yield pair_up(pairs, list(looked), side)
 
 
 def _same_size(
@@ -56,7 +63,7 @@ def _same_size(
     old, new = next(olds, None), next(news, None)
     while old is not None and new is not None:
         if old[0] == new[0]:
-            yield list(old[1]), list(new[1])
+            yield list(islice(old[1], _MOST)), list(islice(new[1], _MOST))
             old, new = next(olds, None), next(news, None)
         elif old[0] < new[0]:
             old = next(olds, None)
@@ -70,7 +77,7 @@ def _size(planned: Planned, side: Side) -> int:
     return entry.size
 
 
-def _read(new: Planned, gone: list[Entry], side: Side, endpoints: Mapping[Side, Endpoint]) -> Planned:
+def _read(new: Planned, gone: frozenset[int], side: Side, endpoints: Mapping[Side, Endpoint]) -> Planned:
     """The copy with digests of its content, where reading it may show a rename."""
     entry = new.action.entry(side.other)
     if entry is None or not worth_reading(entry, gone):

@@ -12,6 +12,7 @@ from itertools import islice
 
 from bisyncer.core.filters import Filters
 from bisyncer.core.gates import judge
+from bisyncer.core.renames import Rename
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine import preflight
 from bisyncer.engine.apply import Worker, apply
@@ -291,16 +292,25 @@ class _Run:
         if not self.policy.track_renames:
             return
         by_size = partial(self.store.planned_by_size, self.number)
-        with closing(renames(by_size, self._recorded, self.endpoints, self.job.transfers)) as found:
-            for batch in found:
+        waiting: list[Rename] = []
+        groups = renames(by_size, self._recorded, self.endpoints, self.job.transfers, self.stop.is_set)
+        with closing(groups):
+            for group in groups:
                 self._go_on()
-                self.store.amend(
-                    self.number, [each.moved for each in batch], dropped=[each.deleted for each in batch]
-                )
-                for each in batch:
-                    count(each.deleted.action, self.tally, -1)
-                    count(each.copied.action, self.tally, -1)
-                    count(each.moved.action, self.tally)
+                waiting += group
+                if len(waiting) >= SPOOLED:
+                    self._replan(waiting)
+                    waiting = []
+        self._replan(waiting)
+
+    def _replan(self, found: Sequence[Rename]) -> None:
+        self.store.amend(
+            self.number, [each.moved for each in found], dropped=[each.deleted for each in found]
+        )
+        for each in found:
+            count(each.deleted.action, self.tally, -1)
+            count(each.copied.action, self.tally, -1)
+            count(each.moved.action, self.tally)
 
     def _recorded(self, keys: Collection[str]) -> Mapping[str, Ancestor]:
         return {} if self.job.resync else self.store.ancestors_of(self.pair.id, keys)

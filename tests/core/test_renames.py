@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bisyncer.core.renames import is_new, pair_up, worth_reading
+from bisyncer.core.renames import is_new, pair_up, times, worth_reading
 from bisyncer.model import Action, Ancestor, Delta, Planned, Side, Verdict
 from tests.making import ancestor, entry
 
@@ -79,10 +79,28 @@ def test_only_a_key_that_was_never_on_the_other_side_is_new() -> None:
 
 
 def test_a_file_is_worth_reading_where_one_of_its_time_went_away() -> None:
-    gone = [entry("a", mtime_ns=7, sha256="11")]
+    gone = times([entry("a", mtime_ns=7, sha256="11"), entry("c", mtime_ns=9), entry("d", mtime_ns=None)])
 
+    assert gone == {7}
     assert worth_reading(entry("b", mtime_ns=7), gone)
     assert not worth_reading(entry("b", mtime_ns=8), gone)
     assert not worth_reading(entry("b", mtime_ns=None), gone)
     assert not worth_reading(entry("b", mtime_ns=7, md5="22"), gone)
-    assert not worth_reading(entry("b", mtime_ns=7), [entry("a", mtime_ns=7)])
+
+
+def test_a_name_below_the_old_one_is_no_move_and_neither_is_one_above_it() -> None:
+    assert pairs([deleted(1, "a", md5="11")], [copied(2, "a/b", md5="11")]) == []
+    assert pairs([deleted(1, "a/b", md5="11")], [copied(2, "a", md5="11")]) == []
+
+
+def test_a_name_with_another_ending_is_no_move() -> None:
+    assert pairs([deleted(1, "a.txt", md5="11")], [copied(2, "a.html", md5="11")]) == []
+    assert pairs([deleted(1, "a.txt", md5="11")], [copied(2, "b.txt", md5="11")]) == [("a.txt", "b.txt")]
+
+
+def test_many_equal_contents_are_paired_in_time_that_follows_their_number() -> None:
+    number = 20_000
+    olds = [deleted(n, f"old/{n}", md5="11") for n in range(number)]
+    news = [copied(number + n, f"new/x{n}", md5="11") for n in range(number)]
+
+    assert len(pairs(olds, news)) == number

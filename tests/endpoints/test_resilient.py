@@ -265,6 +265,31 @@ def test_a_store_that_names_a_time_is_left_alone_until_then() -> None:
     assert pace._wait_s() == 0
 
 
+def test_who_holds_a_turn_gets_another_at_once(endpoint: ResilientEndpoint) -> None:
+    one, two = Pace(1, stopped=lambda: False), Pace(1, stopped=lambda: False)
+    together = threading.Barrier(2)
+
+    def cross(first: Pace, second: Pace) -> None:
+        with first.turn():
+            together.wait(timeout=60)
+            with second.turn(), first.turn():
+                pass
+
+    with ThreadPoolExecutor(2) as pool:
+        crossing = [pool.submit(cross, one, two), pool.submit(cross, two, one)]
+        for each in crossing:
+            each.result(timeout=60)
+
+
+def test_no_store_is_left_alone_for_longer_than_five_minutes() -> None:
+    clock = Clock()
+    pace = Pace(16, stopped=lambda: False, now_s=clock)
+    throttle(pace, retry_after_s=86_400)
+
+    clock.s += 300
+    assert pace._wait_s() == 0
+
+
 def test_whoever_is_to_stop_waits_for_no_turn() -> None:
     pace = Pace(1, stopped=lambda: True)
     throttle(pace, retry_after_s=1e6)

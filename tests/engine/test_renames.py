@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bisyncer.errors import Rejected
-from bisyncer.model import Limits, RunOutcome, Side
+from bisyncer.model import Entry, Limits, RunOutcome, Side
 from tests.world import ONE, TWO, World, carried_out
 
 TWENTY = {f"dir/k{number:02}": "x" * (number + 1) for number in range(20)}
@@ -157,9 +157,66 @@ def test_what_a_store_can_not_move_is_copied_and_deleted(
 
     world.hooked[TWO].before = refuse
 
-    assert carried_out(world.run()) == {"copy-to-path2": 1}
-    assert carried_out(world.run()) == {"delete-from-path2": 1}
+    assert carried_out(world.run()) == {"move-on-path2": 1}
     assert world.held(ONE) == world.held(TWO) == {"b": "more text", "c": "text"}
+    assert world.plan() == []
+
+
+def test_names_that_stand_in_each_others_way_come_to_rest(world: World) -> None:
+    world.align({"a": "text of a", "d/b": "the text of d/b", "x": "one", "z": "two!"})
+    world.rename(ONE, "a", "a/b")
+    world.rename(ONE, "d/b", "d")
+    world.rename(ONE, "x", "z/x")
+    world.rename(ONE, "z", "x/z")
+
+    def is_tree(method: str, key: str) -> None:
+        """A tree holds no file below a file."""
+        held = world.held(TWO)
+        if method == "write" and any(
+            key.startswith(f"{other}/") or other.startswith(f"{key}/") for other in held
+        ):
+            raise Rejected("a file is in the way")
+
+    world.hooked[TWO].before = is_tree
+    monkeypatched = world.hooked[TWO].move
+
+    def move(key: str, new_key: str, *, expect: Entry) -> Entry:
+        is_tree("write", new_key)
+        return monkeypatched(key, new_key, expect=expect)
+
+    world.hooked[TWO].move = move  # type: ignore[method-assign]
+    for _ in range(3):
+        world.run()
+
+    assert world.plan() == []
+    assert world.held(ONE) == world.held(TWO)
+
+
+def test_a_rename_to_another_ending_is_sent_so_that_a_bucket_tells_its_type(world: World) -> None:
+    world.align({"page.txt": "text", "b": "more text"})
+    world.rename(ONE, "page.txt", "page.html")
+
+    assert carried_out(world.run()) == {"copy-to-path2": 1, "delete-from-path2": 1}
+
+
+def test_a_run_that_is_to_stop_reads_no_further_candidates(world: World) -> None:
+    world.align({f"old{number}": f"text {number:03}" for number in range(40)})
+    for number in range(40):
+        found = world.stores[ONE].entry(f"old{number}")
+        assert found is not None
+        world.stores[ONE].put(f"new{number}", b"another!", mtime_ns=found.mtime_ns)
+        world.remove(ONE, f"old{number}")
+    read: list[str] = []
+
+    def stop(method: str, key: str) -> None:
+        if method == "read":
+            read.append(key)
+            world.stop.set()
+
+    world.hooked[ONE].before = stop
+
+    assert world.run().outcome is RunOutcome.INTERRUPTED
+    assert len(read) <= world.job.transfers
 
 
 def test_history_tells_where_a_moved_key_came_from(world: World) -> None:
