@@ -249,7 +249,7 @@ def test_a_root_from_outside_is_for_a_single_pair_only(monkeypatch: pytest.Monke
             "[pairs]\ncms = { path1 = '/a', path2 = '/b', zzz = 1 }\n",
             "bisyncer.toml:2: unknown key 'zzz' in [pairs.cms]. Known here: path1, path2,",
         ),
-        (PAIR + "# later\ntrash = true\n", "bisyncer.toml:5: unknown key 'trash' in [pairs.cms]"),
+        (PAIR + "# later\nhooks = true\n", "bisyncer.toml:5: unknown key 'hooks' in [pairs.cms]"),
         (
             "# none\n[pairs.cms]\npath1 = '/a'\n",
             "bisyncer.toml:2: [pairs.cms] has no path2; a pair has two roots.",

@@ -970,7 +970,8 @@ def test_a_store_that_tests_no_condition_is_told_as_such_and_with_what_it_keeps(
             probe = endpoint.probe(scratch=True)
             capabilities = endpoint.capabilities
 
-    assert probe.conditions == Conditions(put=False, complete=False, delete=False, copy=False)
+    assert probe.conditions == Conditions(put=False, complete=False, delete=False, copy=False, versions=True)
+    assert probe.versioned
     assert not capabilities.conditional_write
     assert not capabilities.conditional_delete
     assert not capabilities.server_copy

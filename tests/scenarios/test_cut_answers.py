@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from bisyncer.endpoints.body import PART_SIZE
-from bisyncer.model import Policy, Resolve, RunOutcome
+from bisyncer.model import Policy, Resolve, Retention, RunOutcome
 from tests.faults import Fault, proxy
 from tests.pair import Pair, paired
 from tests.places import BUCKETS, Place, Places
@@ -58,7 +58,7 @@ def cut(folder: Path, one: Place, two: Place, *patterns: str, what: str = "lose"
         for place in (one, two):
             if place.endpoint_url == two.endpoint_url:
                 place.through(url)
-        with paired(folder, one, two) as pair:
+        with paired(folder, one, two, trash=Retention(path1=False, path2=False)) as pair:
             pair.align()
             yield Cut(pair, one, two, faults)
 
