@@ -91,7 +91,9 @@ def try_conditions(bucket: Bucket) -> Conditions:
             one.ask("put_object", Body=b"1")
         source = {"CopySource": {"Bucket": bucket.bucket, "Key": one.name}}
         right, wrong = ({**source, "CopySourceIfMatch": etag} for etag in (one.etag(), _WRONG))
-        copy = (
+        # SeaweedFS tests the condition on a target, but not in one step with writes: of 600 copies that met a
+        # write on the same condition, both were carried out 23 times (4.48).
+        copy = not bucket.keeps_a_tree and (
             two.fails("copy_object", IfNoneMatch="*", **wrong)
             and two.holds("copy_object", IfNoneMatch="*", **right)
             and two.fails("copy_object", IfNoneMatch="*", **right)

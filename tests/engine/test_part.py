@@ -244,8 +244,8 @@ def test_names_that_are_nowhere_do_nothing(world: World) -> None:
 
 def test_a_rename_of_which_both_names_are_given_is_a_move(world: World) -> None:
     world.align(TREE)
-    world.rename(ONE, "d.x", "moved")
-    assert carried_out(world.run(scope=named("d.x", "moved"))) == {"move-on-path2": 1}
+    world.rename(ONE, "d.x", "moved.x")
+    assert carried_out(world.run(scope=named("d.x", "moved.x"))) == {"move-on-path2": 1}
 
 
 def test_a_part_of_a_tree_on_a_disk_is_what_is_looked_at(world: World, tmp_path: Path) -> None:

