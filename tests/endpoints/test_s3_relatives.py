@@ -455,5 +455,8 @@ def test_a_probe_remarks_versions(versioned: tuple[S3Endpoint, Any]) -> None:
 
 def test_a_probe_remarks_a_store_that_keeps_directories(seaweed: S3Server, prefix: str) -> None:
     with opened(seaweed, prefix) as endpoint:
-        (told,) = endpoint.probe(scratch=True).remarks
-    assert "SeaweedFS" in told
+        probe = endpoint.probe(scratch=True)
+    copies, names = probe.remarks
+    assert "no copies on a condition" in copies
+    assert "SeaweedFS" in names
+    assert not probe.conditions.copy
