@@ -16,7 +16,7 @@ from bisyncer.cli.options import common
 
 app = typer.Typer(
     name="bisyncer",
-    help="Keep a file tree and a bucket equal in both directions, and never lose a version.",
+    help="Keep a tree and a bucket, or two buckets, equal in both directions, and never lose a version.",
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help comes three times as fast
     context_settings={"help_option_names": ["-h", "--help"]},

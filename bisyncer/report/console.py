@@ -67,6 +67,8 @@ def summary_line(summary: Summary) -> str:
         throttled = sum(counts.get("throttled", 0) for counts in summary.requests.values())
         too_many = f", {throttled:,} for being too many" if throttled else ""
         parts.append(f"{shown_count(failed, 'request')} failed for a while{too_many}")
+    if summary.outcome is RunOutcome.INTERRUPTED and summary.sentence:
+        parts.append(summary.sentence)
     if summary.skipped:
         parts.append(f"{summary.skipped:,} skipped: --verbose names them")
     return f"{head}: {'; '.join(parts)}"

@@ -122,4 +122,4 @@ def test_a_tree_and_a_bucket_of_oci_are_kept_equal(
     quiet = operator.report("run", PAIR)
     assert actions(quiet) == {}
     assert quiet["requests"]["path2"] == {"list": 3}  # before what lies in the trash, and behind it
-    assert bucket.bucket.uploads == {}
+    assert not [upload for upload in bucket.bucket.uploads.values() if upload.object.startswith(prefix)]
