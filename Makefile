@@ -24,7 +24,7 @@ SEQUENCES ?= 10000
 ROUNDS ?= 300
 LARGE_MIB ?= 6144
 
-soak: $(VENV)/.dev $(AZURITE) ## Prove it for an hour (SEED=, SEQUENCES=, ROUNDS=, LARGE_MIB=).
+soak: $(VENV)/.dev $(AZURITE) ## Prove it at length (SEED=, SEQUENCES=, ROUNDS=, LARGE_MIB=).
 	@echo "seed $(SEED): $(SEQUENCES) sequences, $(ROUNDS) rounds of races, objects of $(LARGE_MIB) MiB"
 	SEQUENCES=$(SEQUENCES) $(BIN)/pytest -q tests/properties/test_oracle.py --timeout 0 --hypothesis-seed=$(SEED)
 	SEED=$(SEED) ROUNDS=$(ROUNDS) $(BIN)/pytest -q -s tests/scenarios/test_races.py --timeout 0

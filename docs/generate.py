@@ -18,7 +18,7 @@ from bisyncer.cli.failure import most_serious
 from bisyncer.cli.options import SETTINGS_PANEL
 from bisyncer.config import setting
 from bisyncer.core.decide import BOTH, BOTH_SIDES, COLUMNS, MEANING, TABLE
-from bisyncer.endpoints import azure, local, memory, oci, s3
+from bisyncer.endpoints import azure, local, oci, s3
 from bisyncer.endpoints.base import Capabilities
 from bisyncer.engine.session import EXIT_CODES
 from bisyncer.model import Agreement, Delta, RunOutcome
@@ -312,14 +312,13 @@ STORES: Final[Mapping[str, Capabilities]] = {
     "S3": s3.CAPABILITIES,
     "Azure Blob": azure.CAPABILITIES,
     "OCI": oci.CAPABILITIES,
-    "memory": memory.CAPABILITIES,
 }
 PROMISES: Final[Mapping[str, str]] = {
     "names": "which keys it holds",
     "max_key_bytes": "the longest key, in bytes of UTF-8 with its prefix",
     "conditional_write": "the store itself tests that a write replaces what was seen",
     "conditional_delete": "the store itself tests that a deletion removes what was seen",
-    "ordered_listing": "lists in the order of keys; else the listing is sorted on disk",
+    "ordered_listing": "lists in the order of keys; else the listing is sorted on disk, as that of SeaweedFS is",
     "listed_mtime": "a listing tells the time of the content, not that of its upload",
     "listed_digests": "what a listing may tell of the content",
     "server_copy": "copies inside the store, between roots of one account",
