@@ -318,7 +318,7 @@ PROMISES: Final[Mapping[str, str]] = {
     "max_key_bytes": "the longest key, in bytes of UTF-8 with its prefix",
     "conditional_write": "the store itself tests that a write replaces what was seen",
     "conditional_delete": "the store itself tests that a deletion removes what was seen",
-    "ordered_listing": "lists in the order of keys; else the listing is sorted on disk, as that of SeaweedFS is",
+    "ordered_listing": "lists in the order of keys; else (SeaweedFS) the listing is sorted on disk",
     "listed_mtime": "a listing tells the time of the content, not that of its upload",
     "listed_digests": "what a listing may tell of the content",
     "server_copy": "copies inside the store, between roots of one account",
