@@ -11,7 +11,7 @@ from bisyncer.endpoints.base import Endpoint, NameRules, Probe
 from bisyncer.engine.pairing import open_pair
 from bisyncer.engine.trash import keeps
 from bisyncer.errors import BisyncerError
-from bisyncer.model import TRASH, Job, Side
+from bisyncer.model import TRASH, Job, RunOutcome, Side
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 
@@ -73,6 +73,11 @@ def _recorded(job: Job, pair: Pair | None) -> Finding:
 def _waiting(pair: Pair | None, store: Store) -> Iterator[Finding]:
     if pair is None:
         return
+    last = store.last_run(pair.id)
+    if last is not None and last.outcome in {RunOutcome.HALTED, RunOutcome.FAILED}:
+        yield Finding(
+            "last run", Grade.WARN, f"run {last.id} {last.outcome}: `bisyncer show {last.id}` tells why."
+        )
     if problems := store.count_problems(pair.id):
         yield Finding(
             "problems", Grade.WARN, f"{problems} wait: `bisyncer problems {pair.name}` tells which, and why."

@@ -89,6 +89,17 @@ def test_what_waits_is_told(desk: Desk) -> None:
     assert found["cms", None, "conflicts"] == "warn"
 
 
+def test_a_last_run_that_was_halted_is_told_with_where_to_read_why(desk: Desk) -> None:
+    desk.align(files=20)
+    for path in desk.one.glob("f*"):
+        path.unlink()
+    assert desk("run").code == 5
+
+    answer = desk("doctor")
+
+    assert any(line.startswith("warn  cms last run: run 2 halted") for line in answer.lines)
+
+
 def test_a_pair_that_is_not_there_is_one_line(desk: Desk) -> None:
     desk.configure()
 
