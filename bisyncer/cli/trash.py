@@ -13,7 +13,7 @@ from bisyncer.cli.failure import tell_sentence
 from bisyncer.cli.opened import opened_pair, opened_store
 from bisyncer.cli.options import Asked, Json, command, with_examples
 from bisyncer.cli.table import entry_row, print_json, print_rows, say
-from bisyncer.config import setting
+from bisyncer.config import parser
 from bisyncer.core.filters import Filters
 from bisyncer.core.trash import Trashed
 from bisyncer.endpoints.base import Endpoint
@@ -186,8 +186,8 @@ def _before_ns(older_than: str | None, job: Job, *, every: bool) -> int:
     keep_ns = job.trash.keep_ns
     if older_than is not None:
         try:
-            keep_ns = setting.duration_ns(older_than)
-        except setting.Unfit as error:
+            keep_ns = parser.duration_ns(older_than)
+        except parser.Unfit as error:
             raise UsageError(f"--older-than: {error}.") from error
     if keep_ns is None:
         raise UsageError("trash has keep=forever, so nothing is old. Say --older-than DURATION, or --all.")

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from platformdirs import user_config_dir
 
-from bisyncer.config import rclone_file, setting
+from bisyncer.config import parser, rclone_file, setting
 from bisyncer.config.lines import line_of, line_of_error
 from bisyncer.config.rclone_remote import remote_of
 from bisyncer.config.setting import PREFIX, Setting, Shape
@@ -59,7 +59,7 @@ class Values:
                 value, where = given[each.name]
                 try:
                     self._parsed[each.name] = each.parse(value)
-                except setting.Unfit as error:
+                except parser.Unfit as error:
                     raise UsageError(f"{where}: {error}.") from error
             elif each.default is not None:
                 self._parsed[each.name] = each.parse(each.default)
@@ -258,7 +258,7 @@ def load(
     return Config(
         path=path,
         exists=exists,
-        state=values.get(setting.STATE) or setting.default_state(),
+        state=values.get(setting.STATE) or parser.default_state(),
         rclone_config=values.get(setting.RCLONE_CONFIG),
         remotes={name: _remote(name, values) for name, values in store_values.items()},
         pairs={name: Values(setting.PAIR, given | overrides) for name, given in pairs.items()},
@@ -286,7 +286,7 @@ def find(asked: Path | None, *, may_be_missing: bool = False) -> tuple[Path, boo
 
 def absolute_root(root: str, folder: Path) -> str:
     """A root with a relative directory counted from `folder`; URLs and remotes as they are."""
-    if not root.strip() or _NOT_LOCAL.match(root) or setting.ON_THE_SPOT.match(root) or root[0] == "/":
+    if not root.strip() or _NOT_LOCAL.match(root) or parser.ON_THE_SPOT.match(root) or root[0] == "/":
         return root  # an empty one is no name of the folder itself: it is refused
     if root == "~" or root.startswith("~/"):
         return str(Path(root).expanduser())
@@ -452,8 +452,8 @@ def _remote(name: str, values: Values) -> Remote:
             )
     if kind == "oci" and values.given(setting.STORAGE_CLASS):
         try:
-            setting.choice(setting.StorageTier)(values[setting.STORAGE_CLASS])
-        except setting.Unfit as error:
+            parser.choice(parser.StorageTier)(values[setting.STORAGE_CLASS])
+        except parser.Unfit as error:
             raise UsageError(f"{values.where(setting.STORAGE_CLASS)}: {error}.") from error
     exclusive = (setting.SSE_CUSTOMER_ENV, setting.SSE_CUSTOMER_FILE, setting.SSE)
     both = [each for each in exclusive if values.given(each)]

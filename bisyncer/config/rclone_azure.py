@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from bisyncer.config import setting
+from bisyncer.config import parser
 from bisyncer.config.rclone_options import Options, Refused, encoding
 from bisyncer.errors import UsageError
 from bisyncer.model import Remote, Secret
@@ -122,7 +122,7 @@ def _tier(options: Options) -> str | None:
     tier = options.get("access_tier")
     if tier is None:
         return None
-    known = {each.lower(): each.value for each in setting.AccessTier}
+    known = {each.lower(): each.value for each in parser.AccessTier}
     if tier.lower() not in known:
         raise UsageError(f"{options.where('access_tier')}: {tier!r} is none of: {', '.join(known)}.")
     return known[tier.lower()]

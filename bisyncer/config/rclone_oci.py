@@ -6,9 +6,9 @@ import configparser
 from pathlib import Path
 from typing import Final
 
-from bisyncer.config import setting
+from bisyncer.config import parser
+from bisyncer.config.parser import Auth
 from bisyncer.config.rclone_options import Options, Refused, encoding
-from bisyncer.config.setting import Auth
 from bisyncer.errors import UsageError
 from bisyncer.model import Remote
 
@@ -82,9 +82,9 @@ def _tier(options: Options) -> str | None:
     tier = options.get("storage_tier")
     if tier is None:
         return None
-    known = {each.lower(): each.value for each in setting.StorageTier}
+    known = {each.lower(): each.value for each in parser.StorageTier}
     if tier.lower() not in known:
         raise UsageError(
-            f"{options.where('storage_tier')}: {tier!r} is none of: {', '.join(setting.StorageTier)}."
+            f"{options.where('storage_tier')}: {tier!r} is none of: {', '.join(parser.StorageTier)}."
         )
     return known[tier.lower()]

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from bisyncer.config import setting
+from bisyncer.config import parser
 from bisyncer.config.rclone_file import VARIABLE, RcloneFile, has_value_of_another
 from bisyncer.errors import UsageError
 
@@ -82,8 +82,8 @@ class Options:
         if value is None:
             return None
         try:
-            return setting.service_url(value if value.startswith("http") else f"https://{value}")
-        except setting.Unfit as error:
+            return parser.service_url(value if value.startswith("http") else f"https://{value}")
+        except parser.Unfit as error:
             raise UsageError(f"{self.where(key)}: {error}.") from error
 
     def _variables(self, key: str) -> list[str]:

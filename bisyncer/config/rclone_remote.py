@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from bisyncer.config.parser import ON_THE_SPOT
 from bisyncer.config.rclone_azure import azureblob
 from bisyncer.config.rclone_file import RcloneFile
 from bisyncer.config.rclone_oci import oracleobjectstorage
 from bisyncer.config.rclone_options import Options, Refused, encoding
 from bisyncer.config.rclone_s3 import s3
-from bisyncer.config.setting import ON_THE_SPOT
 from bisyncer.endpoints.open import below, remote_name
 from bisyncer.errors import UsageError
 from bisyncer.model import Remote

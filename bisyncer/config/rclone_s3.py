@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import Final
 
-from bisyncer.config import setting
+from bisyncer.config import parser
 from bisyncer.config.rclone_options import Options, Refused, encoding
 from bisyncer.errors import UsageError
 from bisyncer.model import Remote, Secret
@@ -96,10 +96,9 @@ def _addressing(options: Options) -> str:
 
 def _encryption(options: Options) -> str | None:
     kind = options.get("server_side_encryption")
-    if kind is not None and kind not in list(setting.Encryption):
+    if kind is not None and kind not in list(parser.Encryption):
         raise UsageError(
-            f"{options.where('server_side_encryption')}: {kind!r} is none of: "
-            f"{', '.join(setting.Encryption)}."
+            f"{options.where('server_side_encryption')}: {kind!r} is none of: {', '.join(parser.Encryption)}."
         )
     return kind
 

@@ -1,31 +1,17 @@
-"""What can be set: one table, from which the file, the environment, the flags and the docs page are read.
-
-A parser takes a value as TOML has it, or text from a flag or the environment, and raises `Unfit` with what
-the value should have been; the loader adds where it stood.
-"""
+"""What can be set: one table, from which the file, the environment, the flags and the docs page are read."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from platformdirs import user_state_dir
-
-from bisyncer.config.bandwidth import NoLimit, timetable
-from bisyncer.core.filters import Filters
-from bisyncer.model import Evidence, Limit, Mode, Resolve, Retention, Side
+from bisyncer.config import parser
+from bisyncer.model import Resolve
 
 T_co = TypeVar("T_co", covariant=True)
-Choice = TypeVar("Choice", bound=StrEnum)
 
-
-class Unfit(ValueError):
-    """A value that a setting can't have; the text tells what it may be."""
+PREFIX: Final = "BISYNCER_"
 
 
 class Shape(StrEnum):
@@ -57,505 +43,145 @@ class Setting(NamedTuple, Generic[T_co]):
         return PREFIX + self.name.upper()
 
 
-class MaxDelete(NamedTuple):
-    """The limits on deletions of one run; None is off."""
-
-    percent: float | None
-    number: int | None
-
-
-class Auth(StrEnum):
-    """How requests to OCI are signed, in the words of its command line."""
-
-    API_KEY = "api_key"
-    SECURITY_TOKEN = "security_token"  # noqa: S105 -- the name of a way, no token
-    INSTANCE_PRINCIPAL = "instance_principal"
-    RESOURCE_PRINCIPAL = "resource_principal"
-    OKE_WORKLOAD_IDENTITY = "oke_workload_identity"
-
-
-class Encryption(StrEnum):
-    """Server-side encryption, in S3's words."""
-
-    AES256 = "AES256"
-    KMS = "aws:kms"
-    KMS_DSSE = "aws:kms:dsse"
-
-
-class StorageTier(StrEnum):
-    """The storage tier of a new object, in OCI's words."""
-
-    STANDARD = "Standard"
-    INFREQUENT_ACCESS = "InfrequentAccess"
-    ARCHIVE = "Archive"
-
-
-class AccessTier(StrEnum):
-    """The access tier of a new blob, in Azure's words."""
-
-    HOT = "Hot"
-    COOL = "Cool"
-    COLD = "Cold"
-    ARCHIVE = "Archive"
-
-
-PREFIX: Final = "BISYNCER_"
-
-# A remote that stands in the root itself, as rclone may be told: `:s3,region=r:bucket`, `name,acl=x:bucket`.
-ON_THE_SPOT: Final = re.compile(r":[\w-]+[,:]|[\w+@][\w. +@-]*,[\w.]+(?:=[^/]*)?[,:]")
-
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
-_UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
-_PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_TRUE = ("true", "yes", "on", "1")
-_FALSE = ("false", "no", "off", "0")
-_MAX_TRANSFERS = 1024
-_MAX_WINDOW_NS = _UNITS_NS["d"]
-_MAX_NUMBER = 2**63 - 1  # what a database and a nanosecond clock can hold
-_MAX_DIGITS = 40  # more in one number are no number that anybody means, and not all can be read
-_REMOTE_TYPES = ("s3", "azure", "oci")
-_RCLONE_TYPES = {"azureblob": "azure", "oracleobjectstorage": "oci"}
-_STATE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
-_PASSWORD_WORDS = ("password", "passwd", "sslpassword")
-
-
-def text(value: object) -> str:
-    """Some text without control characters."""
-    if not isinstance(value, str):
-        raise Unfit(f"{_said(value)} is no text; put it in quotes")
-    if not value.strip():
-        raise Unfit("it is empty; give it a value or leave it out")
-    if _CONTROL.search(value):
-        raise Unfit(f"{value!r} holds a control character; take it out")
-    return value
-
-
-def root(value: object) -> str:
-    """A root, which `open_endpoint` understands."""
-    place = text(value)
-    if place.lower().startswith("memory://"):
-        raise Unfit(
-            "memory:// holds nothing beyond this process; it is for tests. Name a directory or a bucket"
-        )
-    if ON_THE_SPOT.match(place):  # it isn't repeated: it may hold a secret
-        raise Unfit(
-            "it describes a remote on the spot, as rclone may be told; give the remote a name and write "
-            "NAME:BUCKET/PREFIX, or ./ before the name of a directory"
-        )
-    return place
-
-
-def switch(value: object) -> bool:
-    """True or false, in the words that environments use."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in _TRUE + _FALSE:
-        return value.lower() in _TRUE
-    raise Unfit(f"{_said(value)} is neither true nor false")
-
-
-def duration_ns(value: object) -> int:
-    """A length of time with its unit: 500ms, 2s, 5m, 1h30m, 7d."""
-    parts = _DURATION.findall(value) if isinstance(value, str) else []
-    if not parts or "".join(number + unit for number, unit in parts) != value:
-        raise Unfit(f"{_said(value)} is no duration; write numbers with units: 500ms, 2s, 5m, 1h30m or 7d")
-    # Checked as floats: one with a thousand digits is infinite, and rounds to nothing.
-    length = sum(float(number) * _UNITS_NS[unit] for number, unit in parts)
-    if length > _MAX_NUMBER:
-        raise Unfit(f"{_said(value)} is longer than any clock counts; write 290 years at the most, or off")
-    return sum(round(float(number) * _UNITS_NS[unit]) for number, unit in parts)
-
-
-def window_ns(value: object) -> int:
-    """How far apart times may be and count as equal."""
-    length = duration_ns(value)
-    if length > _MAX_WINDOW_NS:
-        raise Unfit(f"{_said(value)} would take edits of different days for one; write 1d at the most")
-    return length
-
-
-def duration_or_off(value: object) -> int | None:
-    """A duration, or off."""
-    return None if value == "off" else duration_ns(value)
-
-
-def max_duration(value: object) -> int | None:
-    """How long a run takes up work, or off."""
-    length = duration_or_off(value)
-    if length == 0:
-        raise Unfit(f"{_said(value)} leaves no time for any work; write a longer one, or off for no end")
-    return length
-
-
-def bandwidth(value: object) -> tuple[Limit, ...]:
-    """One limit, or a timetable of limits; empty: no limit."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    try:
-        return timetable(text(value))
-    except NoLimit as error:
-        raise Unfit(str(error)) from error
-
-
-def trash(value: object) -> Retention:
-    """Which sides have a trash, and how long versions stay in it: on, off, a side, or a table of these."""
-    if isinstance(value, dict):
-        return _trash_table(value)
-    words = ["on" if value else "off"] if isinstance(value, bool) else list(_words(value))
-    sides = [word for word in words if word in list(Side)]
-    on_off = [word.lower() in _TRUE for word in words if word.lower() in _TRUE + _FALSE]
-    spans = [word.removeprefix("keep=") for word in words if word.startswith("keep=")]
-    if not words or len(sides) + len(on_off) + len(spans) != len(words) or len(on_off) + bool(sides) > 1:
-        raise Unfit(
-            f"{_said(value)} doesn't say which sides have a trash; write on, off, path1 or path2, and "
-            'keep=30d behind a comma; in the file also { path1 = true, keep = "30d" }'
-        )
-    keep_ns = _keep_ns(spans[-1]) if spans else Retention().keep_ns
-    if on_off:
-        return Retention(on_off[0], on_off[0], keep_ns)
-    if sides:
-        return Retention(Side.PATH1 in sides, Side.PATH2 in sides, keep_ns)
-    return Retention(keep_ns=keep_ns)
-
-
-def _trash_table(table: dict[str, object]) -> Retention:
-    unknown = [key for key in table if key not in {*Side, "keep"}]
-    if unknown:
-        raise Unfit(f"'{unknown[0]}' is no key of it; it has path1, path2 and keep")
-    asked = {side: switch(table[side]) if side in table else None for side in Side}
-    keep_ns = _keep_ns(table["keep"]) if "keep" in table else Retention().keep_ns
-    return Retention(asked[Side.PATH1], asked[Side.PATH2], keep_ns)
-
-
-def _keep_ns(value: object) -> int | None:
-    return None if value == "forever" else duration_ns(value)
-
-
-def transfers(value: object) -> int:
-    """A number of workers."""
-    number = _count(value)
-    if number is None or not 1 <= number <= _MAX_TRANSFERS:
-        raise Unfit(f"{_said(value)} is no number from 1 to {_MAX_TRANSFERS}")
-    return number
-
-
-def choice(kind: type[Choice]) -> Callable[[object], Choice]:
-    """Make a parser of one of the words of an enum."""
-
-    def parse(value: object) -> Choice:
-        if value not in list(kind):
-            raise Unfit(f"{_said(value)} is none of: {', '.join(kind)}")
-        return kind(str(value))
-
-    return parse
-
-
-def mode(value: object) -> Mode:
-    """How a pair is reconciled."""
-    if value in {"mirror", "copy", "dual-copy"}:
-        raise Unfit(f"{_said(value)} can't be done by this version yet; the one mode is bisync")
-    return choice(Mode)(value)
-
-
-def evidence(value: object) -> frozenset[Evidence]:
-    """What may tell that content differs; `auto` is the empty set."""
-    words = list(_words(value))
-    if words == ["auto"]:
-        return frozenset()
-    if not words or any(word not in list(Evidence) for word in words):
-        raise Unfit(
-            f"{_said(value)} is not 'auto' and not a list of any of: {', '.join(Evidence)}",
-        )
-    return frozenset(Evidence(word) for word in words)
-
-
-def max_delete(value: object) -> MaxDelete:
-    """A percentage, a count, both, or off."""
-    words = [value] if isinstance(value, int) and not isinstance(value, bool) else list(_words(value))
-    if words == ["off"]:
-        return MaxDelete(None, None)
-    percents = [_percent(word) for word in words if _percent(word) is not None]
-    counts = [_count(word) for word in words if _count(word) is not None]
-    if not words or len(percents) + len(counts) != len(words) or len(percents) > 1 or len(counts) > 1:
-        raise Unfit(
-            f'{_said(value)} is no limit; write a percentage such as "50%", a count such as 10000, '
-            'both as ["50%", 10000], or "off"',
-        )
-    return MaxDelete(percents[0] if percents else None, counts[0] if counts else None)
-
-
-def patterns(value: object) -> tuple[str, ...]:
-    """Gitignore patterns."""
-    if not isinstance(value, list | tuple):
-        raise Unfit(f'{_said(value)} is no list; write ["*.tmp", ".git/**"]')
-    checked = tuple(text(pattern) for pattern in value)
-    try:
-        Filters(checked)
-    except ValueError as error:
-        raise Unfit(str(error).removeprefix("exclude: ")) from error
-    return checked
-
-
-def file_key(value: object) -> str:
-    """The key of a file below both roots."""
-    key = text(value)
-    if key.startswith("/") or key.endswith("/") or {"", ".", ".."} & set(key.split("/")):
-        raise Unfit(f"{key!r} names no file below a root; write a name such as .bisyncer-check")
-    return key
-
-
-def suffix(value: object) -> str:
-    """What is put behind the name of a conflict copy."""
-    word = text(value)
-    if "/" in word or len(word.encode()) > 64:
-        raise Unfit(f"{word!r} can't end a name; write up to 64 bytes without '/'")
-    return word
-
-
-def remote_type(value: object) -> str:
-    """The kind of a remote; rclone's name for one of them means the same."""
-    if value in _RCLONE_TYPES:
-        return _RCLONE_TYPES[str(value)]
-    if value not in _REMOTE_TYPES:
-        raise Unfit(
-            f"{_said(value)} is no type of remote that this version knows; there are: "
-            f"{', '.join(_REMOTE_TYPES)}"
-        )
-    return str(value)
-
-
-def addressing(value: object) -> str:
-    """Where the bucket stands in a URL."""
-    if value not in {"auto", "path", "virtual"}:
-        raise Unfit(f"{_said(value)} is none of: auto, path, virtual")
-    return str(value)
-
-
-def list_version(value: object) -> str:
-    """Which request lists a bucket."""
-    if str(value) not in {"auto", "1", "2"}:
-        raise Unfit(f"{_said(value)} is none of: auto, 1, 2")
-    return str(value)
-
-
-def service_url(value: object) -> str:
-    """The URL of a service, without credentials: a URL is printed, and a secret must never be."""
-    url = text(value)
-    try:
-        parts = urlsplit(url)
-        secret = parts.username is not None or parts.password is not None
-        host = parts.hostname
-        _ = parts.port  # raises where it isn't a number
-    except ValueError as error:
-        raise Unfit("it is no URL; write http://HOST:PORT or https://HOST") from error
-    if secret:
-        raise Unfit("it holds a user name or a password; take them out, and give them by keys of their own")
-    if parts.scheme not in {"http", "https"} or not host:
-        raise Unfit(f"{url!r} is no URL; write http://HOST:PORT or https://HOST")
-    return url
-
-
-def state_url(value: object) -> str:
-    """The URL of the state database; never printed as it is, since it may hold a password."""
-    url = text(value)
-    scheme, found, _ = url.partition("://")
-    if not found or scheme not in _STATE_SCHEMES:
-        raise Unfit(
-            "it is no database URL; write sqlite:////var/lib/bisyncer/state.db or "
-            "postgresql+psycopg://USER@HOST/NAME"
-        )
-    if scheme == "sqlite" and not url.startswith("sqlite:///"):
-        raise Unfit(
-            f"{url!r} has too few slashes; write sqlite:/// and the path: sqlite:////var/lib/bisyncer/state.db"
-        )
-    return url
-
-
-def default_state() -> str:
-    """Where the state is when nothing says so: a file in the user's state folder."""
-    return f"sqlite:///{Path(user_state_dir('bisyncer')) / 'state.db'}"
-
-
-def without_password(url: str) -> str:
-    """A database URL as it may be printed."""
-    try:
-        parts = urlsplit(url)
-        netloc = parts.netloc
-        if parts.password is not None:
-            login, _, host = netloc.rpartition("@")
-            netloc = f"{login.partition(':')[0]}:***@{host}"
-        query = urlencode(
-            [
-                (key, "***" if key.lower() in _PASSWORD_WORDS else value)
-                for key, value in parse_qsl(parts.query, keep_blank_values=True)
-            ],
-            safe="*/",
-        )
-    except ValueError:
-        return f"{url.partition(':')[0]}:***"
-    if not netloc and not query:
-        return url
-    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
-
-
-def _words(value: object) -> Iterable[str]:
-    """The words of a list, or of text with commas between them."""
-    if isinstance(value, str):
-        value = [value]
-    if not isinstance(value, list | tuple | frozenset):
-        return
-    for item in value:
-        yield from (part.strip() for part in str(item).split(",") if part.strip())
-
-
-def _count(value: object) -> int | None:
-    if isinstance(value, bool):
-        return None
-    # isascii: isdecimal alone also takes digits of other scripts, which nobody means here.
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _MAX_DIGITS:
-        value = int(value)
-    return value if isinstance(value, int) and 0 <= value <= _MAX_NUMBER else None
-
-
-def _percent(word: object) -> float | None:
-    match = _PERCENT.fullmatch(word) if isinstance(word, str) else None
-    return float(match[1]) if match and float(match[1]) <= 100 else None
-
-
-def _said(value: object) -> str:
-    """A value as its file would write it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if not isinstance(value, list | tuple):
-        return repr(value)
-    if len(value) == 1:  # a flag that may be repeated, and wasn't
-        return _said(value[0])
-    return json.dumps(list(value), default=str)
-
-
 # fmt: off
-STATE: Final = Setting("state", state_url, None, "URL",
+STATE: Final = Setting("state", parser.state_url, None, "URL",
     "The state database: sqlite:///FILE (four slashes before an absolute path), or "
     "postgresql+psycopg://USER@HOST/NAME. Unset, it is a file in the user's state folder.")
 
-RCLONE_CONFIG: Final = Setting("rclone_config", text, None, "FILE",
+RCLONE_CONFIG: Final = Setting("rclone_config", parser.text, None, "FILE",
     "The rclone.conf in which remotes are looked for that aren't in this file. Unset, it is the one that "
     "rclone would read: $RCLONE_CONFIG, else rclone/rclone.conf in the user's config folder, else "
     "~/.rclone.conf.")
 
-PATH1: Final = Setting("path1", root, None, "ROOT",
+PATH1: Final = Setting("path1", parser.root, None, "ROOT",
     "The first root: a directory, s3://BUCKET/PREFIX, azure://CONTAINER/PREFIX, "
     "oci://BUCKET@NAMESPACE/PREFIX, or REMOTE:BUCKET/PREFIX for a remote of this file or of an rclone.conf. "
     "A relative directory counts from the folder of the config file.")
-PATH2: Final = Setting("path2", root, None, "ROOT", "The second root, written like the first.")
-MODE: Final = Setting("mode", mode, "bisync", "MODE",
+PATH2: Final = Setting("path2", parser.root, None, "ROOT", "The second root, written like the first.")
+MODE: Final = Setting("mode", parser.mode, "bisync", "MODE",
     "How the pair is reconciled: bisync, both ways, deletions too.")
-COMPARE: Final = Setting("compare", evidence, "auto", "WHAT",
+COMPARE: Final = Setting("compare", parser.evidence, "auto", "WHAT",
     "What may tell that content differs: any of size, mtime, hash; or auto, whatever each store can tell.",
     Shape.MANY)
-MODIFY_WINDOW: Final = Setting("modify_window", window_ns, "0s", "DURATION",
+MODIFY_WINDOW: Final = Setting("modify_window", parser.window_ns, "0s", "DURATION",
     "Times this close together count as equal; 1d at the most.")
-EXCLUDE: Final = Setting("exclude", patterns, [], "PATTERN",
+EXCLUDE: Final = Setting("exclude", parser.patterns, [], "PATTERN",
     "Gitignore patterns of keys to leave alone on both sides.", Shape.MANY)
-CHECK_FILE: Final = Setting("check_file", file_key, None, "KEY",
+CHECK_FILE: Final = Setting("check_file", parser.file_key, None, "KEY",
     "A file that must be on both sides, or nothing is done.")
-REQUIRE_MOUNT: Final = Setting("require_mount", switch, False, "", # noqa: FBT003 -- a default, as the file writes it
+REQUIRE_MOUNT: Final = Setting("require_mount", parser.switch, False, "", # noqa: FBT003 -- a default, as the file writes it
     "Do nothing unless a local root lies on a mounted file system of its own.", Shape.SWITCH)
-MAX_DELETE: Final = Setting("max_delete", max_delete, "50%", "LIMIT",
+MAX_DELETE: Final = Setting("max_delete", parser.max_delete, "50%", "LIMIT",
     'How much of one side a run may delete: a percentage ("50%"), a count, both, or "off".', Shape.MANY)
-CONFLICT_RESOLVE: Final = Setting("conflict_resolve", choice(Resolve), "newer", "WHICH",
+CONFLICT_RESOLVE: Final = Setting("conflict_resolve", parser.choice(Resolve), "newer", "WHICH",
     "Which version of a conflict keeps the name: newer, older, larger, smaller, path1 or path2. The other is "
     "kept beside it.")
-CONFLICT_SUFFIX: Final = Setting("conflict_suffix", suffix, "conflict", "WORD",
+CONFLICT_SUFFIX: Final = Setting("conflict_suffix", parser.suffix, "conflict", "WORD",
     "What the other version's name ends with, before a number.")
-TRACK_RENAMES: Final = Setting("track_renames", switch, True, "", # noqa: FBT003 -- as above
+TRACK_RENAMES: Final = Setting("track_renames", parser.switch, True, "", # noqa: FBT003 -- as above
     "A renamed key is moved on the other side, not sent again and deleted.", Shape.SWITCH)
-TRASH: Final = Setting("trash", trash, "keep=30d", "WHERE",
+TRASH: Final = Setting("trash", parser.trash, "keep=30d", "WHERE",
     "Which sides keep in .bisyncer-trash what a run replaces or deletes there: on, off, path1 or path2; and "
     "how long, as keep=30d or keep=forever behind a comma. Unset, trees do, and buckets that keep no "
     'versions of their own. In the file also a table: { path1 = true, keep = "30d" }.')
-TRANSFERS: Final = Setting("transfers", transfers, 16, "N", "How many objects are moved at a time.")
-METADATA: Final = Setting("metadata", switch, True, "", # noqa: FBT003 -- as above
+TRANSFERS: Final = Setting("transfers", parser.transfers, 16, "N", "How many objects are moved at a time.")
+METADATA: Final = Setting("metadata", parser.switch, True, "", # noqa: FBT003 -- as above
     "The mode, the owner and the group of files travel too.", Shape.SWITCH)
-REQUIRE_CONDITIONAL: Final = Setting("require_conditional", switch, False, "", # noqa: FBT003 -- as above
+REQUIRE_CONDITIONAL: Final = Setting("require_conditional", parser.switch, False, "", # noqa: FBT003 -- as above
     "Do nothing unless each bucket itself tests the condition of each write and delete.", Shape.SWITCH)
-BWLIMIT: Final = Setting("bwlimit", bandwidth, "off", "LIMIT",
+BWLIMIT: Final = Setting("bwlimit", parser.bandwidth, "off", "LIMIT",
     'How many bytes a second a run moves, in rclone\'s words: "10M", a timetable such as '
     '"08:00,512k 18:00,10M 23:00,off" or "Mon-08:00,1M Sat-00:00,off" in local time, or "off". A bare number '
     "is KiB; B, K, M, G and T are powers of 1024.")
-MAX_DURATION: Final = Setting("max_duration", max_duration, "off", "DURATION",
+MAX_DURATION: Final = Setting("max_duration", parser.max_duration, "off", "DURATION",
     "A run takes up no more work after this long; what is left is done by the next run.")
-STALE_AFTER: Final = Setting("stale_after", duration_or_off, "off", "DURATION",
+STALE_AFTER: Final = Setting("stale_after", parser.duration_or_off, "off", "DURATION",
     "`bisyncer status` calls the pair stale when its last good run is older than this.")
 
 PAIR: Final[tuple[Setting[object], ...]] = (
-    PATH1, PATH2, MODE, COMPARE, MODIFY_WINDOW, EXCLUDE, CHECK_FILE, REQUIRE_MOUNT, MAX_DELETE,
-    REQUIRE_CONDITIONAL, CONFLICT_RESOLVE, CONFLICT_SUFFIX, TRACK_RENAMES, TRASH, METADATA, TRANSFERS,
-    BWLIMIT, MAX_DURATION, STALE_AFTER,
+    PATH1,
+    PATH2,
+    MODE,
+    COMPARE,
+    MODIFY_WINDOW,
+    EXCLUDE,
+    CHECK_FILE,
+    REQUIRE_MOUNT,
+    MAX_DELETE,
+    REQUIRE_CONDITIONAL,
+    CONFLICT_RESOLVE,
+    CONFLICT_SUFFIX,
+    TRACK_RENAMES,
+    TRASH,
+    METADATA,
+    TRANSFERS,
+    BWLIMIT,
+    MAX_DURATION,
+    STALE_AFTER,
 )
 
 _ALL: Final[tuple[Setting[object], ...]] = (
-    Setting("type", remote_type, "s3", "TYPE",
+    Setting("type", parser.remote_type, "s3", "TYPE",
         "The kind of store: s3, azure (also written azureblob), or oci (also written oracleobjectstorage)."),
-    Setting("endpoint_url", service_url, None, "URL",
+    Setting("endpoint_url", parser.service_url, None, "URL",
         "Where the service is; unset, it is Amazon S3, the account's place in Azure, or OCI in the region."),
 )
-_REGION: Final = Setting("region", text, None, "REGION", "The region of the bucket.")
-_PROFILE: Final = Setting("profile", text, None, "NAME",
+_REGION: Final = Setting("region", parser.text, None, "REGION", "The region of the bucket.")
+_PROFILE: Final = Setting("profile", parser.text, None, "NAME",
     "The profile of the AWS config and credentials files, or of the OCI config file.")
-STORAGE_CLASS: Final = Setting("storage_class", text, None, "CLASS",
+STORAGE_CLASS: Final = Setting("storage_class", parser.text, None, "CLASS",
     "The storage class of new objects; for OCI, the storage tier: Standard, InfrequentAccess or Archive.")
-SSE: Final = Setting("sse", choice(Encryption), None, "KIND",
+SSE: Final = Setting("sse", parser.choice(parser.Encryption), None, "KIND",
     "Server-side encryption of new objects: AES256, aws:kms or aws:kms:dsse.")
-_SSE_KMS: Final = Setting("sse_kms_key_id", text, None, "KEY",
+_SSE_KMS: Final = Setting("sse_kms_key_id", parser.text, None, "KEY",
     "The KMS key for aws:kms; for OCI, the OCID of the master key.")
-SSE_CUSTOMER_ENV: Final = Setting("sse_customer_key_env", text, None, "VARIABLE",
+SSE_CUSTOMER_ENV: Final = Setting("sse_customer_key_env", parser.text, None, "VARIABLE",
     "The environment variable that holds a key of yours, 32 bytes in Base64, with which S3 encrypts (SSE-C).")
-SSE_CUSTOMER_FILE: Final = Setting("sse_customer_key_file", text, None, "FILE",
+SSE_CUSTOMER_FILE: Final = Setting("sse_customer_key_file", parser.text, None, "FILE",
     "The file that holds such a key.")
 _S3: Final[tuple[Setting[object], ...]] = (
     _REGION,
     _PROFILE,
-    Setting("addressing_style", addressing, "auto", "STYLE",
+    Setting("addressing_style", parser.addressing, "auto", "STYLE",
         "Where the bucket stands in a URL: path, virtual, or auto."),
-    Setting("access_key_id_env", text, None, "VARIABLE",
+    Setting("access_key_id_env", parser.text, None, "VARIABLE",
         "The environment variable that holds the access key id."),
-    Setting("secret_access_key_env", text, None, "VARIABLE",
+    Setting("secret_access_key_env", parser.text, None, "VARIABLE",
         "The environment variable that holds the secret key."),
-    Setting("secret_access_key_file", text, None, "FILE", "The file that holds the secret key."),
+    Setting("secret_access_key_file", parser.text, None, "FILE", "The file that holds the secret key."),
     STORAGE_CLASS,
     SSE,
     _SSE_KMS,
     SSE_CUSTOMER_ENV,
     SSE_CUSTOMER_FILE,
-    Setting("request_payer", switch, False, "", # noqa: FBT003 -- a default, as the file writes it
+    Setting("request_payer", parser.switch, False, "", # noqa: FBT003 -- a default, as the file writes it
         "Requests are paid for by who makes them: for buckets of others that ask for that.", Shape.SWITCH),
-    Setting("list_version", list_version, "auto", "VERSION",
+    Setting("list_version", parser.list_version, "auto", "VERSION",
         "The version of the listing request: 2, 1 for servers that haven't the other, or auto."),
 )
 _OCI: Final[tuple[Setting[object], ...]] = (
-    Setting("auth", choice(Auth), "api_key", "KIND",
+    Setting("auth", parser.choice(parser.Auth), "api_key", "KIND",
         "OCI: how requests are signed: api_key, security_token, instance_principal, resource_principal or "
         "oke_workload_identity."),
-    Setting("config_file", text, None, "FILE",
+    Setting("config_file", parser.text, None, "FILE",
         "OCI: the config file with the profile; unset, ~/.oci/config."),
-    Setting("namespace", text, None, "NAME",
+    Setting("namespace", parser.text, None, "NAME",
         "OCI: the namespace of the tenancy; unset, the service is asked."),
 )
 _AZURE: Final[tuple[Setting[object], ...]] = (
-    Setting("account", text, None, "NAME", "Azure: the storage account."),
-    Setting("account_key_env", text, None, "VARIABLE",
+    Setting("account", parser.text, None, "NAME", "Azure: the storage account."),
+    Setting("account_key_env", parser.text, None, "VARIABLE",
         "Azure: the environment variable that holds the account key."),
-    Setting("sas_env", text, None, "VARIABLE", "Azure: the environment variable that holds a SAS token."),
-    Setting("connection_string_env", text, None, "VARIABLE",
+    Setting("sas_env", parser.text, None, "VARIABLE",
+        "Azure: the environment variable that holds a SAS token."),
+    Setting("connection_string_env", parser.text, None, "VARIABLE",
         "Azure: the environment variable that holds a connection string; it names the account too."),
-    Setting("tenant_id", text, None, "ID", "Azure: the tenant of a service principal."),
-    Setting("client_id", text, None, "ID",
+    Setting("tenant_id", parser.text, None, "ID", "Azure: the tenant of a service principal."),
+    Setting("client_id", parser.text, None, "ID",
         "Azure: the application of a service principal; without a secret, a managed identity."),
-    Setting("client_secret_env", text, None, "VARIABLE",
+    Setting("client_secret_env", parser.text, None, "VARIABLE",
         "Azure: the environment variable that holds the secret of the service principal."),
-    Setting("access_tier", choice(AccessTier), None, "TIER",
+    Setting("access_tier", parser.choice(parser.AccessTier), None, "TIER",
         "Azure: the tier of what is written: Hot, Cool, Cold or Archive; unset, the account's."),
 )
 REMOTE: Final = (*_ALL, *_S3, *_OCI, *_AZURE)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bisyncer.config import setting
-from bisyncer.config.setting import MaxDelete, Unfit
+from bisyncer.config import parser, setting
+from bisyncer.config.parser import MaxDelete, Unfit
 from bisyncer.model import Retention
 
 
@@ -18,13 +18,13 @@ from bisyncer.model import Retention
     ],
 )
 def test_a_duration_is_numbers_with_units(text: str, length_ns: int) -> None:
-    assert setting.duration_ns(text) == length_ns
+    assert parser.duration_ns(text) == length_ns
 
 
 @pytest.mark.parametrize("text", ["", "5", "s", "5 s", "5S", "1h 30m", "٣s", "5s!", None, True])
 def test_anything_else_is_no_duration(text: object) -> None:
     with pytest.raises(Unfit):
-        setting.duration_ns(text)
+        parser.duration_ns(text)
 
 
 @pytest.mark.parametrize(
@@ -44,25 +44,25 @@ def test_anything_else_is_no_duration(text: object) -> None:
     ],
 )
 def test_a_limit_is_a_percentage_a_count_both_or_off(value: object, limit: MaxDelete) -> None:
-    assert setting.max_delete(value) == limit
+    assert parser.max_delete(value) == limit
 
 
 @pytest.mark.parametrize("text", ["106752d", "9" * 400 + "h", "9" * 9999 + "h"])
 def test_a_length_of_time_that_no_clock_counts_is_refused(text: str) -> None:
     with pytest.raises(Unfit, match="is longer than any clock counts"):
-        setting.duration_ns(text)
+        parser.duration_ns(text)
 
 
 def test_a_window_of_more_than_a_day_would_take_any_edit_for_none() -> None:
-    assert setting.window_ns("24h") == 86400 * 10**9
+    assert parser.window_ns("24h") == 86400 * 10**9
     with pytest.raises(Unfit, match="write 1d at the most"):
-        setting.window_ns("1441m")
+        parser.window_ns("1441m")
 
 
 @pytest.mark.parametrize("value", ["9" * 9999, 2**63, str(2**63)])
 def test_a_number_that_no_database_holds_is_no_limit(value: object) -> None:
     with pytest.raises(Unfit, match="is no limit"):
-        setting.max_delete(value)
+        parser.max_delete(value)
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,14 @@ def test_a_number_that_no_database_holds_is_no_limit(value: object) -> None:
 )
 def test_a_flag_is_said_as_it_was_written(value: object, said: str) -> None:
     with pytest.raises(Unfit) as refused:
-        setting.max_delete(value)
+        parser.max_delete(value)
     assert str(refused.value).startswith(said)
 
 
 @pytest.mark.parametrize("value", ["", "x", "101%", "-5", 1.5, False, ["off", 5], [1, 2], {}, None])
 def test_anything_else_is_no_limit(value: object) -> None:
     with pytest.raises(Unfit):
-        setting.max_delete(value)
+        parser.max_delete(value)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_anything_else_is_no_limit(value: object) -> None:
     ],
 )
 def test_a_password_is_never_shown(url: str, shown: str) -> None:
-    assert setting.without_password(url) == shown
+    assert parser.without_password(url) == shown
 
 
 def test_no_two_settings_share_a_name_and_every_default_is_a_value() -> None:
@@ -119,7 +119,7 @@ def test_no_two_settings_share_a_name_and_every_default_is_a_value() -> None:
     ],
 )
 def test_a_trash_is_on_or_off_for_a_side_and_for_a_time(value: object, expected: Retention) -> None:
-    assert setting.trash(value) == expected
+    assert parser.trash(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -127,4 +127,4 @@ def test_a_trash_is_on_or_off_for_a_side_and_for_a_time(value: object, expected:
 )
 def test_anything_else_is_no_trash(value: object) -> None:
     with pytest.raises(Unfit):
-        setting.trash(value)
+        parser.trash(value)

@@ -1,0 +1,402 @@
+"""What a value may be: a parser for each kind of setting.
+
+A parser takes a value as TOML has it, or text from a flag or the environment, and raises `Unfit` with what
+the value should have been; the loader adds where it stood.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from platformdirs import user_state_dir
+
+from bisyncer.config.bandwidth import NoLimit, timetable
+from bisyncer.core.filters import Filters
+from bisyncer.model import Evidence, Limit, Mode, Retention, Side
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class Unfit(ValueError):
+    """A value that a setting can't have; the text tells what it may be."""
+
+
+class MaxDelete(NamedTuple):
+    """The limits on deletions of one run; None is off."""
+
+    percent: float | None
+    number: int | None
+
+
+class Auth(StrEnum):
+    """How requests to OCI are signed, in the words of its command line."""
+
+    API_KEY = "api_key"
+    SECURITY_TOKEN = "security_token"  # noqa: S105 -- the name of a way, no token
+    INSTANCE_PRINCIPAL = "instance_principal"
+    RESOURCE_PRINCIPAL = "resource_principal"
+    OKE_WORKLOAD_IDENTITY = "oke_workload_identity"
+
+
+class Encryption(StrEnum):
+    """Server-side encryption, in S3's words."""
+
+    AES256 = "AES256"
+    KMS = "aws:kms"
+    KMS_DSSE = "aws:kms:dsse"
+
+
+class StorageTier(StrEnum):
+    """The storage tier of a new object, in OCI's words."""
+
+    STANDARD = "Standard"
+    INFREQUENT_ACCESS = "InfrequentAccess"
+    ARCHIVE = "Archive"
+
+
+class AccessTier(StrEnum):
+    """The access tier of a new blob, in Azure's words."""
+
+    HOT = "Hot"
+    COOL = "Cool"
+    COLD = "Cold"
+    ARCHIVE = "Archive"
+
+
+# A remote that stands in the root itself, as rclone may be told: `:s3,region=r:bucket`, `name,acl=x:bucket`.
+ON_THE_SPOT: Final = re.compile(r":[\w-]+[,:]|[\w+@][\w. +@-]*,[\w.]+(?:=[^/]*)?[,:]")
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
+_PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_TRUE = ("true", "yes", "on", "1")
+_FALSE = ("false", "no", "off", "0")
+_MAX_TRANSFERS = 1024
+_MAX_WINDOW_NS = _UNITS_NS["d"]
+_MAX_NUMBER = 2**63 - 1  # what a database and a nanosecond clock can hold
+_MAX_DIGITS = 40  # more in one number are no number that anybody means, and not all can be read
+_REMOTE_TYPES = ("s3", "azure", "oci")
+_RCLONE_TYPES = {"azureblob": "azure", "oracleobjectstorage": "oci"}
+_STATE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
+_PASSWORD_WORDS = ("password", "passwd", "sslpassword")
+
+
+def text(value: object) -> str:
+    """Some text without control characters."""
+    if not isinstance(value, str):
+        raise Unfit(f"{_said(value)} is no text; put it in quotes")
+    if not value.strip():
+        raise Unfit("it is empty; give it a value or leave it out")
+    if _CONTROL.search(value):
+        raise Unfit(f"{value!r} holds a control character; take it out")
+    return value
+
+
+def root(value: object) -> str:
+    """A root, which `open_endpoint` understands."""
+    place = text(value)
+    if place.lower().startswith("memory://"):
+        raise Unfit(
+            "memory:// holds nothing beyond this process; it is for tests. Name a directory or a bucket"
+        )
+    if ON_THE_SPOT.match(place):  # it isn't repeated: it may hold a secret
+        raise Unfit(
+            "it describes a remote on the spot, as rclone may be told; give the remote a name and write "
+            "NAME:BUCKET/PREFIX, or ./ before the name of a directory"
+        )
+    return place
+
+
+def switch(value: object) -> bool:
+    """True or false, in the words that environments use."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _TRUE + _FALSE:
+        return value.lower() in _TRUE
+    raise Unfit(f"{_said(value)} is neither true nor false")
+
+
+def duration_ns(value: object) -> int:
+    """A length of time with its unit: 500ms, 2s, 5m, 1h30m, 7d."""
+    parts = _DURATION.findall(value) if isinstance(value, str) else []
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise Unfit(f"{_said(value)} is no duration; write numbers with units: 500ms, 2s, 5m, 1h30m or 7d")
+    # Checked as floats: one with a thousand digits is infinite, and rounds to nothing.
+    length = sum(float(number) * _UNITS_NS[unit] for number, unit in parts)
+    if length > _MAX_NUMBER:
+        raise Unfit(f"{_said(value)} is longer than any clock counts; write 290 years at the most, or off")
+    return sum(round(float(number) * _UNITS_NS[unit]) for number, unit in parts)
+
+
+def window_ns(value: object) -> int:
+    """How far apart times may be and count as equal."""
+    length = duration_ns(value)
+    if length > _MAX_WINDOW_NS:
+        raise Unfit(f"{_said(value)} would take edits of different days for one; write 1d at the most")
+    return length
+
+
+def duration_or_off(value: object) -> int | None:
+    """A duration, or off."""
+    return None if value == "off" else duration_ns(value)
+
+
+def max_duration(value: object) -> int | None:
+    """How long a run takes up work, or off."""
+    length = duration_or_off(value)
+    if length == 0:
+        raise Unfit(f"{_said(value)} leaves no time for any work; write a longer one, or off for no end")
+    return length
+
+
+def bandwidth(value: object) -> tuple[Limit, ...]:
+    """One limit, or a timetable of limits; empty: no limit."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    try:
+        return timetable(text(value))
+    except NoLimit as error:
+        raise Unfit(str(error)) from error
+
+
+def trash(value: object) -> Retention:
+    """Which sides have a trash, and how long versions stay in it: on, off, a side, or a table of these."""
+    if isinstance(value, dict):
+        return _trash_table(value)
+    words = ["on" if value else "off"] if isinstance(value, bool) else list(_words(value))
+    sides = [word for word in words if word in list(Side)]
+    on_off = [word.lower() in _TRUE for word in words if word.lower() in _TRUE + _FALSE]
+    spans = [word.removeprefix("keep=") for word in words if word.startswith("keep=")]
+    if not words or len(sides) + len(on_off) + len(spans) != len(words) or len(on_off) + bool(sides) > 1:
+        raise Unfit(
+            f"{_said(value)} doesn't say which sides have a trash; write on, off, path1 or path2, and "
+            'keep=30d behind a comma; in the file also { path1 = true, keep = "30d" }'
+        )
+    keep_ns = _keep_ns(spans[-1]) if spans else Retention().keep_ns
+    if on_off:
+        return Retention(on_off[0], on_off[0], keep_ns)
+    if sides:
+        return Retention(Side.PATH1 in sides, Side.PATH2 in sides, keep_ns)
+    return Retention(keep_ns=keep_ns)
+
+
+def _trash_table(table: dict[str, object]) -> Retention:
+    unknown = [key for key in table if key not in {*Side, "keep"}]
+    if unknown:
+        raise Unfit(f"'{unknown[0]}' is no key of it; it has path1, path2 and keep")
+    asked = {side: switch(table[side]) if side in table else None for side in Side}
+    keep_ns = _keep_ns(table["keep"]) if "keep" in table else Retention().keep_ns
+    return Retention(asked[Side.PATH1], asked[Side.PATH2], keep_ns)
+
+
+def _keep_ns(value: object) -> int | None:
+    return None if value == "forever" else duration_ns(value)
+
+
+def transfers(value: object) -> int:
+    """A number of workers."""
+    number = _count(value)
+    if number is None or not 1 <= number <= _MAX_TRANSFERS:
+        raise Unfit(f"{_said(value)} is no number from 1 to {_MAX_TRANSFERS}")
+    return number
+
+
+def choice(kind: type[Choice]) -> Callable[[object], Choice]:
+    """Make a parser of one of the words of an enum."""
+
+    def parse(value: object) -> Choice:
+        if value not in list(kind):
+            raise Unfit(f"{_said(value)} is none of: {', '.join(kind)}")
+        return kind(str(value))
+
+    return parse
+
+
+def mode(value: object) -> Mode:
+    """How a pair is reconciled."""
+    if value in {"mirror", "copy", "dual-copy"}:
+        raise Unfit(f"{_said(value)} can't be done by this version yet; the one mode is bisync")
+    return choice(Mode)(value)
+
+
+def evidence(value: object) -> frozenset[Evidence]:
+    """What may tell that content differs; `auto` is the empty set."""
+    words = list(_words(value))
+    if words == ["auto"]:
+        return frozenset()
+    if not words or any(word not in list(Evidence) for word in words):
+        raise Unfit(
+            f"{_said(value)} is not 'auto' and not a list of any of: {', '.join(Evidence)}",
+        )
+    return frozenset(Evidence(word) for word in words)
+
+
+def max_delete(value: object) -> MaxDelete:
+    """A percentage, a count, both, or off."""
+    words = [value] if isinstance(value, int) and not isinstance(value, bool) else list(_words(value))
+    if words == ["off"]:
+        return MaxDelete(None, None)
+    percents = [_percent(word) for word in words if _percent(word) is not None]
+    counts = [_count(word) for word in words if _count(word) is not None]
+    if not words or len(percents) + len(counts) != len(words) or len(percents) > 1 or len(counts) > 1:
+        raise Unfit(
+            f'{_said(value)} is no limit; write a percentage such as "50%", a count such as 10000, '
+            'both as ["50%", 10000], or "off"',
+        )
+    return MaxDelete(percents[0] if percents else None, counts[0] if counts else None)
+
+
+def patterns(value: object) -> tuple[str, ...]:
+    """Gitignore patterns."""
+    if not isinstance(value, list | tuple):
+        raise Unfit(f'{_said(value)} is no list; write ["*.tmp", ".git/**"]')
+    checked = tuple(text(pattern) for pattern in value)
+    try:
+        Filters(checked)
+    except ValueError as error:
+        raise Unfit(str(error).removeprefix("exclude: ")) from error
+    return checked
+
+
+def file_key(value: object) -> str:
+    """The key of a file below both roots."""
+    key = text(value)
+    if key.startswith("/") or key.endswith("/") or {"", ".", ".."} & set(key.split("/")):
+        raise Unfit(f"{key!r} names no file below a root; write a name such as .bisyncer-check")
+    return key
+
+
+def suffix(value: object) -> str:
+    """What is put behind the name of a conflict copy."""
+    word = text(value)
+    if "/" in word or len(word.encode()) > 64:
+        raise Unfit(f"{word!r} can't end a name; write up to 64 bytes without '/'")
+    return word
+
+
+def remote_type(value: object) -> str:
+    """The kind of a remote; rclone's name for one of them means the same."""
+    if value in _RCLONE_TYPES:
+        return _RCLONE_TYPES[str(value)]
+    if value not in _REMOTE_TYPES:
+        raise Unfit(
+            f"{_said(value)} is no type of remote that this version knows; there are: "
+            f"{', '.join(_REMOTE_TYPES)}"
+        )
+    return str(value)
+
+
+def addressing(value: object) -> str:
+    """Where the bucket stands in a URL."""
+    if value not in {"auto", "path", "virtual"}:
+        raise Unfit(f"{_said(value)} is none of: auto, path, virtual")
+    return str(value)
+
+
+def list_version(value: object) -> str:
+    """Which request lists a bucket."""
+    if str(value) not in {"auto", "1", "2"}:
+        raise Unfit(f"{_said(value)} is none of: auto, 1, 2")
+    return str(value)
+
+
+def service_url(value: object) -> str:
+    """The URL of a service, without credentials: a URL is printed, and a secret must never be."""
+    url = text(value)
+    try:
+        parts = urlsplit(url)
+        secret = parts.username is not None or parts.password is not None
+        host = parts.hostname
+        _ = parts.port  # raises where it isn't a number
+    except ValueError as error:
+        raise Unfit("it is no URL; write http://HOST:PORT or https://HOST") from error
+    if secret:
+        raise Unfit("it holds a user name or a password; take them out, and give them by keys of their own")
+    if parts.scheme not in {"http", "https"} or not host:
+        raise Unfit(f"{url!r} is no URL; write http://HOST:PORT or https://HOST")
+    return url
+
+
+def state_url(value: object) -> str:
+    """The URL of the state database; never printed as it is, since it may hold a password."""
+    url = text(value)
+    scheme, found, _ = url.partition("://")
+    if not found or scheme not in _STATE_SCHEMES:
+        raise Unfit(
+            "it is no database URL; write sqlite:////var/lib/bisyncer/state.db or "
+            "postgresql+psycopg://USER@HOST/NAME"
+        )
+    if scheme == "sqlite" and not url.startswith("sqlite:///"):
+        raise Unfit(
+            f"{url!r} has too few slashes; write sqlite:/// and the path: sqlite:////var/lib/bisyncer/state.db"
+        )
+    return url
+
+
+def default_state() -> str:
+    """Where the state is when nothing says so: a file in the user's state folder."""
+    return f"sqlite:///{Path(user_state_dir('bisyncer')) / 'state.db'}"
+
+
+def without_password(url: str) -> str:
+    """A database URL as it may be printed."""
+    try:
+        parts = urlsplit(url)
+        netloc = parts.netloc
+        if parts.password is not None:
+            login, _, host = netloc.rpartition("@")
+            netloc = f"{login.partition(':')[0]}:***@{host}"
+        query = urlencode(
+            [
+                (key, "***" if key.lower() in _PASSWORD_WORDS else value)
+                for key, value in parse_qsl(parts.query, keep_blank_values=True)
+            ],
+            safe="*/",
+        )
+    except ValueError:
+        return f"{url.partition(':')[0]}:***"
+    if not netloc and not query:
+        return url
+    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+
+
+def _words(value: object) -> Iterable[str]:
+    """The words of a list, or of text with commas between them."""
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list | tuple | frozenset):
+        return
+    for item in value:
+        yield from (part.strip() for part in str(item).split(",") if part.strip())
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    # isascii: isdecimal alone also takes digits of other scripts, which nobody means here.
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _MAX_DIGITS:
+        value = int(value)
+    return value if isinstance(value, int) and 0 <= value <= _MAX_NUMBER else None
+
+
+def _percent(word: object) -> float | None:
+    match = _PERCENT.fullmatch(word) if isinstance(word, str) else None
+    return float(match[1]) if match and float(match[1]) <= 100 else None
+
+
+def _said(value: object) -> str:
+    """A value as its file would write it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, list | tuple):
+        return repr(value)
+    if len(value) == 1:  # a flag that may be repeated, and wasn't
+        return _said(value[0])
+    return json.dumps(list(value), default=str)
