@@ -22,14 +22,16 @@ test: $(VENV)/.dev $(AZURITE) systemd-analyze ## Run the tests.
 SEED ?= $(shell date +%s)
 SEQUENCES ?= 10000
 ROUNDS ?= 300
+DIFFERENTIAL ?= 2000
 LARGE_MIB ?= 6144
 
-soak: $(VENV)/.dev $(AZURITE) ## Prove it at length (SEED=, SEQUENCES=, ROUNDS=, LARGE_MIB=).
-	@echo "seed $(SEED): $(SEQUENCES) sequences, $(ROUNDS) rounds of races, objects of $(LARGE_MIB) MiB"
+soak: $(VENV)/.dev $(AZURITE) ## Prove it at length (SEED=, SEQUENCES=, ROUNDS=, DIFFERENTIAL=, LARGE_MIB=).
+	@echo "seed $(SEED): $(SEQUENCES) sequences, $(ROUNDS) rounds of races, $(DIFFERENTIAL) pairs beside rclone, objects of $(LARGE_MIB) MiB"
 	SEQUENCES=$(SEQUENCES) $(BIN)/pytest -q tests/properties/test_oracle.py --timeout 0 --hypothesis-seed=$(SEED)
 	SEED=$(SEED) ROUNDS=$(ROUNDS) $(BIN)/pytest -q -s tests/scenarios/test_races.py --timeout 0
+	SEED=$(SEED) DIFFERENTIAL=$(DIFFERENTIAL) $(BIN)/pytest -q tests/properties/test_differential.py --timeout 0
 	LARGE_MIB=$(LARGE_MIB) $(BIN)/pytest -q -s tests/scenarios/test_large.py --timeout 0
-	@echo "seed $(SEED): $(SEQUENCES) sequences, $(ROUNDS) rounds, $(LARGE_MIB) MiB, and no write lost"
+	@echo "seed $(SEED): $(SEQUENCES) sequences, $(ROUNDS) rounds, $(DIFFERENTIAL) pairs, $(LARGE_MIB) MiB, and no write lost"
 
 lint: $(VENV)/.dev ## Look for faults: ruff, mypy, and the arrows between the rooms.
 	$(BIN)/ruff check

@@ -35,7 +35,7 @@ class RcloneServer:
         with log.open("wb") as told:
             self._process = subprocess.Popen(
                 [
-                    _rclone(),
+                    rclone(),
                     "serve",
                     "s3",
                     "--addr=127.0.0.1:0",
@@ -71,7 +71,8 @@ class RcloneServer:
             self._process.wait()
 
 
-def _rclone() -> str:
+def rclone() -> str:
+    """The program, as it came with the test tools or as the system has it."""
     beside = Path(sys.executable).parent / "rclone"
     found = str(beside) if beside.exists() else shutil.which("rclone")
     if found is None:

@@ -40,9 +40,17 @@ class Heard:
         self.events.append(event)
 
 
+def new_state(folder: Path) -> str:
+    """Lay an empty state at the newest schema into a folder, and return its URL.
+
+    It is a copy of one that is made once, which opens in a tenth of the time.
+    """
+    shutil.copy(_made_once(), folder / "state.db")
+    return f"sqlite:///{folder / 'state.db'}"
+
+
 @cache
-def _empty_state() -> Path:
-    """A state at the newest schema, made once: a copy of it opens in a tenth of the time."""
+def _made_once() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="bisyncer-state-"))
     atexit.register(shutil.rmtree, folder)
     path = folder / "state.db"
@@ -160,8 +168,7 @@ class World:
         self.endpoints: Mapping[Side, Endpoint] = self.hooked
         self.job = Job("p", f"memory://{names[0]}", f"memory://{names[1]}", transfers=4)
         if self.state_url is None:
-            shutil.copy(_empty_state(), self.folder / "state.db")
-            self.state_url = f"sqlite:///{self.folder / 'state.db'}"
+            self.state_url = new_state(self.folder)
         self.state = Store.open(self.state_url)
 
     def close(self) -> None:
