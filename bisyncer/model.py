@@ -40,6 +40,9 @@ class Algorithm(StrEnum):
     # Content-MD5 may be an uploader's mistaken claim.
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
     ETAG_MD5 = "etag-md5"
+    # An S3 ETag in the shape of an MD5 of the parts' MD5s and their number. It proves what ETAG_MD5 proves,
+    # and only of contents cut at the same places: equal to another, equal content; unequal, nothing.
+    ETAG_PARTS = "etag-parts"
 
 
 class Digest(NamedTuple):
@@ -298,6 +301,7 @@ class Policy:
 
     An empty `compare` is `auto`: whatever each store can tell, and content where that isn't enough.
     `restless` names the sides whose stamps move without the content: a tree's do, a bucket's don't.
+    `undated` names those whose listing tells when an object was uploaded, not the time of its content.
     """
 
     compare: frozenset[Evidence] = frozenset()
@@ -305,6 +309,7 @@ class Policy:
     conflict_resolve: Resolve = Resolve.NEWER
     conflict_suffix: str = "conflict"
     restless: frozenset[Side] = frozenset()
+    undated: frozenset[Side] = frozenset()
     track_renames: bool = True
 
 

@@ -61,7 +61,8 @@ PATH2: Final = Setting("path2", parser.root, None, "ROOT", "The second root, wri
 MODE: Final = Setting("mode", parser.mode, "bisync", "MODE",
     "How the pair is reconciled: bisync, both ways, deletions too.")
 COMPARE: Final = Setting("compare", parser.evidence, "auto", "WHAT",
-    "What may tell that content differs: any of size, mtime, hash; or auto, whatever each store can tell.",
+    "What may tell that content differs: any of size, mtime, hash; or auto, whatever each store can tell. "
+    "The size always counts.",
     Shape.MANY)
 MODIFY_WINDOW: Final = Setting("modify_window", parser.window_ns, "0s", "DURATION",
     "Times this close together count as equal; 1d at the most.")

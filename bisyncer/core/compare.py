@@ -24,6 +24,8 @@ from bisyncer.model import (
 
 STRONG = frozenset({Algorithm.SHA256, Algorithm.MD5})
 
+_MD5_SHAPED = (Algorithm.MD5, Algorithm.ETAG_MD5)
+
 _SOMETHING_NEW = frozenset({Delta.NEW, Delta.CHANGED})
 _SIZE_ONLY = frozenset({Evidence.SIZE})
 
@@ -45,7 +47,8 @@ def compare(triple: Triple, policy: Policy) -> Comparison:
     delta1 = delta(old and old.path1, triple.path1, policy, Side.PATH1)
     delta2 = delta(old and old.path2, triple.path2, policy, Side.PATH2)
     both_new = delta1 in _SOMETHING_NEW and delta2 in _SOMETHING_NEW
-    return Comparison(delta1, delta2, agreement(triple.path1, triple.path2, policy) if both_new else None)
+    agreed = agreement(triple.path1, triple.path2, policy, dated=not policy.undated) if both_new else None
+    return Comparison(delta1, delta2, agreed)
 
 
 def delta(old: Entry | None, new: Item | None, policy: Policy, side: Side) -> Delta:
@@ -67,13 +70,16 @@ def delta(old: Entry | None, new: Item | None, policy: Policy, side: Side) -> De
         return Delta.UNCHANGED
     if side not in policy.restless or not strong(old.digests):
         return Delta.CHANGED
-    if _trusts_mtime(policy) and not _close(old.mtime_ns, new.mtime_ns, policy.modify_window_ns):
+    if trusts_mtime(policy) and not _close(old.mtime_ns, new.mtime_ns, policy.modify_window_ns):
         return Delta.CHANGED
     return Delta.TOUCHED
 
 
-def agreement(one: Item | None, two: Item | None, policy: Policy) -> Agreement | None:
-    """Whether two entries of one key hold the same content; None unless both sides hold it."""
+def agreement(one: Item | None, two: Item | None, policy: Policy, *, dated: bool = True) -> Agreement | None:
+    """Whether two entries of one key hold the same content; None unless both sides hold it.
+
+    `dated`: the times of both are those of their contents.
+    """
     if not isinstance(one, Entry) or not isinstance(two, Entry):
         return None
     if one.size != two.size:
@@ -81,7 +87,7 @@ def agreement(one: Item | None, two: Item | None, policy: Policy) -> Agreement |
     if policy.compare == _SIZE_ONLY or one.size == 0:
         return Agreement.SAME
     # Times that differ prove nothing: two stores keep time by two clocks, in two grains.
-    if _trusts_mtime(policy) and _close(one.mtime_ns, two.mtime_ns, policy.modify_window_ns):
+    if dated and trusts_mtime(policy) and _close(one.mtime_ns, two.mtime_ns, policy.modify_window_ns):
         return Agreement.SAME
     return by_digest(one.digests, two.digests)
 
@@ -92,9 +98,11 @@ def by_digest(one: tuple[Digest, ...], two: tuple[Digest, ...]) -> Agreement:
     for algorithm in STRONG:
         if algorithm in mine and algorithm in theirs:
             return Agreement.SAME if mine[algorithm] == theirs[algorithm] else Agreement.DIFFERENT
-    md5_shaped = (Algorithm.MD5, Algorithm.ETAG_MD5)
-    seen1 = {mine[algorithm] for algorithm in md5_shaped if algorithm in mine}
-    seen2 = {theirs[algorithm] for algorithm in md5_shaped if algorithm in theirs}
+    parts = mine.get(Algorithm.ETAG_PARTS)
+    if parts is not None and parts == theirs.get(Algorithm.ETAG_PARTS):
+        return Agreement.SAME
+    seen1 = {mine[algorithm] for algorithm in _MD5_SHAPED if algorithm in mine}
+    seen2 = {theirs[algorithm] for algorithm in _MD5_SHAPED if algorithm in theirs}
     return Agreement.SAME if seen1 & seen2 else Agreement.UNKNOWN
 
 
@@ -103,7 +111,8 @@ def strong(digests: tuple[Digest, ...]) -> bool:
     return any(digest.algorithm in STRONG for digest in digests)
 
 
-def _trusts_mtime(policy: Policy) -> bool:
+def trusts_mtime(policy: Policy) -> bool:
+    """Whether equal sizes and equal times are enough; a hash that is asked for too has the last word."""
     return Evidence.MTIME in policy.compare and Evidence.HASH not in policy.compare
 
 

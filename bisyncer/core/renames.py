@@ -120,8 +120,12 @@ def _entry(copied: Planned, side: Side) -> Entry:
 
 
 def _names(digests: Iterable[Digest]) -> list[str]:
-    """Digests as text by which equal contents meet; an ETag that equals an MD5 proves as much as that."""
+    """Digests as text by which equal contents meet; an ETag that equals an MD5 proves as much as that.
+
+    What is deleted has the digests of its ancestor, and no ETag of parts is among these.
+    """
     return [
         f"{Algorithm.MD5 if algorithm is Algorithm.ETAG_MD5 else algorithm}:{value}"
         for algorithm, value in digests
+        if algorithm is not Algorithm.ETAG_PARTS
     ]

@@ -13,6 +13,7 @@ from bisyncer.endpoints.mtime import MTIME, metadata, parse_mtime, time_ns
 from bisyncer.model import Algorithm, Digest, Entry
 
 _MD5 = re.compile("[0-9a-fA-F]{32}")
+_OF_PARTS = re.compile("[0-9a-fA-F]{32}-[1-9][0-9]{0,4}")
 _MOST_BYTES: Final = 2 << 10  # of all names and values of metadata
 _ARGUMENTS: Final[Mapping[str, str]] = {
     name: "".join(word.title() for word in name.split("-")) for name in STANDARD
@@ -30,7 +31,9 @@ def is_md5(etag: str) -> bool:
 
 def listed_digests(etag: str) -> tuple[Digest, ...]:
     """The digests that an ETag alone is good for."""
-    return (Digest(Algorithm.ETAG_MD5, etag.lower()),) if is_md5(etag) else ()
+    if is_md5(etag):
+        return (Digest(Algorithm.ETAG_MD5, etag.lower()),)
+    return (Digest(Algorithm.ETAG_PARTS, etag.lower()),) if _OF_PARTS.fullmatch(etag) else ()
 
 
 def listed_time_ns(text: str) -> int:

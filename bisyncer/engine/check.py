@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from bisyncer.core.compare import STRONG, agreement, by_digest
+from bisyncer.core.compare import STRONG, agreement, by_digest, trusts_mtime
 from bisyncer.core.conflict import winner
 from bisyncer.core.decide import decide
+from bisyncer.core.parts import guesses
 from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.plan import count
 from bisyncer.engine.transfer import content
@@ -22,6 +23,7 @@ from bisyncer.model import (
     Agreement,
     Ancestor,
     Delta,
+    Digest,
     Entry,
     Planned,
     Policy,
@@ -104,22 +106,27 @@ def settled_agreement(
 ) -> Agreement:
     """Whether both sides hold the same content; updates `entries` with what was learnt on the way.
 
-    Cheapest first: a tree's file is read and held against the digest that the other's listing gave; then
-    a bucket is asked for more than its listing told; then its objects are read. Buckets are asked in any
-    case where the contents differ, since the time of the content decides who keeps the name.
+    Where times are believed, a bucket is asked first for those that its listing doesn't tell. Else the
+    cheapest comes first: a tree's file is read and held against the digest that the other's listing gave, or
+    against the ETag that its parts would have there; then a bucket is asked for more than its listing told;
+    then its objects are read. Buckets are asked in any case where the contents differ, since the time of the
+    content decides who keeps the name.
     """
     trees = [side for side in Side if endpoints[side].capabilities.names is NameRules.TREE]
     buckets = [side for side in Side if side not in trees]
-    steps = [(_read, trees), (_looked_up, buckets), (_read, buckets)]
-    agreed = agreement(entries[Side.PATH1], entries[Side.PATH2], policy)
-    for look, sides in steps:
+    undated = set(policy.undated)
+    first = [side for side in buckets if side in undated] if trusts_mtime(policy) else []
+    later = [side for side in buckets if side not in first]
+    steps = [(_looked_up, first), (_read, trees), (_looked_up, later), (_read, buckets)]
+    agreed = agreement(entries[Side.PATH1], entries[Side.PATH2], policy, dated=not undated)
+    for look, side in [(look, side) for look, sides in steps for side in sides]:
         if agreed is Agreement.SAME or (agreed is Agreement.DIFFERENT and look is _read):
             continue
-        for side in sides:
-            if not _read_already(entries[side]):
-                entries[side] = look(endpoints[side], entries[side])
+        if not _read_already(entries[side]):
+            entries[side] = look(endpoints[side], entries[side], entries[side.other])
+            undated.discard(side)
         if agreed is not Agreement.DIFFERENT:
-            agreed = agreement(entries[Side.PATH1], entries[Side.PATH2], policy)
+            agreed = agreement(entries[Side.PATH1], entries[Side.PATH2], policy, dated=not undated)
     assert agreed in {Agreement.SAME, Agreement.DIFFERENT}, "two contents were read and can't be compared"
     return agreed
 
@@ -127,25 +134,31 @@ def settled_agreement(
 def _known(endpoint: Endpoint, entry: Entry, old: Entry) -> Entry:
     """The entry with digests that can be held against those of `old`."""
     if endpoint.capabilities.names is NameRules.BUCKET:
-        entry = _looked_up(endpoint, entry)
+        entry = _looked_up(endpoint, entry, old)
     if by_digest(entry.digests, old.digests) is Agreement.UNKNOWN:
-        return _read(endpoint, entry)
+        return _read(endpoint, entry, old)
     return entry
 
 
-def _looked_up(endpoint: Endpoint, entry: Entry) -> Entry:
+def _looked_up(endpoint: Endpoint, entry: Entry, _against: Entry) -> Entry:
     """The entry as a single look-up shows it, which for a bucket is more than its listing does."""
     found = endpoint.stat(entry.key)
     if found is None or found.stamp != entry.stamp:
         raise Changed(f"{endpoint.root}: {entry.key!r} is not what was listed.")
-    return found
+    return found._replace(digests=(*found.digests, *_weak(entry)))
 
 
-def _read(endpoint: Endpoint, entry: Entry) -> Entry:
-    read = content(endpoint, entry)
-    # What was read is that very version, so what was known about it before still holds.
-    more = tuple(digest for digest in entry.digests if digest.algorithm not in STRONG)
-    return read._replace(digests=read.digests + more)
+def _read(endpoint: Endpoint, entry: Entry, against: Entry) -> Entry:
+    """The entry with digests of its content; also as an object in parts, where `against` is one."""
+    guessed = guesses(against.digests, entry.size)
+    read = content(endpoint, entry, guessed)
+    met = [digest for each in guessed if (digest := each.digest()) in against.digests]
+    return read._replace(digests=(*read.digests, *_weak(entry), *met))
+
+
+def _weak(entry: Entry) -> list[Digest]:
+    """What was known of this very version before a closer look, and still holds after it."""
+    return [digest for digest in entry.digests if digest.algorithm not in STRONG]
 
 
 def _read_already(entry: Entry) -> bool:

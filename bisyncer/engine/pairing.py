@@ -131,9 +131,11 @@ def recorded_pair(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) ->
 
 
 def policy_for(job: Job, endpoints: Mapping[Side, Endpoint]) -> Policy:
-    """The job's policy, told which sides are trees: their stamps move without the content."""
-    trees = (side for side, end in endpoints.items() if end.capabilities.names is NameRules.TREE)
-    return replace(job.policy, restless=frozenset(trees))
+    """The job's policy, told of both sides what the stamps and the times in their listings are good for."""
+    able = {side: end.capabilities for side, end in endpoints.items()}
+    trees = frozenset(side for side in Side if able[side].names is NameRules.TREE)
+    undated = frozenset(side for side in Side if not able[side].listed_mtime) - trees
+    return replace(job.policy, restless=trees, undated=undated)
 
 
 def _require_conditions(endpoints: Mapping[Side, Endpoint]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from bisyncer.core.compare import by_digest
+from bisyncer.core.parts import PartsHash
 from bisyncer.endpoints.base import Endpoint, Source, Twin
 from bisyncer.errors import Changed, EndpointError, Transient
 from bisyncer.model import Agreement, Algorithm, Ancestor, Digest, Entry
@@ -132,10 +133,13 @@ def _copied(target: Endpoint, entry: Entry, copied: Entry, twin: Twin | None) ->
     return Landed(entry._replace(digests=digests), copied._replace(digests=digests), _name(twin))
 
 
-def content(endpoint: Endpoint, entry: Entry) -> Entry:
-    """Read one version to its end and return its entry with digests; raises as `Endpoint.read` does."""
+def content(endpoint: Endpoint, entry: Entry, also: Sequence[PartsHash] = ()) -> Entry:
+    """Read one version to its end and return its entry with digests; raises as `Endpoint.read` does.
+
+    `also` are given what is read too.
+    """
     with endpoint.read(entry.key, expect=entry) as opened:
-        passing = Hashing(opened)
+        passing = Hashing(opened, also)
         while passing.read(CHUNK):
             pass
     if passing.size != entry.size:
@@ -152,8 +156,9 @@ def agreed(key: str, path1: Entry, path2: Entry) -> Ancestor:
 class Hashing:
     """A source that hashes what is read from it."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, also: Sequence[PartsHash] = ()) -> None:
         self._source = source
+        self._also = also
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self.size = 0
@@ -174,6 +179,8 @@ class Hashing:
         data = self._source.read(size)
         self._sha256.update(data)
         self._md5.update(data)
+        for each in self._also:
+            each.update(data)
         self.size += len(data)
         self.ended = self.ended or (size != 0 and not data)
         return data

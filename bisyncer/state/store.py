@@ -72,6 +72,9 @@ _BATCH = 5000  # rows a transaction, where many are written: a tenth of a second
 _PAGE = 2000  # actions read or swept at a time
 _CHUNK = 500  # keys in one IN (...)
 
+# Two of one kind that differ say nothing; they aren't recorded either.
+_ETAGS = frozenset({Algorithm.ETAG_MD5, Algorithm.ETAG_PARTS})
+
 # These change no store, so that afterwards they tell nobody anything.
 _QUIET = frozenset({Verdict.NOTHING, Verdict.RECORD, Verdict.FORGET, Verdict.HOLD, Verdict.CHECK})
 
@@ -724,7 +727,7 @@ def _judge(key: str, ancestor: Ancestor) -> None:
         )
     told = dict(ancestor.path1.digests)
     for algorithm, value in ancestor.path2.digests:
-        if algorithm is not Algorithm.ETAG_MD5 and told.get(algorithm, value) != value:
+        if algorithm not in _ETAGS and told.get(algorithm, value) != value:
             raise BisyncerError(
                 f"Both sides of {key!r} were about to be recorded as equal, and their {algorithm} differs: "
                 "this is a bug."

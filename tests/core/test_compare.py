@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain, combinations
+
 import pytest
 
 from bisyncer.core.compare import agreement, by_digest, compare, delta, strong
@@ -159,3 +161,120 @@ def test_the_sides_are_held_against_each_other_only_where_both_hold_something_ne
 
     assert new == (Delta.NEW, Delta.NEW, Agreement.DIFFERENT)
     assert changed == (Delta.CHANGED, Delta.CHANGED, Agreement.UNKNOWN)
+
+
+SUBSETS = [frozenset(subset) for subset in chain.from_iterable(combinations(Evidence, n) for n in range(4))]
+BY_SIZE, BY_TIME, BY_CONTENT = "size", "time", "content"
+
+
+def kind_of(compare: frozenset[Evidence]) -> str:
+    """What a choice of evidence comes to: a hash has the last word, then the time; the size always counts."""
+    if Evidence.HASH in compare or not compare:
+        return BY_CONTENT
+    return BY_TIME if Evidence.MTIME in compare else BY_SIZE
+
+
+def policy_of(compare: frozenset[Evidence]) -> Policy:
+    return Policy(compare=compare, modify_window_ns=10, restless=frozenset({Side.PATH1}))
+
+
+IN_WINDOW, LATER, LONGER = (
+    OLD._replace(stamp="new", mtime_ns=110),
+    OLD._replace(stamp="new", mtime_ns=111),
+    OLD._replace(stamp="new", size=6),
+)
+T, C, U = Delta.TOUCHED, Delta.CHANGED, Delta.UNCHANGED
+# What was seen, of a tree and of a bucket, by size alone, by size and time, and by content.
+CHANGES = {
+    "the same": (OLD, {BY_SIZE: (U, U), BY_TIME: (U, U), BY_CONTENT: (U, U)}),
+    "another stamp, a time in the window": (
+        IN_WINDOW,
+        {BY_SIZE: (U, U), BY_TIME: (T, C), BY_CONTENT: (T, C)},
+    ),
+    "another stamp and time": (LATER, {BY_SIZE: (U, U), BY_TIME: (C, C), BY_CONTENT: (T, C)}),
+    "another size": (LONGER, {BY_SIZE: (C, C), BY_TIME: (C, C), BY_CONTENT: (C, C)}),
+}
+
+
+@pytest.mark.parametrize("compare", SUBSETS, ids=lambda subset: "+".join(subset) or "auto")
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_tells_change_is_the_same_for_each_choice_that_comes_to_the_same(
+    change: str, compare: frozenset[Evidence]
+) -> None:
+    new, told = CHANGES[change]
+    policy = policy_of(compare)
+
+    assert (delta(OLD, new, policy, Side.PATH1), delta(OLD, new, policy, Side.PATH2)) == told[
+        kind_of(compare)
+    ]
+
+
+SAME, DIFFERENT, UNKNOWN = Agreement.SAME, Agreement.DIFFERENT, Agreement.UNKNOWN
+HERE = entry(size=5, mtime_ns=100)
+# Two new versions, and what they are by size alone, by size and time, and by content.
+EQUALITIES = {
+    "nothing known but the size": (
+        HERE._replace(mtime_ns=None),
+        HERE,
+        {BY_SIZE: SAME, BY_TIME: UNKNOWN, BY_CONTENT: UNKNOWN},
+    ),
+    "times in the window": (
+        HERE,
+        HERE._replace(mtime_ns=110),
+        {BY_SIZE: SAME, BY_TIME: SAME, BY_CONTENT: UNKNOWN},
+    ),
+    "times apart": (
+        HERE,
+        HERE._replace(mtime_ns=111),
+        {BY_SIZE: SAME, BY_TIME: UNKNOWN, BY_CONTENT: UNKNOWN},
+    ),
+    "times apart, equal content": (
+        entry(size=5, mtime_ns=100, md5="aa"),
+        entry(size=5, mtime_ns=999, etag_md5="aa"),
+        {BY_SIZE: SAME, BY_TIME: SAME, BY_CONTENT: SAME},
+    ),
+    "times apart, other content": (
+        entry(size=5, mtime_ns=100, md5="aa"),
+        entry(size=5, mtime_ns=999, md5="bb"),
+        {BY_SIZE: SAME, BY_TIME: DIFFERENT, BY_CONTENT: DIFFERENT},
+    ),
+    "equal times, other content": (
+        entry(size=5, mtime_ns=100, md5="aa"),
+        entry(size=5, mtime_ns=100, md5="bb"),
+        {BY_SIZE: SAME, BY_TIME: SAME, BY_CONTENT: DIFFERENT},
+    ),
+    "another size": (
+        HERE,
+        HERE._replace(size=6),
+        {BY_SIZE: DIFFERENT, BY_TIME: DIFFERENT, BY_CONTENT: DIFFERENT},
+    ),
+}
+
+
+@pytest.mark.parametrize("compare", SUBSETS, ids=lambda subset: "+".join(subset) or "auto")
+@pytest.mark.parametrize("versions", EQUALITIES)
+def test_what_tells_equality_is_the_same_for_each_choice_that_comes_to_the_same(
+    versions: str, compare: frozenset[Evidence]
+) -> None:
+    one, two, told = EQUALITIES[versions]
+
+    assert agreement(one, two, policy_of(compare)) is told[kind_of(compare)]
+    assert agreement(two, one, policy_of(compare)) is told[kind_of(compare)]
+
+
+def test_the_time_of_an_upload_is_not_taken_for_that_of_a_content() -> None:
+    """A listing of S3 tells no other."""
+    triple = Triple("k", None, HERE, HERE)
+    undated = Policy(compare=frozenset({Evidence.MTIME}), undated=frozenset({Side.PATH2}))
+
+    assert compare(triple, undated).agreement is Agreement.UNKNOWN
+    assert compare(triple, MTIME).agreement is Agreement.SAME
+
+
+def test_etags_of_parts_prove_equal_content_and_never_different() -> None:
+    one, two = entry(etag_parts="aa-2").digests, entry(etag_parts="aa-3").digests
+
+    assert by_digest(one, one) is Agreement.SAME
+    assert by_digest(one, two) is Agreement.UNKNOWN
+    assert by_digest(one, entry(md5="aa-2").digests) is Agreement.UNKNOWN
+    assert not strong(one)

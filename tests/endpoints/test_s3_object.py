@@ -58,9 +58,15 @@ def test_times_of_listings_are_exact(text: str, time_ns: int) -> None:
     assert listed_time_ns(text) == time_ns
 
 
-@pytest.mark.parametrize("etag", ["", "x" * 32, "0" * 31, "0" * 32 + "-2", "0" * 33])
+@pytest.mark.parametrize(
+    "etag", ["", "x" * 32, "0" * 31, "0" * 32 + "-", "0" * 32 + "-0", "x" * 32 + "-2", "0" * 33]
+)
 def test_an_etag_of_another_shape_is_no_digest(etag: str) -> None:
     assert listed_digests(etag) == ()
+
+
+def test_an_etag_in_the_shape_of_one_of_parts_is_one_in_lower_case() -> None:
+    assert listed_digests("AB" * 16 + "-10000") == (Digest(Algorithm.ETAG_PARTS, "ab" * 16 + "-10000"),)
 
 
 def test_an_etag_in_the_shape_of_an_md5_is_one_in_lower_case() -> None:

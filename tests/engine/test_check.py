@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
+from bisyncer.engine.check import settled_agreement
 from bisyncer.engine.transfer import content
 from bisyncer.errors import Transient
-from bisyncer.model import Delta, Evidence, Policy, RunOutcome
+from bisyncer.model import Agreement, Algorithm, Delta, Digest, Evidence, Policy, RunOutcome, Side
 from tests.world import ONE, TWO, World, carried_out
 
 TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}
@@ -26,6 +29,13 @@ def count_reads(world: World) -> list[str]:
     for side in (ONE, TWO):
         world.hooked[side].before = lambda method, key: read.append(key) if method == "read" else None
     return read
+
+
+def requests_of(world: World) -> list[tuple[Side, str]]:
+    asked: list[tuple[Side, str]] = []
+    for side, hooked in world.hooked.items():
+        hooked.before = partial(lambda side, method, _key: asked.append((side, method)), side)
+    return asked
 
 
 def test_a_touched_file_is_read_once_and_nothing_is_sent(tree: World) -> None:
@@ -149,6 +159,50 @@ def test_all_touched_is_not_all_changed(tree: World) -> None:
 
     tree.put(ONE, {key: "y" * len(text) for key, text in TEN.items()})
     assert [halt.gate for halt in tree.run().halts] == ["all-changed"]
+
+
+# As S3 gives it to "abc" in one part: the MD5 of that part's MD5.
+OF_PARTS = Digest(Algorithm.ETAG_PARTS, hashlib.md5(hashlib.md5(b"abc").digest()).hexdigest() + "-1")
+
+
+@pytest.mark.parametrize(("side", "other"), [(ONE, TWO), (TWO, ONE)])
+def test_an_object_in_parts_is_not_read_where_the_files_parts_give_its_etag(
+    world: World, side: Side, other: Side
+) -> None:
+    world.hooked[side].tree = True
+    entries = {each: world.stores[each].put("k", b"abc")._replace(digests=()) for each in Side}
+    entries[other] = entries[other]._replace(digests=(OF_PARTS,))
+    asked = requests_of(world)
+
+    assert settled_agreement(entries, world.endpoints, Policy()) is Agreement.SAME
+    assert asked == [(side, "read")]
+    assert {digest.algorithm for digest in entries[side].digests} == set(Algorithm) - {Algorithm.ETAG_MD5}
+
+
+def test_an_object_in_parts_is_read_where_its_etag_is_not_met(world: World) -> None:
+    world.hooked[ONE].tree = True
+    entries = {each: world.stores[each].put("k", b"xyz")._replace(digests=()) for each in Side}
+    entries[TWO] = entries[TWO]._replace(digests=(OF_PARTS,))
+    read = count_reads(world)
+
+    assert settled_agreement(entries, world.endpoints, Policy()) is Agreement.SAME
+    assert read == ["k", "k"]
+
+
+@pytest.mark.parametrize("apart_ns", [0, 5])
+def test_where_times_are_believed_a_bucket_is_asked_for_its_own_before_anything_is_read(
+    world: World, apart_ns: int
+) -> None:
+    world.hooked[ONE].tree = True
+    entries = {
+        ONE: world.stores[ONE].put("k", b"abc", mtime_ns=100)._replace(digests=()),
+        TWO: world.stores[TWO].put("k", b"abc", mtime_ns=100 + apart_ns)._replace(digests=(), mtime_ns=100),
+    }
+    policy = Policy(compare=frozenset({Evidence.MTIME}), undated=frozenset({TWO}))
+    asked = requests_of(world)
+
+    assert settled_agreement(entries, world.endpoints, policy) is Agreement.SAME
+    assert asked == [(TWO, "stat"), *((ONE, "read"), (TWO, "read"))[: 2 if apart_ns else 0]]
 
 
 def test_content_that_is_read_has_both_digests(world: World) -> None:
