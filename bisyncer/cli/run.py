@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bisyncer.cli.failure import most_serious, tell_sentence
-from bisyncer.cli.manifest import MAX_KEYS, local_roots, read_manifest
 from bisyncer.cli.opened import opened_pair, opened_store
 from bisyncer.cli.options import Asked, Json, command
+from bisyncer.cli.part import FilesFrom, FilesFromNull, Prefix, part
 from bisyncer.cli.running import run_pair
 from bisyncer.cli.stopping import stopping
 from bisyncer.cli.table import entry_row, entry_text, say
@@ -125,20 +125,9 @@ def run(
             help=f"Open one closed gate, for this run only: {', '.join(GATES)}. Repeatable, a gate each.",
         ),
     ] = None,
-    prefix: Annotated[
-        str | None,
-        typer.Option(metavar="KEY", help="Look at this key and those below it only, as below a folder."),
-    ] = None,
-    files_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Look at the keys that FILE names only, one a line, and those below a folder; - is stdin.",
-        ),
-    ] = None,
-    files_from_null: Annotated[
-        bool, typer.Option("--files-from-null", help="The names in FILE end in a NUL, not in a newline.")
-    ] = False,
+    prefix: Prefix = None,
+    files_from: FilesFrom = None,
+    files_from_null: FilesFromNull = False,
     fail_on_conflict: Annotated[
         bool, typer.Option("--fail-on-conflict", help="Exit with 4 while conflicts wait for a person.")
     ] = False,
@@ -154,10 +143,9 @@ def run(
     names = _chosen(config, pairs or [], every=every)
     gates = _gates(force or [])
     jobs = [config.job(each, dry_run=dry_run, resync=resync, force=gates) for each in names]
-    if prefix is not None or files_from is not None:
-        jobs = [_part(jobs, prefix, files_from, asked, null=files_from_null)]
-    elif files_from_null:
-        raise UsageError("--files-from-null goes with --files-from.")
+    if len(jobs) > 1 and (prefix is not None or files_from is not None):
+        raise UsageError("--prefix and --files-from are about the keys of one pair. Name that pair.")
+    jobs = [part(job, prefix, files_from, asked, null=files_from_null) for job in jobs]
     codes: list[int] = []
     with opened_store(config) as store, stopping() as stop:
         for job in jobs:
@@ -175,6 +163,7 @@ def run(
     examples=(
         "bisyncer plan cms",
         "bisyncer plan cms --explain reports/q3.pdf",
+        "bisyncer plan cms --prefix reports/2026",
         "bisyncer plan cms --out cms.plan",
     ),
 )
@@ -188,14 +177,23 @@ def plan(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Keep the plan, for `bisyncer apply`.")
     ] = None,
+    prefix: Prefix = None,
+    files_from: FilesFrom = None,
+    files_from_null: FilesFromNull = False,
     resync: Resync = False,
     as_json: Json = False,
 ) -> int:
-    """Show what a run would do, and do nothing."""
+    """Show what a run would do, and do nothing.
+
+    With --prefix or --files-from it is the plan of a run of that part.
+    """
     if out is not None and (resync or explain is not None):
         raise UsageError("--out keeps the plan of a run, and goes with neither --resync nor --explain.")
+    if explain is not None and (prefix is not None or files_from is not None):
+        raise UsageError("--explain is about one key. Leave out --prefix and --files-from.")
     config = asked.load()
     job = config.job(pair, dry_run=True, resync=resync)
+    job = part(job, prefix, files_from, asked, null=files_from_null)
     with opened_store(config) as store:
         if out is not None:
             return _keep_plan(job, store, asked, out, as_json=as_json)
@@ -274,34 +272,6 @@ def _chosen(config: Config, names: Sequence[str], *, every: bool) -> list[str]:
     if every or len(config.pairs) == 1:
         return list(config.pairs)
     raise UsageError(f"Which pair? Name one or more of: {', '.join(config.pairs)}; or say --all.")
-
-
-def _part(
-    jobs: Sequence[Job], prefix: str | None, files_from: str | None, asked: Asked, *, null: bool
-) -> Job:
-    """The job of a run that looks at a part of its pair."""
-    if len(jobs) > 1:
-        raise UsageError("--prefix and --files-from are about the keys of one pair. Name that pair.")
-    if prefix is not None and files_from is not None:
-        raise UsageError("A run takes --prefix or --files-from, not both.")
-    [job] = jobs
-    if job.resync:
-        raise UsageError("--resync is about a whole pair. Leave out --prefix and --files-from.")
-    if prefix is not None:
-        key = prefix.rstrip("/")
-        if not key:
-            raise UsageError("--prefix is empty. Give it a key, or leave it out for a whole run.")
-        return replace(job, scope=Scope(prefix=key))
-    assert files_from is not None, "one of the two was given"
-    scope = read_manifest(files_from, local_roots(job.path1, job.path2), null=null)
-    if scope.words is None:
-        tell_sentence(
-            f"{files_from} names more than {MAX_KEYS:,} keys, or a root itself: this is a whole run instead.",
-            log_format=asked.log_format,
-            pair=job.pair,
-            level="warning",
-        )
-    return replace(job, scope=scope)
 
 
 def _gates(names: Sequence[str]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""`run --prefix` and `run --files-from`, and the lists that the latter reads."""
+"""`run` and `plan` with `--prefix` or `--files-from`, and the lists that the latter reads."""
 
 from __future__ import annotations
 
@@ -183,6 +183,51 @@ def test_a_list_of_too_many_keys_is_a_whole_run_that_says_so(desk: Desk) -> None
 def test_parts_that_make_no_sense_are_refused(desk: Desk, arguments: tuple[str, ...], told: str) -> None:
     desk.align({"cms": "", "media": ""})
     answer = desk("run", *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert told in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_the_plan_of_a_part_shows_what_a_run_of_it_would_do_and_does_nothing(desk: Desk) -> None:
+    desk.align(files=3)
+    put(desk.one, {"d/x": "1", "f000": "edited", "f001": "edited too"})
+    (desk.folder / "list").write_text("f000\n")
+    before = held(desk.two)
+
+    below, named = desk("plan", "cms", "--prefix", "d"), desk("plan", "cms", "--files-from", "list")
+
+    assert below.lines[0] == "copy-to-path2 d/x (new / absent)"
+    assert below.lines[1].startswith("cms: success (dry run, prefix d) in")
+    assert named.lines[0] == "copy-to-path2 f000 (changed / unchanged)"
+    assert named.lines[1].startswith("cms: success (dry run, 1 named) in")
+    assert held(desk.two) == before
+
+
+def test_a_kept_plan_of_a_part_leaves_all_else(desk: Desk) -> None:
+    desk.align(files=3)
+    put(desk.one, {"d/x": "1", "f000": "edited"})
+
+    kept = desk("plan", "cms", "--prefix", "d", "--out", "d.plan")
+    done = desk("apply", "cms", "d.plan")
+
+    assert (kept.code, done.code) == (0, 0)
+    assert held(desk.two) == {"d/x": "1", **{f"f{number:03}": f"text {number}" for number in range(3)}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--prefix", "d", "--files-from", "list"), "not both"),
+        (("--prefix", "d", "--resync"), "whole pair"),
+        (("--prefix", "d", "--explain", "d/x"), "about one key"),
+        (("--files-from-null",), "goes with --files-from"),
+    ],
+)
+def test_plans_of_parts_that_make_no_sense_are_refused(
+    desk: Desk, arguments: tuple[str, ...], told: str
+) -> None:
+    desk.align()
+    answer = desk("plan", "cms", *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert told in answer.err
     assert answer.err.count("\n") == 1

@@ -1,0 +1,56 @@
+"""The flags that let a command look at a part of a pair."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from bisyncer.cli.failure import tell_sentence
+from bisyncer.cli.manifest import MAX_KEYS, local_roots, read_manifest
+from bisyncer.cli.options import Asked
+from bisyncer.errors import UsageError
+from bisyncer.model import Job, Scope
+
+Prefix = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="Look at this key and those below it only, as below a folder."),
+]
+FilesFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Look at the keys that FILE names only, one a line, and those below a folder; - is stdin.",
+    ),
+]
+FilesFromNull = Annotated[
+    bool, typer.Option("--files-from-null", help="The names in FILE end in a NUL, not in a newline.")
+]
+
+
+def part(job: Job, prefix: str | None, files_from: str | None, asked: Asked, *, null: bool) -> Job:
+    """The job, looking at the part of its pair that the flags name; at all of it where there are none."""
+    if files_from is None and null:
+        raise UsageError("--files-from-null goes with --files-from.")
+    if prefix is None and files_from is None:
+        return job
+    if prefix is not None and files_from is not None:
+        raise UsageError("A run takes --prefix or --files-from, not both.")
+    if job.resync:
+        raise UsageError("--resync is about a whole pair. Leave out --prefix and --files-from.")
+    if prefix is not None:
+        key = prefix.rstrip("/")
+        if not key:
+            raise UsageError("--prefix is empty. Give it a key, or leave it out for a whole run.")
+        return replace(job, scope=Scope(prefix=key))
+    assert files_from is not None, "one of the two was given"
+    scope = read_manifest(files_from, local_roots(job.path1, job.path2), null=null)
+    if scope.words is None:
+        tell_sentence(
+            f"{files_from} names more than {MAX_KEYS:,} keys, or a root itself: this is a whole run instead.",
+            log_format=asked.log_format,
+            pair=job.pair,
+            level="warning",
+        )
+    return replace(job, scope=scope)
