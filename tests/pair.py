@@ -14,7 +14,7 @@ from bisyncer.engine import pairing, session
 from bisyncer.model import Job, Side, Summary
 from bisyncer.state.store import Store
 from tests.places import Place, held
-from tests.world import ONE, TWO, Heard, Hooked, carried_out
+from tests.world import ONE, TWO, Heard, Hooked, carried_out, new_state
 
 AT_REST = (
     3  # runs after which a pair that nobody writes to is equal: two that act, and one that has nothing to do
@@ -29,7 +29,7 @@ class Pair:
         remotes = {remote.name: remote for place in (one, two) for remote in place.remotes}
         self.job = Job("p", one.root, two.root, remotes=tuple(remotes.values()), transfers=4)
         self.job = replace(self.job, **changes)
-        self.state = Store.open(f"sqlite:///{folder / 'state.db'}")
+        self.state = Store.open(new_state(folder))
         self.stop = threading.Event()
         self._open()
 
