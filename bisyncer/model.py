@@ -444,6 +444,13 @@ class Scope:
 ALL_KEYS = Scope()
 
 
+class FilterFile(NamedTuple):
+    """A file of patterns, line by line as it was read."""
+
+    path: str
+    lines: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """All of one pair for one run."""
@@ -457,6 +464,8 @@ class Job:
     limits: Limits = field(default_factory=Limits)
     trash: Retention = field(default_factory=Retention)
     exclude: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()  # none: all keys
+    filter_file: FilterFile | None = None
     check_file: str | None = None
     require_mount: bool = False
     transfers: int = 16

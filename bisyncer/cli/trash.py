@@ -217,9 +217,7 @@ def _is_meant(trashed: Trashed, key: str) -> bool:
 
 def _what_next(job: Job, key: str) -> str:
     return (
-        "It is excluded, so no run syncs it."
-        if Filters(job.exclude).excluded(key)
-        else "The next run syncs it."
+        "It is excluded, so no run syncs it." if Filters.of(job).excluded(key) else "The next run syncs it."
     )
 
 

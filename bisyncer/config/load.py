@@ -21,9 +21,10 @@ from bisyncer.config import parser, rclone_file, setting
 from bisyncer.config.lines import line_of, line_of_error
 from bisyncer.config.rclone_remote import remote_of
 from bisyncer.config.setting import PREFIX, Setting, Shape
+from bisyncer.core.filters import Filters
 from bisyncer.endpoints.open import REMOTE_SCHEMES, remote_name
 from bisyncer.errors import UsageError
-from bisyncer.model import Job, Limits, Policy, Remote
+from bisyncer.model import FilterFile, Job, Limits, Policy, Remote
 
 T = TypeVar("T")
 
@@ -156,6 +157,8 @@ class Config:
             ),
             trash=values[setting.TRASH],
             exclude=values[setting.EXCLUDE],
+            include=values[setting.INCLUDE],
+            filter_file=_filter_file(values),
             check_file=values.get(setting.CHECK_FILE),
             require_mount=values[setting.REQUIRE_MOUNT],
             transfers=values[setting.TRANSFERS],
@@ -253,6 +256,10 @@ def load(
         name: Given(value, "--" + name.replace("_", "-")) for name, value in (flags or {}).items()
     }
     _check_roots(pairs, overrides)
+    name = setting.FILTERS_FILE.name
+    if name in overrides:
+        value, where = overrides[name]
+        overrides[name] = Given(_counted("pairs", name, value, Path.cwd()), where)
     store_values = {name: Values(setting.REMOTE, given) for name, given in stores.items()}
     values = Values(_TOP, top)
     return Config(
@@ -301,12 +308,12 @@ def absolute_state(url: str, folder: Path) -> str:
     return start + str(folder.absolute() / url.removeprefix(start))
 
 
-def _absolute_file(file: str, folder: Path) -> str:
+def absolute_file(file: str, folder: Path) -> str:
     """A file counted from `folder`."""
     return str(folder.absolute() / Path(file).expanduser()) if file.strip() else file
 
 
-_TOP_COUNTED: Final = {setting.STATE.name: absolute_state, setting.RCLONE_CONFIG.name: _absolute_file}
+_TOP_COUNTED: Final = {setting.STATE.name: absolute_state, setting.RCLONE_CONFIG.name: absolute_file}
 
 
 def _read(path: Path) -> tuple[str, dict[str, object]]:
@@ -346,20 +353,45 @@ def _subtables(path: Path, text: str, kind: str, tables: object) -> dict[str, di
             at = f"{path}:{line_of(text, (kind, name, key))}"
             if key not in known:
                 raise UsageError(f"{at}: unknown key '{key}' in {table}{_meant(key, known)}")
-            counted = absolute_root(value, path.parent) if _is_root(kind, key, value) else value
-            found[name][key] = Given(counted, f"{at}: {key} in {table}")
+            found[name][key] = Given(_counted(kind, key, value, path.parent), f"{at}: {key} in {table}")
         missing = [each for each in ("path1", "path2") if kind == "pairs" and each not in keys]
         if missing and not all(os.environ.get(PREFIX + each.upper()) for each in missing):
             raise UsageError(f"{here}: {table} has no {' and no '.join(missing)}; a pair has two roots.")
     return found
 
 
+def _filter_file(values: Values) -> FilterFile | None:
+    """The file of patterns, read anew by each command; raises `UsageError` at a line that is none."""
+    named = values.get(setting.FILTERS_FILE)
+    if named is None:
+        return None
+    try:
+        text = Path(named).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "this isn't UTF-8"
+        raise UsageError(
+            f"{values.where(setting.FILTERS_FILE)}: {named} can't be read: {why}. Without it, keys that it "
+            "leaves out would be synced; name the file that has the patterns."
+        ) from error
+    file = FilterFile(named, tuple(line.removesuffix("\r") for line in text.split("\n")))
+    try:
+        Filters(file=file)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from error
+    return file
+
+
 def _is_readable(path: str) -> bool:
     return os.access(Path(path).expanduser(), os.R_OK)
 
 
-def _is_root(kind: str, key: str, value: object) -> bool:
-    return kind == "pairs" and key in {"path1", "path2"} and isinstance(value, str) and bool(value)
+def _counted(kind: str, key: str, value: object, folder: Path) -> object:
+    """A value with a relative path in it counted from `folder`."""
+    if kind != "pairs" or not isinstance(value, str) or not value:
+        return value
+    if key in {"path1", "path2"}:
+        return absolute_root(value, folder)
+    return absolute_file(value, folder) if key == setting.FILTERS_FILE.name else value
 
 
 def _environment(

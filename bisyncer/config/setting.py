@@ -68,6 +68,11 @@ MODIFY_WINDOW: Final = Setting("modify_window", parser.window_ns, "0s", "DURATIO
     "Times this close together count as equal; 1d at the most.")
 EXCLUDE: Final = Setting("exclude", parser.patterns, [], "PATTERN",
     "Gitignore patterns of keys to leave alone on both sides.", Shape.MANY)
+INCLUDE: Final = Setting("include", parser.patterns, [], "PATTERN",
+    "Gitignore patterns; where any are given, every key that none of them has is left alone.", Shape.MANY)
+FILTERS_FILE: Final = Setting("filters_file", parser.text, None, "FILE",
+    "A file of gitignore patterns, or of rclone's '- ' and '+ ' lines; a relative one counts from the folder "
+    "of the config file.")
 CHECK_FILE: Final = Setting("check_file", parser.file_key, None, "KEY",
     "A file that must be on both sides, or nothing is done.")
 REQUIRE_MOUNT: Final = Setting("require_mount", parser.switch, False, "", # noqa: FBT003 -- a default, as the file writes it
@@ -106,6 +111,8 @@ PAIR: Final[tuple[Setting[object], ...]] = (
     COMPARE,
     MODIFY_WINDOW,
     EXCLUDE,
+    INCLUDE,
+    FILTERS_FILE,
     CHECK_FILE,
     REQUIRE_MOUNT,
     MAX_DELETE,

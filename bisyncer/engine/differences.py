@@ -78,7 +78,7 @@ def differences(
     endpoints = resilient(endpoints, job, until)
     for endpoint in endpoints.values():
         endpoint.probe()
-    filters, tally, reporter = Filters(job.exclude), Tally(), Silent()
+    filters, tally, reporter = Filters.of(job), Tally(), Silent()
     one, two = (Scan(endpoints[side], side, filters, tally, reporter) for side in Side)
     comparing = _Comparing(job, endpoints, until, download=download)
     # Of a pair that was never aligned nothing is known. A download, which may take days, believes no record,

@@ -38,10 +38,9 @@ def explain(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, key: str
     ancestor = None if job.resync else store.ancestors_of(pair.id, [key]).get(key)
     triple = look(key, ancestor, endpoints)
     policy = policy_for(job, endpoints)
-    if Filters(job.exclude).excluded(key):
+    if (left_out := Filters.of(job).reason(key)) is not None:
         delta1, delta2, agreement = compare(triple, policy)
-        sentence = "an exclude pattern leaves it out on both sides"
-        return Explanation(triple, delta1, delta2, agreement, None, None, sentence)
+        return Explanation(triple, delta1, delta2, agreement, None, None, left_out)
     action = judge(triple, endpoints, policy)
     if action is None:
         sentence = "neither side holds it, now or before"

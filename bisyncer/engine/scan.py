@@ -49,14 +49,14 @@ class Scan:
     def counted(self, items: Iterable[Item]) -> Generator[Item]:
         """Yield the items that are in, counted; problems are set aside."""
         scanned = self._tally.scanned
-        excluded = self._filters.excluded
+        excluded = self._filters.excluded if self._filters.any else None
         for item in items:
             if isinstance(item, Unreadable):
                 if not self._filters.hidden(item.prefix):
                     self._note(item)
                     yield item
                 continue
-            if excluded(item.key):
+            if excluded is not None and excluded(item.key):
                 continue
             scanned[self._side] += 1
             if scanned[self._side] % TOLD_EVERY == 0:

@@ -186,7 +186,7 @@ class _Run:
 
     def plan(self) -> None:
         self.reporter.tell(PhaseBegan(Phase.SCAN))
-        filters = Filters(self.job.exclude)
+        filters = Filters.of(self.job)
         scans = {side: Scan(self.endpoints[side], side, filters, self.tally, self.reporter) for side in Side}
         parts = pieces(
             self.job.scope,
@@ -256,7 +256,7 @@ class _Run:
         """
         self.tally.ancestors = self.store.count_ancestors(self.pair.id)
         deletes = {Side.PATH1: Verdict.DELETE_FROM_PATH2, Side.PATH2: Verdict.DELETE_FROM_PATH1}
-        filters, apart = Filters(self.job.exclude), Tally()
+        filters, apart = Filters.of(self.job), Tally()
         try:
             for side in Side:
                 if self.tally.scanned[side] and not self.tally.verdicts[deletes[side]]:

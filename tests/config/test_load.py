@@ -57,6 +57,7 @@ def test_every_key_of_a_pair_reaches_the_job() -> None:
         compare = ["size", "hash"]
         modify_window = "2s"
         exclude = ["*.tmp", ".git/**"]
+        include = ["/docs/"]
         check_file = ".bisyncer-check"
         require_mount = true
         max_delete = ["20%", 100]
@@ -99,6 +100,7 @@ def test_every_key_of_a_pair_reaches_the_job() -> None:
         ),
         limits=Limits(max_delete_percent=20.0, max_delete_count=100, force=frozenset({"emptied"})),
         exclude=("*.tmp", ".git/**"),
+        include=("/docs/",),
         check_file=".bisyncer-check",
         require_mount=True,
         transfers=3,

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ from bisyncer.engine import session
 from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
 from bisyncer.engine.resolve import resolve
 from bisyncer.errors import Transient, Unfinished
-from bisyncer.model import Policy, Resolve, Scope, Side
+from bisyncer.model import FilterFile, Policy, Resolve, Scope, Side
 from bisyncer.report.events import Silent
 from tests.world import ONE, TWO, World
 
@@ -35,6 +36,16 @@ PARTS = st.one_of(
     st.lists(st.sampled_from(["a", "b", "d", "d/", "d/a", "a.conflict1", "none"]), max_size=4).map(
         lambda keys: Scope(keys=tuple(keys))
     ),
+)
+FILTERS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [
+        {},
+        {"exclude": ("b",)},
+        {"exclude": ("d/**",)},
+        {"exclude": ("*.conflict*",)},
+        {"include": ("d/**", "a")},
+        {"filter_file": FilterFile("filters", ("+ d/a", "- d/**", "- *.conflict*"))},
+    ]
 )
 NTH = st.integers(1, 6)
 CALLS = st.tuples(
@@ -57,7 +68,7 @@ class Pair(RuleBasedStateMachine):
         self.policy = Policy(conflict_resolve=mode)
         self.tokens = count(1)
         self.alive: set[str] = set()
-        self.exclude: tuple[str, ...] = ()
+        self.filters: dict[str, Any] = {}
         self.kept: KeptPlan | None = None
         self.world.init()
         self.run(resync=True)
@@ -111,25 +122,25 @@ class Pair(RuleBasedStateMachine):
             self.world.put(side, {key: token})
         self.alive.add(token)
 
-    @rule(exclude=st.sampled_from([(), ("b",), ("d/**",), ("*.conflict*",)]))
-    def change_filters(self, exclude: tuple[str, ...]) -> None:
-        self.exclude = exclude
+    @rule(filters=FILTERS)
+    def change_filters(self, filters: dict[str, Any]) -> None:
+        self.filters = filters
 
     # What bisyncer does.
 
     @rule(resync=st.sampled_from([False, False, False, True]))
     def run(self, resync: bool = False) -> None:
-        self.world.run(policy=self.policy, resync=resync, exclude=self.exclude)
+        self.world.run(policy=self.policy, resync=resync, **self.filters)
 
     @rule(scope=PARTS)
     def run_a_part(self, scope: Scope) -> None:
-        self.world.run(policy=self.policy, exclude=self.exclude, scope=scope)
+        self.world.run(policy=self.policy, **self.filters, scope=scope)
 
     @rule()
     def keep_a_plan(self) -> None:
         file = self.world.folder / "plan"
         writer = PlanWriter(file)
-        job = replace(self.world.job, dry_run=True, policy=self.policy, exclude=self.exclude)
+        job = replace(self.world.job, dry_run=True, policy=self.policy, **self.filters)
         session.run(job, self.world.endpoints, self.world.state, writer, stop=self.world.stop)
         writer.close()
         self.kept = KeptPlan.read(file)
@@ -150,7 +161,7 @@ class Pair(RuleBasedStateMachine):
         job = replace(
             self.world.job,
             policy=self.policy,
-            exclude=self.exclude,
+            **self.filters,
             scope=Scope(plan=self.kept.run),
         )
         try:
@@ -221,7 +232,7 @@ class Pair(RuleBasedStateMachine):
         self.world.hooked[called[0]].before = interfere
         # One worker: what a user sees at the instant of writing is then what the oracle sees.
         try:
-            self.world.run(policy=self.policy, transfers=1, exclude=self.exclude)
+            self.world.run(policy=self.policy, transfers=1, **self.filters)
         finally:
             self.quiet()
 
@@ -268,7 +279,7 @@ class Pair(RuleBasedStateMachine):
             assert not lost, f"lost: {lost}"
 
     def at_rest(self) -> None:
-        self.exclude = ()
+        self.filters = {}
         self.run()
         self.run()
         assert self.world.held(ONE) == self.world.held(TWO)
