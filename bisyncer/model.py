@@ -287,6 +287,17 @@ class Resolve(StrEnum):
     PATH2 = "path2"
 
 
+class MatchNames(StrEnum):
+    """Which keys that are new on either side are taken for two spellings of one name.
+
+    What a store itself takes for one name is always one.
+    """
+
+    EXACT = "exact"
+    UNICODE = "unicode"
+    FOLDED = "folded"
+
+
 class Evidence(StrEnum):
     """What may tell that content differs."""
 
@@ -311,6 +322,8 @@ class Policy:
     restless: frozenset[Side] = frozenset()
     undated: frozenset[Side] = frozenset()
     track_renames: bool = True
+    match_names: MatchNames = MatchNames.UNICODE
+    fix_case: bool = False
 
 
 @dataclass(frozen=True, slots=True)

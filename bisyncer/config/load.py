@@ -151,6 +151,8 @@ class Config:
                 conflict_resolve=values[setting.CONFLICT_RESOLVE],
                 conflict_suffix=values[setting.CONFLICT_SUFFIX],
                 track_renames=values[setting.TRACK_RENAMES],
+                match_names=values[setting.MATCH_NAMES],
+                fix_case=values[setting.FIX_CASE],
             ),
             limits=Limits(
                 max_delete_percent=limit.percent, max_delete_count=limit.number, force=frozenset(force)

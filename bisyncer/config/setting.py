@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from bisyncer.config import parser
-from bisyncer.model import Resolve
+from bisyncer.model import MatchNames, Resolve
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -86,6 +86,13 @@ CONFLICT_SUFFIX: Final = Setting("conflict_suffix", parser.suffix, "conflict", "
     "What the other version's name ends with, before a number.")
 TRACK_RENAMES: Final = Setting("track_renames", parser.switch, True, "", # noqa: FBT003 -- as above
     "A renamed key is moved on the other side, not sent again and deleted.", Shape.SWITCH)
+MATCH_NAMES: Final = Setting("match_names", parser.choice(MatchNames), "unicode", "HOW",
+    "Which names that are new on either side are one name in two spellings: unicode, those that are one text "
+    "in Unicode (NFC and NFD); folded, upper and lower case too; exact, neither. What a file system itself "
+    "takes for one name always is.")
+FIX_CASE: Final = Setting("fix_case", parser.switch, False, "", # noqa: FBT003 -- as above
+    "A name that each side spells in its own way is renamed on path2 to the spelling of path1. Unset, both "
+    "are problems, and neither is copied.", Shape.SWITCH)
 TRASH: Final = Setting("trash", parser.trash, "keep=30d", "WHERE",
     "Which sides keep in .bisyncer-trash what a run replaces or deletes there: on, off, path1 or path2; and "
     "how long, as keep=30d or keep=forever behind a comma. Unset, trees do, and buckets that keep no "
@@ -120,6 +127,8 @@ PAIR: Final[tuple[Setting[object], ...]] = (
     CONFLICT_RESOLVE,
     CONFLICT_SUFFIX,
     TRACK_RENAMES,
+    MATCH_NAMES,
+    FIX_CASE,
     TRASH,
     METADATA,
     TRANSFERS,

@@ -52,6 +52,8 @@ class Capabilities:
     conditional_write: bool
     conditional_delete: bool
     ordered_listing: bool = True  # lists by code point; otherwise a listing is sorted on disk first
+    folds_case: bool = False  # finds a name by another spelling too, in upper and lower case ...
+    folds_unicode: bool = False  # ... or in Unicode's composed and decomposed form; so it can't hold both
     listed_mtime: bool = False  # a listing tells the time of the content, not that of its upload
     listed_digests: tuple[Algorithm, ...] = ()  # what a listing may tell of the content
     server_copy: bool = False  # copies from a root of the same account without bytes through here

@@ -24,6 +24,7 @@ from bisyncer.engine.trash import Trash
 from bisyncer.errors import BisyncerError, Changed, EndpointError, Gone, Rejected, Transient
 from bisyncer.model import (
     Action,
+    Agreement,
     Ancestor,
     Done,
     Entry,
@@ -144,7 +145,7 @@ class Worker:
         try:
             return self._persist(lambda: self._once(planned))
         except Changed as error:
-            if not planned.again:
+            if not planned.again and not _is_respelling(planned.action):
                 return self._look_again(planned, error)
             sentence = f"keeps changing while it is synced, and is looked at again next run: {error}"
             return Raced(planned, Problem(planned.action.key, sentence))
@@ -229,7 +230,11 @@ class Worker:
         try:
             moved = self.endpoints[side].move(action.origin.key, action.key, expect=action.origin)
         except Rejected:
+            if action.agreement is Agreement.DIFFERENT:
+                raise
             return self._copy_renamed(planned, side, action.origin)
+        if action.agreement is Agreement.DIFFERENT:
+            return Done(planned, None)  # under one name now, which the next run finds new on both sides
         both = {side: moved._replace(digests=action.origin.digests), side.other: renamed}
         return Done(planned, agreed(action.key, both[Side.PATH1], both[Side.PATH2]))
 
@@ -263,6 +268,14 @@ class Worker:
             return self.trash[side].take(entry)
         self.endpoints[side].delete(entry.key, expect=entry)
         return None
+
+
+def _is_respelling(action: Action) -> bool:
+    """Whether a move is of a name that each side spells in its own way: then both contents were compared.
+
+    Under its new name alone it would be copied, and the old one too by the next run.
+    """
+    return action.verdict in _MOVES and action.agreement is not None
 
 
 def _written(verdict: Verdict) -> Side:

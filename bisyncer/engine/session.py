@@ -25,6 +25,7 @@ from bisyncer.engine.plan import count, make_plan
 from bisyncer.engine.renames import renames
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import Shard
+from bisyncer.engine.spellings import Spellings
 from bisyncer.engine.trash import Trash, folder_of, opened_trash, purge
 from bisyncer.engine.uploads import abort_leftovers
 from bisyncer.errors import (
@@ -115,6 +116,7 @@ def run(
             if kept is None:
                 this.plan()
                 this.check()
+                this.match_spellings()
                 this.find_renames()
             else:
                 this.take(kept)
@@ -287,6 +289,21 @@ class _Run:
                 self._hold(Problem(key, reason) for key, reason in reasons if reason is not None)
                 checked += len(batch)
                 self.reporter.tell(Checked(checked))
+
+    def match_spellings(self) -> None:
+        spellings = Spellings(self.endpoints, self.policy, self.job.transfers)
+        if not spellings.may_meet(self.tally):
+            return
+        rows, at = partial(self.store.planned, self.number), partial(self.store.planned_at, self.number)
+        with closing(spellings.settle(rows, at)) as batches:
+            for settled in batches:
+                self._go_on()
+                for before, after in settled.held:
+                    recount(before.action, after.action, self.tally)
+                self.store.amend(self.number, [after for _, after in settled.held])
+                held = (after.action for _, after in settled.held)
+                self._hold(Problem(action.key, action.reason) for action in held if action.reason is not None)
+                self._replan(settled.renamed)
 
     def find_renames(self) -> None:
         if not self.policy.track_renames:

@@ -124,6 +124,7 @@ _DELETE_PROBLEM = 'DELETE FROM problem WHERE pair_id = ? AND "key" = ?'
 _NOT_PLANNED = {"run_id", "state", "finished_ns"}  # the columns of an action that a plan doesn't have
 
 _Made = TypeVar("_Made", Planned, "ActionRow")
+_Value = TypeVar("_Value")
 
 
 class Fence(Protocol):
@@ -341,6 +342,18 @@ class Store:
         if verdicts:
             statement = statement.where(table.verdict.in_([verdict.value for verdict in verdicts]))
         return self._actions(run, statement, rows.planned)
+
+    def planned_at(self, run: int, places: Collection[int]) -> dict[int, Planned]:
+        """Those of the actions at `places` that are still planned, by their place."""
+        table = schema.action.c
+        columns = [column for column in table if column.name not in _NOT_PLANNED]
+        found: dict[int, Planned] = {}
+        with self.database.read() as connection:
+            for chunk in _chunks(places, _CHUNK):
+                statement = select(*columns).where(table.run_id == run, table.seq.in_(chunk))
+                planned = statement.where(table.state == ActionState.PLANNED.value)
+                found.update((row.seq, rows.planned(row)) for row in connection.execute(planned))
+        return found
 
     def planned_by_size(self, run: int, verdict: Verdict, side: Side) -> Generator[Planned]:
         """Yield the actions still planned with that verdict, in order of the size that `side` holds.
@@ -692,8 +705,8 @@ class Store:
                 connection.execute(delete(schema.action).where(within, true() if dry_run else told))
 
 
-def _chunks(keys: Collection[str], size: int) -> Iterator[list[str]]:
-    source = iter(keys)
+def _chunks(values: Collection[_Value], size: int) -> Iterator[list[_Value]]:
+    source = iter(values)
     while chunk := list(islice(source, size)):
         yield chunk
 
