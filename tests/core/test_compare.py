@@ -196,7 +196,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("compare", SUBSETS, ids=lambda subset: "+".join(subset) or "auto")
+@pytest.mark.parametrize("compare", SUBSETS, ids=lambda subset: "+".join(sorted(subset)) or "auto")
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_tells_change_is_the_same_for_each_choice_that_comes_to_the_same(
     change: str, compare: frozenset[Evidence]
@@ -251,7 +251,7 @@ EQUALITIES = {
 }
 
 
-@pytest.mark.parametrize("compare", SUBSETS, ids=lambda subset: "+".join(subset) or "auto")
+@pytest.mark.parametrize("compare", SUBSETS, ids=lambda subset: "+".join(sorted(subset)) or "auto")
 @pytest.mark.parametrize("versions", EQUALITIES)
 def test_what_tells_equality_is_the_same_for_each_choice_that_comes_to_the_same(
     versions: str, compare: frozenset[Evidence]
