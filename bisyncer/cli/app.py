@@ -10,7 +10,7 @@ import typer
 from typer.main import get_command
 
 from bisyncer import __version__
-from bisyncer.cli import admin, check, conflicts, demo, doctor, inspect, run, trash
+from bisyncer.cli import admin, bench, check, conflicts, demo, doctor, inspect, run, trash
 from bisyncer.cli.failure import AnswerLost, LogFormat, silence_answer, tell_error, tell_sentence
 from bisyncer.cli.options import common
 
@@ -51,6 +51,7 @@ app.command("show")(inspect.show)
 app.add_typer(conflicts.app, name="conflicts")
 app.add_typer(trash.app, name="trash")
 app.command("problems")(inspect.problems)
+app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.add_typer(admin.app, name="state")
 app.command("demo")(demo.demo)

@@ -1,0 +1,157 @@
+"""How fast a pair is here: list each side, plan a run, send scratch objects to path2, and judge it all.
+
+What is sent goes into the trash of path2, which nobody syncs, and is deleted right after; of a bench that was
+killed the rest goes when the trash's time is over.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from enum import StrEnum
+from typing import Final, NamedTuple, TypeVar
+
+from bisyncer.core.trash import LOW
+from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine import session
+from bisyncer.engine.deadline import Deadline
+from bisyncer.engine.pairing import resilient
+from bisyncer.engine.trash import folder_of
+from bisyncer.errors import EndpointError, Interrupted
+from bisyncer.model import Entry, Job, Side, Unreadable
+from bisyncer.report.events import Reporter
+from bisyncer.state.store import Store
+
+LARGE_BYTES: Final = 64 << 20
+SMALL_BYTES: Final = 10 << 10
+SMALL_FILES: Final = 400
+ENOUGH: Final = 0.5  # of the time that a run may take: up to there is room for changes, and for growth
+
+_STOPPED: Final = "Stopped by a signal; no key was changed."
+_Name = TypeVar("_Name")
+
+
+class Judgement(StrEnum):
+    """Whether a run of the pair fits into the time that it may take."""
+
+    SUFFICIENT = "sufficient"  # at most half of it
+    MONITOR = "monitor"  # at most all of it
+    ESCALATE = "escalate"
+
+
+class Figures(NamedTuple):
+    """What was measured. Times are wall seconds; a megabyte is 10**6 bytes."""
+
+    keys: Mapping[Side, int]
+    walk_time_s: float  # the listing of path1
+    list_time_s: float  # the listing of path2
+    reconcile_s: float  # both listings at once, joined, compared and planned
+    upload_mbps: float  # megabytes a second of one large object
+    small_files_per_s: float  # of 10 KiB, by as many workers as a run has
+    sla_s: float
+    verdict: Judgement
+
+
+def bench(
+    job: Job,
+    endpoints: Mapping[Side, Endpoint],
+    store: Store,
+    reporter: Reporter,
+    *,
+    sla_s: float,
+    stop: threading.Event,
+) -> Figures:
+    """Measure a pair that was aligned, which changes no key; raises as a run does, and `EndpointError`."""
+    asked = resilient(endpoints, job, Deadline(stop, None))
+    keys: dict[Side, int] = {}
+    times_s: dict[Side, float] = {}
+    for side in Side:
+        with _timed(times_s, side):
+            keys[side] = _count(asked[side], stop)
+    planning_s: dict[str, float] = {}
+    with _timed(planning_s, "all"):
+        summary = session.run(replace(job, dry_run=True), endpoints, store, reporter, stop=stop)
+    if stop.is_set():
+        raise Interrupted(_STOPPED)
+    to = asked[Side.PATH2]
+    folder = f"{LOW}{folder_of(summary.started_ns, summary.run)}/bench-"
+    large_s = _sent(to, folder + "large", 1, LARGE_BYTES, 1)
+    small_s = _sent(to, folder + "small", SMALL_FILES, SMALL_BYTES, job.transfers)
+    reconcile_s = planning_s["all"]
+    return Figures(
+        keys=keys,
+        walk_time_s=times_s[Side.PATH1],
+        list_time_s=times_s[Side.PATH2],
+        reconcile_s=reconcile_s,
+        upload_mbps=LARGE_BYTES / 1e6 / large_s,
+        small_files_per_s=SMALL_FILES / small_s,
+        sla_s=sla_s,
+        verdict=judged(reconcile_s, sla_s),
+    )
+
+
+def judged(reconcile_s: float, sla_s: float) -> Judgement:
+    """Whether a run that has nothing to send fits into the time that it may take."""
+    if reconcile_s <= ENOUGH * sla_s:
+        return Judgement.SUFFICIENT
+    return Judgement.MONITOR if reconcile_s <= sla_s else Judgement.ESCALATE
+
+
+def _count(endpoint: Endpoint, stop: threading.Event) -> int:
+    found = 0
+    for item in endpoint.scan():
+        found += not isinstance(item, Unreadable)
+        if found % 1000 == 0 and stop.is_set():
+            raise Interrupted(_STOPPED)
+    return found
+
+
+def _sent(to: Endpoint, name: str, number: int, size: int, width: int) -> float:
+    """Write so many objects and delete them; returns how many seconds the writing took."""
+    written: list[Entry] = []
+
+    def send(each: int) -> None:
+        written.append(to.write(f"{name}-{each}", _Random(size), expect=None))
+
+    took: dict[str, float] = {}
+    with ThreadPoolExecutor(width, thread_name_prefix="bench") as pool:
+        try:
+            with _timed(took, "all"):
+                list(pool.map(send, range(number)))
+                to.flush()
+        finally:
+            list(pool.map(lambda entry: _remove(to, entry), written))
+    return took["all"]
+
+
+def _remove(to: Endpoint, entry: Entry) -> None:
+    with suppress(EndpointError):  # what stays goes with the trash
+        to.delete(entry.key, expect=entry)
+
+
+@contextmanager
+def _timed(into: dict[_Name, float], name: _Name) -> Iterator[None]:
+    began_s = time.perf_counter()
+    yield
+    into[name] = time.perf_counter() - began_s
+
+
+class _Random:
+    """A source of bytes that can't be packed."""
+
+    def __init__(self, size: int) -> None:
+        self.entry = Entry("", size, None, "")
+        self.metadata: Mapping[str, str] = {}
+        self._block = os.urandom(min(size, 1 << 20))
+        self._left = size
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes."""
+        length = min(len(self._block), self._left, size if size >= 0 else self._left)
+        self._left -= length
+        return self._block[:length]
