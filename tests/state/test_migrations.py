@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from threading import Barrier
 
@@ -18,7 +22,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import event, inspect
 
 import bisyncer
 from bisyncer.errors import SchemaAhead, StateUnusable
@@ -350,4 +354,53 @@ def test_a_table_that_is_rebuilt_uses_no_number_of_a_run_again(tmp_path: Path) -
             "INSERT INTO run (pair_id, started_ns, dry_run, resync) VALUES (1, 0, 0, 0)"
         )
         assert connection.exec_driver_sql("SELECT id FROM run").scalar_one() == 42
+    database.close()
+
+
+CHANGES = ("CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE")
+
+
+def killed(url: str, number: int) -> bool:
+    """Upgrade in a process that is killed right after its n-th change; whether it came that far."""
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            database = Database.open(url)
+            counted = count(1)
+
+            def die(_connection: object, _cursor: object, sql: str, *_: object) -> None:
+                if sql.split(maxsplit=1)[0] in CHANGES and next(counted) == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            event.listen(database.engine, "after_cursor_execute", die)
+            migrate.bring_to_head(database)
+            os._exit(0)
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or status == 0
+    return os.WIFSIGNALED(status)
+
+
+def test_an_upgrade_that_is_killed_after_any_change_has_changed_nothing(url: str) -> None:
+    database = Database.open(url)
+    alembic(database, command.upgrade, "0001")
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO pair (name, owner, path1, path2, mode) VALUES ('p', '00000000', 'a', 'b', 'bisync')"
+        )
+    before = described(database)
+    database.close()  # no connection of ours is shared with a child
+
+    number = 1
+    while killed(url, number):
+        database = Database.open(url)
+        assert described(database) == before
+        database.close()
+        number += 1
+
+    database = Database.open(url)
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT name FROM pair").scalars().all() == ["p"]
+    assert migrate.bring_to_head(database) == Upgraded(HEAD, HEAD, None)
+    assert number > 6  # it was killed in the middle, and not beside it
     database.close()
