@@ -476,6 +476,8 @@ class Job:
     policy: Policy = field(default_factory=Policy)
     limits: Limits = field(default_factory=Limits)
     trash: Retention = field(default_factory=Retention)
+    backup_dir1: str | None = None  # a root in which path1 has its trash; None: its own
+    backup_dir2: str | None = None
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()  # none: all keys
     filter_file: FilterFile | None = None
@@ -489,6 +491,10 @@ class Job:
     dry_run: bool = False
     resync: bool = False
     scope: Scope = ALL_KEYS
+
+    def backup_dir(self, side: Side) -> str | None:
+        """Where `side` has its trash; None: in its own root."""
+        return self.backup_dir1 if side is Side.PATH1 else self.backup_dir2
 
 
 @dataclass(slots=True)

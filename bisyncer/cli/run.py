@@ -308,10 +308,10 @@ def _write(config: Config, pair: str, asked: Asked) -> None:
     # A password on the command line is for this command; a file would keep it.
     state = config.state if asked.state and parser.without_password(asked.state) == asked.state else None
     top = {"state": state, "rclone_config": config.rclone_config if asked.rclone_config else None}
-    flags = dict(asked.flags)
-    if setting.FILTERS_FILE.name in flags:  # relative, it would count from the folder of the config
-        flags[setting.FILTERS_FILE.name] = values[setting.FILTERS_FILE]
-    add_pair(config.path, pair, roots | flags, remotes=asked.remotes, top=top)
+    # A relative place would count from the folder of the config there.
+    places = (setting.FILTERS_FILE, setting.BACKUP_DIR1, setting.BACKUP_DIR2)
+    counted = {each.name: values[each] for each in places if each.name in asked.flags}
+    add_pair(config.path, pair, roots | dict(asked.flags) | counted, remotes=asked.remotes, top=top)
 
 
 def _init_row(found: InitReport) -> dict[str, object]:

@@ -24,7 +24,7 @@ from bisyncer.config.setting import PREFIX, Setting, Shape
 from bisyncer.core.filters import Filters
 from bisyncer.endpoints.open import REMOTE_SCHEMES, remote_name
 from bisyncer.errors import UsageError
-from bisyncer.model import FilterFile, Job, Limits, Policy, Remote
+from bisyncer.model import FilterFile, Job, Limits, Policy, Remote, Retention
 
 T = TypeVar("T")
 
@@ -39,6 +39,7 @@ _PAIR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _REMOTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +@-]{0,63}")
 _NOT_LOCAL = re.compile(r"[\w+@][\w. +@-]*:")
 _TOP = (setting.STATE, setting.RCLONE_CONFIG)
+_ROOTS = (setting.PATH1, setting.PATH2, setting.BACKUP_DIR1, setting.BACKUP_DIR2)
 
 
 class Given(NamedTuple):
@@ -136,8 +137,9 @@ class Config:
         """All of one pair for one run; raises `UsageError` where a secret it needs is missing."""
         values = self.pair(name)
         path1, path2 = values[setting.PATH1], values[setting.PATH2]
-        self._check_secrets((path1, path2))
-        remotes = {**self.remotes, **self._of_rclone((path1, path2))}
+        roots = [root for each in _ROOTS if (root := values.get(each)) is not None]
+        self._check_secrets(roots)
+        remotes = {**self.remotes, **self._of_rclone(roots)}
         limit = values[setting.MAX_DELETE]
         return Job(
             pair=name,
@@ -157,7 +159,9 @@ class Config:
             limits=Limits(
                 max_delete_percent=limit.percent, max_delete_count=limit.number, force=frozenset(force)
             ),
-            trash=values[setting.TRASH],
+            trash=_trash(values),
+            backup_dir1=values.get(setting.BACKUP_DIR1),
+            backup_dir2=values.get(setting.BACKUP_DIR2),
             exclude=values[setting.EXCLUDE],
             include=values[setting.INCLUDE],
             filter_file=_filter_file(values),
@@ -391,7 +395,7 @@ def _counted(kind: str, key: str, value: object, folder: Path) -> object:
     """A value with a relative path in it counted from `folder`."""
     if kind != "pairs" or not isinstance(value, str) or not value:
         return value
-    if key in {"path1", "path2"}:
+    if key in {each.name for each in _ROOTS}:
         return absolute_root(value, folder)
     return absolute_file(value, folder) if key == setting.FILTERS_FILE.name else value
 
@@ -464,7 +468,8 @@ def _remote_flag(flag: str) -> tuple[str, dict[str, Given]]:
 
 def _check_roots(pairs: Mapping[str, object], overrides: dict[str, Given]) -> None:
     """A root that comes from outside the file can only be meant for one pair."""
-    for key in ("path1", "path2"):
+    for each in _ROOTS:
+        key = each.name
         if key not in overrides:
             continue
         value, where = overrides[key]
@@ -474,6 +479,21 @@ def _check_roots(pairs: Mapping[str, object], overrides: dict[str, Given]) -> No
                 "Set it in the file."
             )
         overrides[key] = Given(absolute_root(str(value), Path.cwd()) if value else value, where)
+
+
+def _trash(values: Values) -> Retention:
+    """Which sides have a trash: one whose place is named has."""
+    trash = values[setting.TRASH]
+    for each, name in ((setting.BACKUP_DIR1, "path1"), (setting.BACKUP_DIR2, "path2")):
+        if values.get(each) is None:
+            continue
+        if getattr(trash, name) is False:
+            raise UsageError(
+                f"{values.where(each)}: says where {name} has its trash, and trash says that it has none. "
+                "Leave one of the two out."
+            )
+        trash = replace(trash, **{name: True})
+    return trash
 
 
 def _remote(name: str, values: Values) -> Remote:

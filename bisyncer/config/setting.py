@@ -97,6 +97,9 @@ TRASH: Final = Setting("trash", parser.trash, "keep=30d", "WHERE",
     "Which sides keep in .bisyncer-trash what a run replaces or deletes there: on, off, path1 or path2; and "
     "how long, as keep=30d or keep=forever behind a comma. Unset, trees do, and buckets that keep no "
     'versions of their own. In the file also a table: { path1 = true, keep = "30d" }.')
+BACKUP_DIR1: Final = Setting("backup_dir1", parser.root, None, "ROOT",
+    "Where path1 has its trash, if not in its own root: a root as path1 is one, outside of both.")
+BACKUP_DIR2: Final = Setting("backup_dir2", parser.root, None, "ROOT", "The same for path2.")
 TRANSFERS: Final = Setting("transfers", parser.transfers, 16, "N", "How many objects are moved at a time.")
 METADATA: Final = Setting("metadata", parser.switch, True, "", # noqa: FBT003 -- as above
     "The mode, the owner and the group of files travel too.", Shape.SWITCH)
@@ -130,6 +133,8 @@ PAIR: Final[tuple[Setting[object], ...]] = (
     MATCH_NAMES,
     FIX_CASE,
     TRASH,
+    BACKUP_DIR1,
+    BACKUP_DIR2,
     METADATA,
     TRANSFERS,
     BWLIMIT,

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from bisyncer.endpoints.backoff import ATTEMPTS, pause_s, persist
+from bisyncer.endpoints.backup_dir import beneath
 from bisyncer.endpoints.bandwidth import Bandwidth, Limited
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.pace import Pace
@@ -189,7 +190,10 @@ class _Resumed:
 
 
 def _inside(endpoint: Endpoint) -> Endpoint:
-    return endpoint._inner if isinstance(endpoint, ResilientEndpoint) else endpoint  # noqa: SLF001 -- of the same class
+    """The store's own endpoint, which another of its kind knows."""
+    if isinstance(endpoint, ResilientEndpoint):
+        endpoint = endpoint._inner  # noqa: SLF001 -- of the same class
+    return beneath(endpoint)
 
 
 if TYPE_CHECKING:

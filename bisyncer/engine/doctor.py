@@ -209,7 +209,9 @@ def _trash(job: Job, side: Side, endpoint: Endpoint, probe: Probe) -> Finding:
         return Finding("trash", Grade.OK, f"{told} what runs replace and delete here", side)
     keep_ns = job.trash.keep_ns
     time = "for ever" if keep_ns is None else f"for {keep_ns / (86400 * 10**9):g} days"
-    return Finding("trash", Grade.OK, f"what runs replace and delete here is kept in {TRASH} {time}", side)
+    apart = job.backup_dir(side)
+    place = TRASH if apart is None else f"{apart.rstrip('/')}/{TRASH}"
+    return Finding("trash", Grade.OK, f"what runs replace and delete here is kept in {place} {time}", side)
 
 
 def _marker(check_file: str, endpoint: Endpoint) -> Finding:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from bisyncer.endpoints.backup_dir import BackupDirEndpoint
 from bisyncer.endpoints.bandwidth import Bandwidth
 from bisyncer.endpoints.base import FORGETFUL, Endpoint, NameRules, Probe
 from bisyncer.endpoints.open import open_endpoint
@@ -36,29 +37,48 @@ class InitReport(NamedTuple):
 
 
 def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
-    """Open both roots; raises `UsageError` where a text names no root, or the two overlap."""
+    """Open both roots, and where their trash is if that is elsewhere.
+
+    Raises `UsageError` where a text names no root, or two of them overlap.
+    """
     known = store.pair(job.pair)
     owner = known.owner if known else secrets.token_hex(4)
     remotes = {remote.name: remote for remote in job.remotes}
     one, two = known.conditions if known else (ALL_CONDITIONS, ALL_CONDITIONS)
-    path1, path2 = (
-        open_endpoint(
+
+    def opened(root: str, side: Side) -> Endpoint:
+        return open_endpoint(
             root,
             remotes,
             owner=owner,
-            conditions=conditions,
+            conditions=one if side is Side.PATH1 else two,
             uploads=Remembered(store, known.id, side) if known else FORGETFUL,
             metadata=job.metadata,
         )
-        for side, root, conditions in ((Side.PATH1, job.path1, one), (Side.PATH2, job.path2, two))
-    )
+
+    path1, path2 = opened(job.path1, Side.PATH1), opened(job.path2, Side.PATH2)
     if path1.overlaps(path2):
         where = "are the same place" if path1.root == path2.root else "lie one inside the other"
         raise UsageError(
             f"path1 ({path1.root}) and path2 ({path2.root}) {where}. "
             "Choose two roots of which neither contains the other."
         )
-    return {Side.PATH1: path1, Side.PATH2: path2}
+    endpoints = {Side.PATH1: path1, Side.PATH2: path2}
+    taken = {"path1": path1, "path2": path2}
+    for side, name in ((Side.PATH1, "backup_dir1"), (Side.PATH2, "backup_dir2")):
+        root = job.backup_dir(side)
+        if root is None:
+            continue
+        apart = opened(root, side)
+        for other, place in taken.items():
+            if apart.overlaps(place):
+                raise UsageError(
+                    f"{name} ({apart.root}) and {other} ({place.root}) are the same place, or lie one inside "
+                    "the other. Choose another place; without one, a side has its trash in its own root."
+                )
+        taken[name] = apart
+        endpoints[side] = BackupDirEndpoint(endpoints[side], apart)
+    return endpoints
 
 
 def resilient(

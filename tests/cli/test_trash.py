@@ -191,3 +191,72 @@ def test_a_run_shows_where_the_version_before_is(used: Desk) -> None:
 
 def test_a_version_that_nobody_may_read_is_found_in_the_trash_by_its_owner_alone(used: Desk) -> None:
     assert (used.two / TRASH).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.fixture
+def apart(desk: Desk) -> Desk:
+    """As `used`, and path2 has its trash in a folder of its own."""
+    desk.tree("old")
+    desk.align({"cms": 'backup_dir2 = "old"'}, files=12)
+    (desk.one / "f000").unlink()
+    put(desk.one, {"f001": "edited"})
+    assert desk("run", "--quiet") == (0, "", "")
+    return desk
+
+
+def test_with_a_backup_dir_what_runs_removed_is_there_and_not_in_the_root(apart: Desk) -> None:
+    [folder] = (apart.folder / "old" / TRASH).iterdir()
+
+    assert held(folder) == {"f000": "text 0", "f001": "text 1"}
+    assert not (apart.two / TRASH).exists()
+    assert held(apart.one) == held(apart.two)
+    assert [row["key"] for row in apart("trash", "list", "cms", "--json").json] == ["f000", "f001"]
+    assert "old/.bisyncer-trash for 30 days" in apart("doctor", "cms").out
+
+
+def test_a_version_comes_back_from_a_backup_dir_and_is_synced(apart: Desk) -> None:
+    assert apart("trash", "restore", "cms", "f000").code == 0
+    assert apart("run", "--quiet") == (0, "", "")
+
+    assert (apart.one / "f000").read_text() == "text 0"
+    assert [row["key"] for row in apart("trash", "list", "cms", "--json").json] == ["f001"]
+
+
+def test_a_backup_dir_is_purged_as_any_trash(apart: Desk) -> None:
+    answer = apart("trash", "purge", "cms", "--all")
+
+    assert answer.lines == ["path1: nothing to purge", "path2: purged 2 versions, 12 B freed"]
+    assert list((apart.folder / "old").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        (
+            "two/old",
+            "backup_dir2 (file://{folder}/two/old) and path2 (file://{folder}/two) are the same place",
+        ),
+        ("one", "backup_dir2 (file://{folder}/one) and path1 (file://{folder}/one) are the same place"),
+        ("nowhere", "file://{folder}/nowhere: there is no such directory."),
+    ],
+)
+def test_a_backup_dir_that_cannot_be_one_is_refused_before_anything_is_done(
+    desk: Desk, place: str, told: str
+) -> None:
+    desk.align(files=1)
+    (desk.one / "f000").unlink()
+
+    answer = desk("run", "cms", "--backup-dir2", place)
+
+    assert told.format(folder=desk.folder) in answer.err
+    assert answer.err.count("\n") == 1
+    assert (answer.code, held(desk.two)) == (2, {"f000": "text 0"})
+
+
+def test_a_backup_dir_of_a_side_without_a_trash_is_refused(desk: Desk) -> None:
+    desk.configure({"cms": 'backup_dir2 = "old"\ntrash = { path2 = false }'})
+
+    answer = desk("run", "cms")
+
+    assert (answer.code, answer.out) == (2, "")
+    assert "backup_dir2 in [pairs.cms]: says where path2 has its trash, and trash says" in answer.err

@@ -1,0 +1,139 @@
+"""An endpoint whose trash is at another place, the pair's backup_dir for that side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Final
+
+from bisyncer.endpoints.base import Capabilities, Endpoint, Probe, Source, Twin, Upload
+from bisyncer.errors import Transient
+from bisyncer.model import TRASH, Entry, Item
+
+_LOW: Final = TRASH + "/"
+_HIGH: Final = TRASH + "0"  # the code point after '/'
+
+
+class BackupDirEndpoint:
+    """`inner`, but for the keys in its trash: those are keys of `apart`.
+
+    Between the two nothing can be renamed. What is moved is copied, made durable, and then deleted.
+    """
+
+    def __init__(self, inner: Endpoint, apart: Endpoint) -> None:
+        self._inner = inner
+        self._apart = apart
+
+    @property
+    def root(self) -> str:
+        """The root of the side."""
+        return self._inner.root
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the side's own store can promise."""
+        return self._inner.capabilities
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        """Requests to both places."""
+        return Counter(self._inner.requests) + Counter(self._apart.requests)
+
+    def refusal(self, key: str) -> str | None:
+        """Why the place that `key` belongs to can never hold it."""
+        return self._of(key).refusal(key)
+
+    def overlaps(self, other: Endpoint) -> bool:
+        """Whether the side's root and the other are, or lie inside, each other."""
+        return self._inner.overlaps(beneath(other))
+
+    def probe(self, *, scratch: bool = False) -> Probe:
+        """Look at both places; what is found is told of the side's own."""
+        found = self._inner.probe(scratch=scratch)
+        self._apart.probe(scratch=scratch)
+        return found
+
+    def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
+        """Yield what lies in the range; of the place apart only where it is one in the trash."""
+        in_trash = low.startswith(_LOW) and high is not None and high <= _HIGH
+        return (self._apart if in_trash else self._inner).scan(low, high)
+
+    def stat(self, key: str) -> Entry | None:
+        """The entry of `key` as it is now."""
+        return self._of(key).stat(key)
+
+    def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
+        """Open `key` for reading."""
+        return self._of(key).read(key, expect=expect, start=start)
+
+    def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
+        """Write all of `source` to `key`."""
+        return self._of(key).write(key, source, expect=expect)
+
+    def copy_from(self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None) -> Entry | None:
+        """Copy inside the store."""
+        return self._of(key).copy_from(beneath(source), key, entry=entry, expect=expect)
+
+    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
+        """Move inside one place; from one to the other, copy and then delete what was copied."""
+        place, new_place = self._of(key), self._of(new_key)
+        if place is new_place:
+            return place.move(key, new_key, expect=expect)
+        moved = _copied(place, new_place, new_key, expect)
+        place.delete(key, expect=expect)
+        return moved
+
+    def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:
+        """Give a second name inside one place; in the other, have a copy."""
+        place, new_place = self._of(key), self._of(new_key)
+        if place is new_place:
+            return place.keep(key, new_key, expect=expect)
+        return Twin(expect, _copied(place, new_place, new_key, expect))
+
+    def delete(self, key: str, *, expect: Entry) -> None:
+        """Delete `key`."""
+        self._of(key).delete(key, expect=expect)
+
+    def abort(self, upload: Upload) -> None:
+        """Take back what a killed run left of an upload in parts."""
+        self._of(upload.key).abort(upload)
+
+    def flush(self) -> None:
+        """Return when all that was written to either place would outlast a power cut."""
+        self._apart.flush()
+        self._inner.flush()
+
+    def close(self) -> None:
+        """Close both."""
+        self._inner.close()
+        self._apart.close()
+
+    def _of(self, key: str) -> Endpoint:
+        return self._apart if key.startswith(_LOW) else self._inner
+
+
+def beneath(endpoint: Endpoint) -> Endpoint:
+    """The store's own endpoint, which others of its kind know; `endpoint` itself where it is that."""
+    return endpoint._inner if isinstance(endpoint, BackupDirEndpoint) else endpoint  # noqa: SLF001 -- of this module
+
+
+def _copied(place: Endpoint, new_place: Endpoint, new_key: str, expect: Entry) -> Entry:
+    """Copy a version to the other place, inside the store where that can be; it would outlast a power cut."""
+    copied = None
+    if new_place.capabilities.server_copy:
+        copied = new_place.copy_from(place, new_key, entry=expect, expect=None)
+    if copied is None:
+        with place.read(expect.key, expect=expect) as source:
+            copied = new_place.write(new_key, source, expect=None)
+    if copied.size != expect.size:
+        raise Transient(
+            f"{new_place.root}: {new_key!r} arrived as {copied.size} bytes and not as {expect.size}. "
+            f"{expect.key!r} stays as it is; run again."
+        )
+    new_place.flush()
+    return copied
+
+
+if TYPE_CHECKING:
+    _: type[Endpoint] = BackupDirEndpoint

@@ -1,0 +1,105 @@
+"""An endpoint whose trash is at another place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bisyncer.endpoints import memory
+from bisyncer.endpoints.backup_dir import BackupDirEndpoint
+from bisyncer.endpoints.base import Endpoint
+from bisyncer.endpoints.local import LocalEndpoint
+from bisyncer.endpoints.memory import MemoryEndpoint
+from bisyncer.errors import Changed, RootMissing, Transient
+from bisyncer.model import TRASH
+from tests.endpoints.contract import Behind, EndpointContract, put, whole
+from tests.endpoints.test_memory import MemoryBehind
+
+NAME = f"{TRASH}/20261125T080000Z-42/d/k"
+
+
+class TestBackupDir(EndpointContract):
+    @pytest.fixture
+    def endpoint(self) -> Iterator[Endpoint]:
+        yield BackupDirEndpoint(MemoryEndpoint("contract"), MemoryEndpoint("apart"))
+        memory.discard("contract")
+        memory.discard("apart")
+
+    @pytest.fixture
+    def behind(self, endpoint: Endpoint) -> Behind:
+        return MemoryBehind("contract")
+
+    @pytest.fixture
+    def apart(self, endpoint: Endpoint) -> Behind:
+        return MemoryBehind("apart")
+
+    def test_what_is_moved_into_the_trash_is_at_the_other_place_and_comes_back(
+        self, endpoint: Endpoint, behind: Behind, apart: Behind
+    ) -> None:
+        moved = endpoint.move("d/k", NAME, expect=put(endpoint, "d/k", b"1"))
+
+        assert (behind.names(), apart.names()) == ([], [NAME])
+        assert endpoint.stat(NAME) == moved
+        back = endpoint.move(NAME, "d/k", expect=moved)
+        assert (behind.names(), apart.names()) == (["d/k"], [])
+        assert whole(endpoint, "d/k", back) == b"1"
+
+    def test_what_is_kept_is_at_both_places(self, endpoint: Endpoint, behind: Behind, apart: Behind) -> None:
+        entry = put(endpoint, "d/k", b"1")
+
+        twin = endpoint.keep("d/k", NAME, expect=entry)
+
+        assert twin.entry == entry
+        assert whole(endpoint, NAME, twin.copy) == b"1"
+        assert (behind.names(), apart.names()) == (["d/k"], [NAME])
+
+    def test_a_listing_of_the_trash_is_of_the_other_place_and_any_other_is_not(
+        self, endpoint: Endpoint, behind: Behind, apart: Behind
+    ) -> None:
+        behind.plant("k", b"1")
+        behind.plant(f"{TRASH}/here", b"2")
+        apart.plant(NAME, b"3")
+
+        assert [item[0] for item in endpoint.scan()] == [f"{TRASH}/here", "k"]
+        assert [item[0] for item in endpoint.scan(f"{TRASH}/", f"{TRASH}0")] == [NAME]
+        assert [item[0] for item in endpoint.scan(f"{TRASH}/3")] == [f"{TRASH}/here", "k"]
+
+    def test_a_version_that_changed_is_not_moved_to_the_other_place(
+        self, endpoint: Endpoint, behind: Behind, apart: Behind
+    ) -> None:
+        entry = put(endpoint, "d/k", b"1")
+        behind.plant("d/k", b"another")
+
+        with pytest.raises(Changed):
+            endpoint.move("d/k", NAME, expect=entry)
+
+        assert behind.content("d/k") == b"another"
+        assert apart.names() == []
+
+    def test_a_copy_that_is_not_durable_yet_deletes_nothing(
+        self, endpoint: Endpoint, behind: Behind, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        entry = put(endpoint, "d/k", b"1")
+
+        def fail(_: object) -> None:
+            raise Transient("can't be made durable")
+
+        monkeypatch.setattr(MemoryEndpoint, "flush", fail)
+        with pytest.raises(Transient):
+            endpoint.move("d/k", NAME, expect=entry)
+
+        assert behind.content("d/k") == b"1"
+
+
+def test_a_place_that_is_not_there_is_told_by_a_probe(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    endpoint = BackupDirEndpoint(
+        LocalEndpoint(str(tmp_path / "root"), owner="00000000"),
+        LocalEndpoint(str(tmp_path / "apart"), owner="00000000"),
+    )
+
+    with pytest.raises(RootMissing, match="apart: there is no such directory"):
+        endpoint.probe()
+    endpoint.close()
