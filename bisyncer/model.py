@@ -146,6 +146,7 @@ class Verdict(StrEnum):
     DELETE_FROM_PATH2 = "delete-from-path2"
     RECORD = "record"
     FORGET = "forget"
+    LEAVE = "leave"
     CHECK = "check"
     CONFLICT = "conflict"
     HOLD = "hold"
@@ -271,9 +272,27 @@ ALL_CONDITIONS = Conditions()
 
 
 class Mode(StrEnum):
-    """How a pair is reconciled."""
+    """How a pair is reconciled: which sides are written, and whether anything is deleted."""
 
     BISYNC = "bisync"
+    MIRROR = "mirror"
+    COPY = "copy"
+    DUAL_COPY = "dual-copy"
+
+    @property
+    def writes(self) -> frozenset[Side]:
+        """The sides that a run may write; of any other it doesn't change a byte."""
+        return _ONE_WAY if self in {Mode.MIRROR, Mode.COPY} else _BOTH_WAYS
+
+    @property
+    def without_deletions(self) -> Mode:
+        """The mode that does the same and deletes nothing; what a first run in this mode goes by."""
+        return _WITHOUT_DELETIONS.get(self, self)
+
+
+_ONE_WAY = frozenset({Side.PATH2})
+_BOTH_WAYS = frozenset(Side)
+_WITHOUT_DELETIONS: Mapping[Mode, Mode] = {Mode.BISYNC: Mode.DUAL_COPY, Mode.MIRROR: Mode.COPY}
 
 
 class Resolve(StrEnum):
@@ -313,8 +332,10 @@ class Policy:
     An empty `compare` is `auto`: whatever each store can tell, and content where that isn't enough.
     `restless` names the sides whose stamps move without the content: a tree's do, a bucket's don't.
     `undated` names those whose listing tells when an object was uploaded, not the time of its content.
+    `mode` is the one whose table decides.
     """
 
+    mode: Mode = Mode.BISYNC
     compare: frozenset[Evidence] = frozenset()
     modify_window_ns: int = 0
     conflict_resolve: Resolve = Resolve.NEWER
@@ -481,6 +502,7 @@ class Job:
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()  # none: all keys
     filter_file: FilterFile | None = None
+    delete_excluded: bool = False  # of a mirror: what the filters leave out is deleted from path2
     check_file: str | None = None
     require_mount: bool = False
     transfers: int = 16
@@ -557,3 +579,4 @@ class Summary:
     sentence: str | None = None  # why, where the outcome isn't success
     skipped: int = 0  # symbolic links and the like, left alone by design
     scope: str | None = None  # the part that was looked at, in words; None: all of the pair
+    left: int = 0  # keys that only path2 has, and that were left there

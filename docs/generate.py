@@ -17,11 +17,11 @@ from bisyncer.cli.app import app
 from bisyncer.cli.failure import most_serious
 from bisyncer.cli.options import SETTINGS_PANEL
 from bisyncer.config import setting
-from bisyncer.core.decide import BOTH, BOTH_SIDES, COLUMNS, MEANING, TABLE
+from bisyncer.core.decide import BOTH, BOTH_SIDES, COLUMNS, TABLES, meaning, verdicts
 from bisyncer.endpoints import azure, local, oci, s3
 from bisyncer.endpoints.base import Capabilities
 from bisyncer.engine.session import EXIT_CODES
-from bisyncer.model import Agreement, Delta, RunOutcome
+from bisyncer.model import Agreement, Delta, Mode, RunOutcome
 
 HERE: Final = Path(__file__).resolve().parent
 
@@ -61,7 +61,7 @@ _NEVER_SEEN: Final = (errors.Transient, errors.Changed, errors.Rejected)  # each
 
 
 def decision_table() -> str:
-    """The page of the decision table."""
+    """The page of the decision tables."""
     return "\n".join(
         [
             "# The decision table",
@@ -71,47 +71,59 @@ def decision_table() -> str:
             "A run decides about each key by itself.",
             "It holds what each side has now against what that same side held when the key last agreed (its",
             "*ancestor*), and gets one *delta* a side.",
-            "The two deltas name a cell of this table, and the cell says what is done.",
+            "The two deltas name a cell of a table, and the cell says what is done.",
+            "There is one table for each [mode](../modes/bisync.md).",
             "",
             "Rows are what path1 did, columns what path2 did.",
             "A dot is a pair of deltas that can't occur.",
             "",
-            f"| path1 \\ path2 | {' | '.join(COLUMNS)} |",
-            "|---" * (len(COLUMNS) + 1) + "|",
-            *(f"| **{row}** | {' | '.join(map(_cell, verdicts))} |" for row, verdicts in TABLE.items()),
-            "",
-            "Where both sides hold something new, it depends on whether the contents agree:",
-            "",
-            "| the contents | verdict | |",
-            "|---|---|---|",
-            *(f"| {each} | {verdict} | {AGREEMENTS[each]} |" for each, verdict in BOTH_SIDES.items()),
-            "",
+            *(line for mode in Mode for line in _mode(mode)),
             "## Deltas",
             "",
             "| delta | what the side did |",
             "|---|---|",
             *(f"| {delta} | {DELTAS[delta]} |" for delta in Delta),
             "",
-            "## Verdicts",
-            "",
-            "| verdict | meaning |",
-            "|---|---|",
-            *(f"| {verdict} | {meaning} |" for verdict, meaning in MEANING.items()),
-            "",
             "## What follows from it",
             "",
-            "- Nothing that is new or changed is ever deleted, and none is overwritten but as the loser of a",
-            "  conflict, of which a copy is kept first.",
-            "- An edit beats a deletion.",
+            "- bisync and dual-copy: nothing that is new or changed is ever deleted, and none is overwritten",
+            "  but as the loser of a conflict, of which a copy is kept first.",
+            "  An edit beats a deletion.",
+            "- mirror and copy: path1 is never written.",
+            "  What path2 has of its own is overwritten by path1's version, and in a mirror deleted where",
+            "  path1 has none; the [trash](../guides/trash.md) of path2 keeps it.",
             "- `check` never stays: a run reads the content, which turns `touched` into `unchanged` or",
             "  `changed` and `unknown` into `same` or `different`, and looks the cell up again.",
-            "- A resync is the same table read with no ancestors.",
-            "  Then only the corner of `absent` and `new` and the edges of `unreadable` can occur,",
-            "  so a resync deletes nothing.",
+            "- A resync is a table read with no ancestors, so that only the corner of `absent` and `new` and",
+            "  the edges of `unreadable` can occur.",
+            "  A mirror reads that of copy for it, and bisync that of dual-copy, which has the same corner.",
+            "  So a resync deletes nothing.",
+            "- The first run after the mode of a pair was changed reads the same tables, with its ancestors.",
+            "  It deletes nothing either.",
             "- `bisyncer plan PAIR --explain KEY` shows the facts, the deltas and the verdict of one key.",
             "",
         ]
     )
+
+
+def _mode(mode: Mode) -> Iterator[str]:
+    """The table of one mode, and what its verdicts mean."""
+    yield f"## {mode}"
+    yield ""
+    yield f"| path1 \\ path2 | {' | '.join(COLUMNS)} |"
+    yield "|---" * (len(COLUMNS) + 1) + "|"
+    yield from (f"| **{row}** | {' | '.join(map(_cell, each))} |" for row, each in TABLES[mode].items())
+    yield ""
+    yield "Where both sides hold something new, it depends on whether the contents agree:"
+    yield ""
+    yield "| the contents | verdict | |"
+    yield "|---|---|---|"
+    yield from (f"| {each} | {verdict} | {AGREEMENTS[each]} |" for each, verdict in BOTH_SIDES[mode].items())
+    yield ""
+    yield "| verdict | meaning |"
+    yield "|---|---|"
+    yield from (f"| {verdict} | {meaning(mode, verdict)} |" for verdict in verdicts(mode))
+    yield ""
 
 
 def _cell(verdict: object) -> str:

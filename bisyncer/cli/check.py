@@ -16,15 +16,16 @@ from bisyncer.cli.stopping import stopping
 from bisyncer.cli.table import say
 from bisyncer.config import setting
 from bisyncer.errors import BisyncerError, Unfinished
+from bisyncer.model import Mode
 from bisyncer.report.words import shown_count, shown_key, shown_line
 
 if TYPE_CHECKING:
     from bisyncer.engine.differences import Found
 
-_EQUAL, _ERROR = "=", "!"
+_EQUAL, _NOT_ON_PATH1, _ERROR = "=", "-", "!"
 _WORDS = {
     _EQUAL: "equal",
-    "-": "missing on path1",
+    _NOT_ON_PATH1: "missing on path1",
     "+": "missing on path2",
     "*": "different",
     _ERROR: "unknown",
@@ -52,8 +53,9 @@ def check(
 
     A line for each key: `=` equal, `-` missing on path1, `+` missing on path2, `*` different, `!` could not
     be told; then one line that counts them. Contents are told equal by digests, those of the listings and
-    those that runs recorded; what they can't settle is read. With --json each line is an object, and the last
-    one has the counts. Exit 1 where something differs, else 3 where something could not be told.
+    those that runs recorded; what they can't settle is read. In the mode copy `-` is what stays on
+    path2, and no difference. With --json each line is an object, and the last one has the counts. Exit 1
+    where something differs, else 3 where something could not be told.
     """
     from bisyncer.engine.deadline import Deadline  # noqa: PLC0415 -- see `opened`
     from bisyncer.engine.differences import differences  # noqa: PLC0415 -- see `opened`
@@ -73,7 +75,8 @@ def check(
             if stop.signal is not None:
                 return 128 + stop.signal
             raise
-    differs = counts.total() - counts[_EQUAL] - counts[_ERROR]
+    stays = counts[_NOT_ON_PATH1] if job.mode is Mode.COPY else 0
+    differs = counts.total() - counts[_EQUAL] - counts[_ERROR] - stays
     code = most_serious([1 if differs else 0, Unfinished.exit_code if counts[_ERROR] else 0])
     if as_json:
         named = {word.replace(" ", "-"): counts[mark] for mark, word in _WORDS.items()}

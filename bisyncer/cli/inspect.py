@@ -60,6 +60,7 @@ def status(asked: Asked, pair: MaybePair = None, *, as_json: Json = False) -> in
             "keys",
             "conflicts",
             "problems",
+            "mode",
         )
         print_rows(headers, map(_status_cells, rows), none="There is no pair yet: bisyncer init PATH1 PATH2.")
     return 1 if any(row["stale"] for row in rows) else 0
@@ -169,7 +170,7 @@ def _status_row(name: str, config: Config, store: Store) -> dict[str, object]:
     return {
         "pair": name,
         "state": "stale" if stale else _state(last) if aligned and good else "not aligned",
-        "mode": pair.mode if pair else None,
+        "mode": values[setting.MODE] if values else pair and pair.mode,
         "path1": shown_root(pair.path1) if pair else values and values[setting.PATH1],
         "path2": shown_root(pair.path2) if pair else values and values[setting.PATH2],
         "aligned": aligned,
@@ -211,6 +212,7 @@ def _status_cells(row: dict[str, object]) -> list[str]:
         f"{row['keys']:,}",
         str(row["conflicts"]),
         str(row["problems"]),
+        str(row["mode"] or "-"),
     ]
 
 

@@ -86,7 +86,7 @@ def init(
             for warning in found.warnings:
                 tell_sentence(warning, log_format=asked.log_format, pair=pair, level="warning")
             if as_json and not resync:
-                say(json.dumps(_init_row(found)))
+                say(json.dumps(_init_row(found, job)))
             elif not as_json and not asked.quiet:
                 _tell_init(found, config, new=new, aligned=resync or found.pair.aligned_ns is not None)
         if not resync:
@@ -314,7 +314,7 @@ def _write(config: Config, pair: str, asked: Asked) -> None:
     add_pair(config.path, pair, roots | dict(asked.flags) | counted, remotes=asked.remotes, top=top)
 
 
-def _init_row(found: InitReport) -> dict[str, object]:
+def _init_row(found: InitReport, job: Job) -> dict[str, object]:
     sides = {
         side.value: {
             "root": found.pair.path1 if side is Side.PATH1 else found.pair.path2,
@@ -326,7 +326,7 @@ def _init_row(found: InitReport) -> dict[str, object]:
         }
         for side, probe in found.probes.items()
     }
-    return {"pair": found.pair.name, "mode": found.pair.mode, **sides, "warnings": list(found.warnings)}
+    return {"pair": found.pair.name, "mode": job.mode, **sides, "warnings": list(found.warnings)}
 
 
 def _tell_init(found: InitReport, config: Config, *, new: bool, aligned: bool) -> None:

@@ -24,7 +24,7 @@ from bisyncer.config.setting import PREFIX, Setting, Shape
 from bisyncer.core.filters import Filters
 from bisyncer.endpoints.open import REMOTE_SCHEMES, remote_name
 from bisyncer.errors import UsageError
-from bisyncer.model import FilterFile, Job, Limits, Policy, Remote, Retention
+from bisyncer.model import FilterFile, Job, Limits, Mode, Policy, Remote, Retention
 
 T = TypeVar("T")
 
@@ -141,7 +141,7 @@ class Config:
         self._check_secrets(roots)
         remotes = {**self.remotes, **self._of_rclone(roots)}
         limit = values[setting.MAX_DELETE]
-        return Job(
+        job = Job(
             pair=name,
             path1=path1,
             path2=path2,
@@ -165,6 +165,7 @@ class Config:
             exclude=values[setting.EXCLUDE],
             include=values[setting.INCLUDE],
             filter_file=_filter_file(values),
+            delete_excluded=values[setting.DELETE_EXCLUDED],
             check_file=values.get(setting.CHECK_FILE),
             require_mount=values[setting.REQUIRE_MOUNT],
             transfers=values[setting.TRANSFERS],
@@ -175,6 +176,8 @@ class Config:
             dry_run=dry_run,
             resync=resync,
         )
+        _check_delete_excluded(job, values)
+        return job
 
     def stale_after_ns(self, name: str) -> int | None:
         """The age of the last good run from which a pair is stale; None: never, or a pair of no config."""
@@ -518,6 +521,22 @@ def _remote(name: str, values: Values) -> Remote:
         )
     fields: dict[str, Any] = values.fields()
     return Remote(name=name, **fields)
+
+
+def _check_delete_excluded(job: Job, values: Values) -> None:
+    """Refuse to delete what is left out where the mode isn't a mirror, or it is what guards the pair."""
+    if not job.delete_excluded:
+        return
+    where = values.where(setting.DELETE_EXCLUDED)
+    if job.mode is not Mode.MIRROR:
+        raise UsageError(
+            f"{where}: this is for the mode mirror, and that of the pair is {job.mode}. Leave it out."
+        )
+    if job.check_file is not None and (left_out := Filters.of(job).reason(job.check_file)) is not None:
+        raise UsageError(
+            f"{where}: {job.check_file}, the check_file, is {left_out}, so a run would delete it from path2. "
+            "Let the filters keep it in."
+        )
 
 
 def _meant(word: str, known: Iterable[str], *, same: str = "") -> str:

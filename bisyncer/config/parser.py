@@ -18,7 +18,7 @@ from platformdirs import user_state_dir
 
 from bisyncer.config.bandwidth import NoLimit, timetable
 from bisyncer.core.filters import Filters
-from bisyncer.model import Evidence, Limit, Mode, Retention, Side
+from bisyncer.model import Evidence, Limit, Retention, Side
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -217,13 +217,6 @@ def choice(kind: type[Choice]) -> Callable[[object], Choice]:
         return kind(str(value))
 
     return parse
-
-
-def mode(value: object) -> Mode:
-    """How a pair is reconciled."""
-    if value in {"mirror", "copy", "dual-copy"}:
-        raise Unfit(f"{_said(value)} can't be done by this version yet; the one mode is bisync")
-    return choice(Mode)(value)
 
 
 def evidence(value: object) -> frozenset[Evidence]:

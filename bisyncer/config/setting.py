@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from bisyncer.config import parser
-from bisyncer.model import MatchNames, Resolve
+from bisyncer.model import MatchNames, Mode, Resolve
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -58,8 +58,13 @@ PATH1: Final = Setting("path1", parser.root, None, "ROOT",
     "oci://BUCKET@NAMESPACE/PREFIX, or REMOTE:BUCKET/PREFIX for a remote of this file or of an rclone.conf. "
     "A relative directory counts from the folder of the config file.")
 PATH2: Final = Setting("path2", parser.root, None, "ROOT", "The second root, written like the first.")
-MODE: Final = Setting("mode", parser.mode, "bisync", "MODE",
-    "How the pair is reconciled: bisync, both ways, deletions too.")
+MODE: Final = Setting("mode", parser.choice(Mode), "bisync", "MODE",
+    "How the pair is reconciled: bisync, both ways, deletions too; mirror, path2 becomes path1's exact copy "
+    "and path1 is never written; copy, as mirror and nothing is deleted; dual-copy, new and changed both "
+    "ways, nothing is deleted.")
+DELETE_EXCLUDED: Final = Setting("delete_excluded", parser.switch, False, "", # noqa: FBT003 -- a default, as the file writes it
+    "In the mode mirror, what the filters leave out is deleted from path2 too. Look at a plan first.",
+    Shape.SWITCH)
 COMPARE: Final = Setting("compare", parser.evidence, "auto", "WHAT",
     "What may tell that content differs: any of size, mtime, hash; or auto, whatever each store can tell. "
     "The size always counts.",
@@ -123,6 +128,7 @@ PAIR: Final[tuple[Setting[object], ...]] = (
     EXCLUDE,
     INCLUDE,
     FILTERS_FILE,
+    DELETE_EXCLUDED,
     CHECK_FILE,
     REQUIRE_MOUNT,
     MAX_DELETE,

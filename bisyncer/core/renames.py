@@ -34,6 +34,12 @@ def is_new(copied: Planned, side: Side) -> bool:
     return deltas[side] is Delta.ABSENT and deltas[side.other] is Delta.NEW
 
 
+def is_as_recorded(deleted: Planned, side: Side) -> bool:
+    """Whether `side` still holds what is recorded of a key that is to be deleted from it."""
+    action = deleted.action
+    return (action.delta1 if side is Side.PATH1 else action.delta2) is Delta.UNCHANGED
+
+
 def times(renamed_from: Iterable[Entry]) -> frozenset[int]:
     """The times of files that went away, as their own side last recorded them, where a digest is known."""
     return frozenset(old.mtime_ns for old in renamed_from if old.mtime_ns is not None and _names(old.digests))

@@ -65,11 +65,18 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 class LocalEndpoint:
     """The tree below `path`; `owner` is 8 hex digits that mark the temporaries of its pair.
 
-    With `metadata`, the mode and the owner of a file go with its content, and come back with it.
+    With `metadata`, the mode and the owner of a file go with its content, and come back with it. With
+    `read_only`, a scan sweeps nothing.
     """
 
     def __init__(
-        self, path: str, *, owner: str, metadata: bool = True, now_ns: Callable[[], int] = time.time_ns
+        self,
+        path: str,
+        *,
+        owner: str,
+        metadata: bool = True,
+        read_only: bool = False,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._path = os.path.realpath(path)
         try:
@@ -80,6 +87,7 @@ class LocalEndpoint:
             ) from None
         self._now_ns = now_ns
         self._metadata = metadata
+        self._read_only = read_only
         self._unsynced = _Unsynced()
         self._tree = Tree(self._path, self._unsynced.add)
         self._asides = Asides(owner, self._unsynced.add)
@@ -145,7 +153,8 @@ class LocalEndpoint:
 
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
         """Yield what lies in the range; leftovers of this owner's dead runs are swept on the way."""
-        return Walk(self._tree, self._asides, low, high, self._now_ns).items()
+        asides = None if self._read_only else self._asides
+        return Walk(self._tree, asides, low, high, self._now_ns).items()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key`; None also where a directory is, or a file stands above it."""

@@ -30,6 +30,7 @@ class _Given(NamedTuple):
     conditions: Conditions
     uploads: Uploads
     metadata: bool
+    read_only: bool
 
 
 def open_endpoint(
@@ -40,16 +41,18 @@ def open_endpoint(
     conditions: Conditions = ALL_CONDITIONS,
     uploads: Uploads = FORGETFUL,
     metadata: bool = True,
+    read_only: bool = False,
 ) -> Endpoint:
     """Open the root that a user wrote.
 
-    `owner` marks temporary names so that only their pair sweeps them; `conditions` are what an earlier
+    `owner` marks temporary names so that only their pair sweeps them, and not even that where the root is
+    `read_only`; `conditions` are what an earlier
     probe found that the store honours; `uploads` remembers what is sent in parts; `metadata` says whether
     the mode and the owner of files travel. Nothing is looked at yet: `probe` does that.
 
     Raises `UsageError` where the text names no root.
     """
-    given = _Given(owner, conditions, uploads, metadata)
+    given = _Given(owner, conditions, uploads, metadata, read_only)
     match = _SCHEME.match(root)
     if match:
         scheme, rest = match[1].lower(), match[2]
@@ -109,7 +112,7 @@ def _local(path: str, given: _Given) -> Endpoint:
 
     if not path:
         raise UsageError("A root is empty. Name a directory or a bucket.")
-    return LocalEndpoint(path, owner=given.owner, metadata=given.metadata)
+    return LocalEndpoint(path, owner=given.owner, metadata=given.metadata, read_only=given.read_only)
 
 
 def _tree(place: str, _: Remote, given: _Given, root: str) -> Endpoint:

@@ -17,6 +17,7 @@ from bisyncer.endpoints.backup_dir import beneath
 from bisyncer.endpoints.bandwidth import Bandwidth, Limited
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.pace import Pace
+from bisyncer.endpoints.readonly import ReadOnlyEndpoint
 from bisyncer.errors import ListingIncomplete, Transient
 from bisyncer.model import Entry, Item
 
@@ -191,6 +192,8 @@ class _Resumed:
 
 def _inside(endpoint: Endpoint) -> Endpoint:
     """The store's own endpoint, which another of its kind knows."""
+    if isinstance(endpoint, ReadOnlyEndpoint):
+        endpoint = endpoint.inner
     if isinstance(endpoint, ResilientEndpoint):
         endpoint = endpoint._inner  # noqa: SLF001 -- of the same class
     return beneath(endpoint)

@@ -37,10 +37,10 @@ class Walk:
     """One scan of a tree; `items` may be asked for once."""
 
     def __init__(
-        self, tree: Tree, asides: Asides, low: str, high: str | None, now_ns: Callable[[], int]
+        self, tree: Tree, asides: Asides | None, low: str, high: str | None, now_ns: Callable[[], int]
     ) -> None:
         self._tree = tree
-        self._asides = asides
+        self._asides = asides  # None: what dead runs left is passed over, and not swept
         self._low = low
         self._high = high
         self._now_ns = now_ns
@@ -135,7 +135,7 @@ class Walk:
 
     def _read(self, prefix: str) -> _Level:
         names, temporaries = self._names()
-        if temporaries:
+        if temporaries and self._asides is not None:
             # A sweep may put a version back under a name that wasn't there: read again.
             for name in temporaries:
                 self._asides.sweep(self._directory, name)

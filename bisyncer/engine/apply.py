@@ -19,6 +19,7 @@ from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.keep import Taken, keep_both
 from bisyncer.engine.look import judge, look
+from bisyncer.engine.plan import EXCLUDED
 from bisyncer.engine.transfer import agreed, transfer
 from bisyncer.engine.trash import Trash
 from bisyncer.errors import BisyncerError, Changed, EndpointError, Gone, Rejected, Transient
@@ -51,7 +52,7 @@ _ON_STORES = (
     (Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2),
     _DELETES,
 )
-_IN_STATE = (Verdict.NOTHING, Verdict.RECORD, Verdict.FORGET)
+_IN_STATE = (Verdict.NOTHING, Verdict.LEAVE, Verdict.RECORD, Verdict.FORGET)
 
 
 def apply(plan: Callable[..., Iterator[Planned]], worker: Worker) -> Generator[Outcome]:
@@ -155,6 +156,9 @@ class Worker:
 
     def _look_again(self, planned: Planned, moved: Changed) -> Outcome:
         key = planned.action.key
+        if planned.action.reason == EXCLUDED:
+            # What path1 holds there is none of the run's business, so there is nothing to judge it by.
+            return Raced(planned, Problem(key, f"was written to meanwhile, and is looked at again: {moved}"))
         found = judge(look(key, self.recorded([key]).get(key), self.endpoints), self.endpoints, self.policy)
         if found is None:
             return Done(planned, None)  # it came and went: neither side holds it
@@ -258,7 +262,7 @@ class Worker:
         entry = action.entry(from_side)
         assert entry is not None, f"{action.verdict} of {action.key!r} has nothing to delete"
         # A listing may have missed a key; one look confirms that it is gone before the other side follows.
-        if self.endpoints[from_side.other].stat(action.key) is not None:
+        if action.reason != EXCLUDED and self.endpoints[from_side.other].stat(action.key) is not None:
             raise Changed(f"{self.endpoints[from_side.other].root}: {action.key!r} is there again.")
         return Done(planned, None, trashed=self._remove(from_side, entry))
 

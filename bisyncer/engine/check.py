@@ -85,7 +85,7 @@ def _settle(
     agreed = None
     if len(entries) == len(Side) and Delta.UNCHANGED not in deltas.values():
         agreed = settled_agreement(entries, endpoints, policy)
-    verdict = decide(deltas[Side.PATH1], deltas[Side.PATH2], agreed)
+    verdict = decide(policy.mode, deltas[Side.PATH1], deltas[Side.PATH2], agreed)
     action = action._replace(
         verdict=verdict,
         delta1=deltas[Side.PATH1],

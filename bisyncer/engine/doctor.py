@@ -118,25 +118,32 @@ def _roots(job: Job, pair: Pair | None, endpoints: Mapping[Side, Endpoint]) -> I
         )
     for side, endpoint in endpoints.items():
         try:
-            probe = endpoint.probe(scratch=True)
+            probe = endpoint.probe(scratch=side in job.mode.writes)
         except BisyncerError as error:
             yield Finding("root", Grade.FAIL, str(error), side)
             continue
-        yield Finding(
-            "root", Grade.OK, f"{endpoint.root}: can be listed, read, written and deleted from", side
+        written = side in job.mode.writes
+        able = (
+            "can be listed, read, written and deleted from" if written else "can be listed, and is only read"
         )
-        yield _conditions(job, endpoint, probe)._replace(side=side)
+        yield Finding("root", Grade.OK, f"{endpoint.root}: {able}", side)
+        if written:
+            yield from _writable(job, side, endpoint, probe)
         if probe.mounted is not None:
             yield _mount(job, probe)._replace(side=side)
         if probe.skew_ns is not None:
             yield _clock(probe.skew_ns)._replace(side=side)
-        if probe.free_bytes is not None:
-            yield _space(probe.free_bytes)._replace(side=side)
         if job.check_file is not None:
             yield _marker(job.check_file, endpoint)._replace(side=side)
-        yield _trash(job, side, endpoint, probe)
         for remark in probe.remarks:
             yield Finding("store", Grade.WARN, remark, side)
+
+
+def _writable(job: Job, side: Side, endpoint: Endpoint, probe: Probe) -> Iterator[Finding]:
+    yield _conditions(job, endpoint, probe)._replace(side=side)
+    if probe.free_bytes is not None:
+        yield _space(probe.free_bytes)._replace(side=side)
+    yield _trash(job, side, endpoint, probe)
 
 
 def _conditions(job: Job, endpoint: Endpoint, probe: Probe) -> Finding:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bisyncer.core.compare import compare
-from bisyncer.core.decide import MEANING
+from bisyncer.core.decide import meaning
 from bisyncer.core.filters import Filters
 from bisyncer.core.trash import in_trash
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.look import judge, look
 from bisyncer.engine.pairing import bound_pair, policy_for, resilient
 from bisyncer.errors import UsageError
-from bisyncer.model import TRASH, Agreement, Delta, Job, Side, Triple, Verdict
+from bisyncer.model import TRASH, Agreement, Delta, Entry, Job, Mode, Side, Triple, Verdict
 from bisyncer.state.store import Store
 
 
@@ -37,10 +37,14 @@ def explain(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, key: str
     endpoints = resilient(endpoints, job)
     ancestor = None if job.resync else store.ancestors_of(pair.id, [key]).get(key)
     triple = look(key, ancestor, endpoints)
-    policy = policy_for(job, endpoints)
+    policy = policy_for(job, endpoints, pair)
     if (left_out := Filters.of(job).reason(key)) is not None:
         delta1, delta2, agreement = compare(triple, policy)
-        return Explanation(triple, delta1, delta2, agreement, None, None, left_out)
+        verdict = None
+        if job.delete_excluded and policy.mode is Mode.MIRROR and isinstance(triple.path2, Entry):
+            left_out = f"{left_out}, and deleted from path2, since delete_excluded is set"
+            verdict = Verdict.DELETE_FROM_PATH2
+        return Explanation(triple, delta1, delta2, agreement, verdict, None, left_out)
     action = judge(triple, endpoints, policy)
     if action is None:
         sentence = "neither side holds it, now or before"
@@ -52,5 +56,5 @@ def explain(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, key: str
         action.agreement,
         action.verdict,
         action.winner,
-        action.reason or MEANING[action.verdict],
+        action.reason or meaning(policy.mode, action.verdict),
     )

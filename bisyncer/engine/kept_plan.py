@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.look import look_at
+from bisyncer.engine.plan import EXCLUDED
 from bisyncer.errors import BisyncerError, UsageError
 from bisyncer.model import (
     Action,
@@ -26,6 +27,7 @@ from bisyncer.model import (
     Digest,
     Entry,
     Item,
+    Mode,
     Policy,
     RunOutcome,
     Side,
@@ -37,7 +39,7 @@ from bisyncer.report.events import Event, GatesClosed, PlanMade, RunBegan, RunEn
 from bisyncer.report.words import instant
 from bisyncer.state.records import Pair
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 _KIND: Final = "bisyncer plan"
 _BATCH: Final = 256  # actions looked at before the first of them is told
 _WHOLE: Final = frozenset({RunOutcome.SUCCESS, RunOutcome.UNFINISHED, RunOutcome.HALTED})
@@ -119,6 +121,8 @@ class KeptPlan(NamedTuple):
     path1: str
     path2: str
     run: int
+    mode: Mode
+    first: bool  # it is of a first run in its mode, and deletes nothing
     gates: frozenset[str]
     total: int
 
@@ -149,7 +153,10 @@ class KeptPlan(NamedTuple):
                     "Make it again with `bisyncer plan PAIR --out FILE`."
                 )
             roots = head["path1"], head["path2"]
-            return cls(file, head["pair"], *roots, head["run"], frozenset(end["gates"]), end["actions"])
+            mode = Mode(head["mode"]), bool(head["first"])
+            return cls(
+                file, head["pair"], *roots, head["run"], *mode, frozenset(end["gates"]), end["actions"]
+            )
         except OSError as error:
             raise UsageError(
                 f"The plan {file} can't be read: {error.strerror}. Nothing was changed."
@@ -165,8 +172,8 @@ class KeptPlan(NamedTuple):
         with self.file.open("rb") as stream:
             yield from (_action(_object(line)) for line in islice(stream, 1, self.total + 1))
 
-    def refuse_other(self, pair: Pair) -> None:
-        """Raise `UsageError` unless the plan was made for this pair, with these roots."""
+    def refuse_other(self, pair: Pair, mode: Mode) -> None:
+        """Raise `UsageError` unless the plan was made for this pair, with these roots and in this mode."""
         if self.pair != pair.name:
             raise UsageError(
                 f"{self.file} is a plan of pair '{self.pair}', not of '{pair.name}'. Nothing was changed."
@@ -175,6 +182,16 @@ class KeptPlan(NamedTuple):
             raise UsageError(
                 f"{self.file} is a plan for {self.path1} and {self.path2}, and pair '{pair.name}' has "
                 f"{pair.path1} and {pair.path2}. Nothing was changed. Make a plan for these."
+            )
+        if self.mode is not mode:
+            raise UsageError(
+                f"{self.file} is a plan for the mode {self.mode}, and that of pair '{pair.name}' is {mode}. "
+                "Nothing was changed. Make a plan for this mode."
+            )
+        if pair.mode is not mode and not self.first:
+            raise UsageError(
+                f"{self.file} was made before the mode of pair '{pair.name}' was {pair.mode}, and the first "
+                f"run in the mode {mode} deletes nothing. Nothing was changed. Make the plan again."
             )
 
 
@@ -191,7 +208,9 @@ def still_so(
 def _moved(action: Action, endpoints: Mapping[Side, Endpoint], policy: Policy) -> str | None:
     if action.verdict is Verdict.FORGET and action.reason is not None:
         return None  # left out by a filter: neither side was asked for it, and neither is touched
-    seen: list[tuple[Side, str, Entry | None]] = [(side, action.key, action.entry(side)) for side in Side]
+    # What the filters leave out and a mirror deletes from path2, path1 may well hold.
+    sides = Side if action.reason != EXCLUDED else (Side.PATH2,)
+    seen: list[tuple[Side, str, Entry | None]] = [(side, action.key, action.entry(side)) for side in sides]
     if action.origin is not None and (side := action.verdict.side) is not None:
         seen += [(side, action.origin.key, action.origin), (side.other, action.origin.key, None)]
     for side, key, entry in seen:
@@ -221,6 +240,8 @@ def _head(began: RunBegan, tally: Tally, made_ns: int) -> dict[str, object]:
         "made": instant(made_ns),
         "path1": began.path1,
         "path2": began.path2,
+        "mode": began.mode,
+        "first": began.was is not None,
         "scanned": {side.value: tally.scanned[side] for side in Side},
         "actions": counts,
     }

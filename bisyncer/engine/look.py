@@ -24,7 +24,7 @@ def judge(triple: Triple, endpoints: Mapping[Side, Endpoint], policy: Policy) ->
         return None
     action = Action(
         triple.key,
-        decide(delta1, delta2, agreement),
+        decide(policy.mode, delta1, delta2, agreement),
         delta1,
         delta2,
         agreement,

@@ -14,11 +14,12 @@ from bisyncer.endpoints.bandwidth import Bandwidth
 from bisyncer.endpoints.base import FORGETFUL, Endpoint, NameRules, Probe
 from bisyncer.endpoints.open import open_endpoint
 from bisyncer.endpoints.pace import Pace
+from bisyncer.endpoints.readonly import ReadOnlyEndpoint
 from bisyncer.endpoints.resilient import ResilientEndpoint
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.uploads import Remembered
 from bisyncer.errors import NeedsResync, UsageError
-from bisyncer.model import ALL_CONDITIONS, Job, Policy, Side
+from bisyncer.model import ALL_CONDITIONS, Job, Mode, Policy, Side
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 
@@ -54,6 +55,7 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
             conditions=one if side is Side.PATH1 else two,
             uploads=Remembered(store, known.id, side) if known else FORGETFUL,
             metadata=job.metadata,
+            read_only=side not in job.mode.writes,
         )
 
     path1, path2 = opened(job.path1, Side.PATH1), opened(job.path2, Side.PATH2)
@@ -97,16 +99,15 @@ def resilient(
 
 
 def init(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> InitReport:
-    """Check both endpoints, writing and removing an object of our own on each, and record the pair.
+    """Check both endpoints, writing and removing an object of our own on those written, and record the pair.
 
     Raises `UsageError` where a root can't be used, or the name belongs to other roots.
     """
     known = store.pair(job.pair)
     if known is not None:
         _refuse_other_roots(known, endpoints)
-    probes = {side: endpoint.probe(scratch=True) for side, endpoint in endpoints.items()}
-    if job.require_conditional:
-        _require_conditions(endpoints)
+    probes = {side: endpoint.probe(scratch=side in job.mode.writes) for side, endpoint in endpoints.items()}
+    require_conditions(job, endpoints)
     pair = known or store.add_pair(job.pair, endpoints[Side.PATH1].root, endpoints[Side.PATH2].root, job.mode)
     pair = store.record_conditions(pair, (probes[Side.PATH1].conditions, probes[Side.PATH2].conditions))
     warnings = [
@@ -137,8 +138,7 @@ def bound_pair(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Pa
             f"`bisyncer init {job.pair} --resync` once; it deletes nothing."
         )
     _refuse_other_roots(pair, endpoints)
-    if job.require_conditional:
-        _require_conditions(endpoints)
+    require_conditions(job, endpoints)
     return pair
 
 
@@ -150,16 +150,35 @@ def recorded_pair(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) ->
     return pair
 
 
-def policy_for(job: Job, endpoints: Mapping[Side, Endpoint]) -> Policy:
-    """The job's policy, told of both sides what the stamps and the times in their listings are good for."""
+def policy_for(job: Job, endpoints: Mapping[Side, Endpoint], pair: Pair | None = None) -> Policy:
+    """The job's policy, told whose table decides, and of both sides what stamps and times in listings tell.
+
+    A resync and the first run after the mode of a pair was changed delete nothing. What one mode left behind
+    on purpose would else be taken by another for what is to be deleted.
+    """
     able = {side: end.capabilities for side, end in endpoints.items()}
     trees = frozenset(side for side in Side if able[side].names is NameRules.TREE)
     undated = frozenset(side for side in Side if not able[side].listed_mtime) - trees
-    return replace(job.policy, restless=trees, undated=undated)
+    first = job.resync or (pair is not None and pair.mode is not job.mode)
+    mode = job.mode.without_deletions if first else job.mode
+    return replace(job.policy, mode=mode, restless=trees, undated=undated)
 
 
-def _require_conditions(endpoints: Mapping[Side, Endpoint]) -> None:
+def guarded(endpoints: Mapping[Side, Endpoint], mode: Mode) -> dict[Side, Endpoint]:
+    """Both endpoints, of which those that the mode doesn't write refuse to be written."""
+    return {
+        side: endpoint if side in mode.writes else ReadOnlyEndpoint(endpoint)
+        for side, endpoint in endpoints.items()
+    }
+
+
+def require_conditions(job: Job, endpoints: Mapping[Side, Endpoint]) -> None:
+    """Raise `UsageError` where the job asks for conditions, and a store that is written doesn't test them."""
+    if not job.require_conditional:
+        return
     for side, endpoint in endpoints.items():
+        if side not in job.mode.writes:
+            continue
         able = endpoint.capabilities
         if able.names is NameRules.BUCKET and not (able.conditional_write and able.conditional_delete):
             raise UsageError(

@@ -39,12 +39,16 @@ def make_plan(
     The listings come without the keys that are `excluded`, which therefore look deleted on both sides.
     `tally` is complete once the stream has ended. Raises `ListingIncomplete`.
     """
+    mode = policy.mode
     for triple in merge(ancestors, path1, path2):
         tally.ancestors += triple.ancestor is not None
         delta1, delta2, agreement = compare(triple, policy)
-        verdict = decide(delta1, delta2, agreement)
+        verdict = decide(mode, delta1, delta2, agreement)
         if verdict is Verdict.NOTHING:
             tally.unchanged += 1
+            continue
+        if verdict is Verdict.LEAVE:
+            tally.verdicts[verdict] += 1
             continue
         tally.changed[Side.PATH1] += delta1 is Delta.CHANGED
         tally.changed[Side.PATH2] += delta2 is Delta.CHANGED
@@ -56,6 +60,8 @@ def make_plan(
             action = action._replace(reason="excluded now, and left alone on both sides")
         elif verdict is Verdict.HOLD:
             action = action._replace(reason=_hidden(triple))
+        elif verdict in DELETES and excluded(triple.key):
+            action = action._replace(reason=EXCLUDED)
         elif verdict.side is not None and (refusal := _refusal(action, verdict.side, endpoints)):
             if refusal is _QUIETLY:
                 continue
@@ -72,6 +78,9 @@ def count(action: Action, tally: Tally, times: int = 1) -> None:
         entry = action.entry(side.other)
         tally.size[side] += times * (entry.size if entry else 0)
 
+
+DELETES = frozenset({Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2})
+EXCLUDED = "the filters leave it out"  # why a mirror deletes what path1 may hold
 
 _QUIETLY = "left out without a word"
 
@@ -92,7 +101,10 @@ def _refusal(action: Action, side: Side, endpoints: Mapping[Side, Endpoint]) -> 
     """Why the side to be written can't hold this key; None where it can."""
     source = action.entry(side.other)
     if source is None:
-        return None
+        # A tree can't hold the marker of a folder: that it hasn't got it doesn't say that it should go.
+        there, other = action.entry(side), endpoints[side.other].capabilities.names
+        marker = there is not None and folder_marker(action.key, there.size)
+        return _QUIETLY if marker and other is NameRules.TREE else None
     names = endpoints[side].capabilities.names
     if names is NameRules.TREE and folder_marker(action.key, source.size):
         return _QUIETLY

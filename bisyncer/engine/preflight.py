@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.errors import Halt
@@ -11,9 +11,12 @@ from bisyncer.model import Job, Side
 _Look = Callable[[Job, Mapping[Side, Endpoint], Mapping[Side, Probe]], list[Halt]]
 
 
-def probed(endpoints: Mapping[Side, Endpoint]) -> dict[Side, Probe]:
-    """A look at both roots; raises `RootMissing` or `AccessDenied` where one can't be used at all."""
-    return {side: endpoint.probe() for side, endpoint in endpoints.items()}
+def probed(endpoints: Mapping[Side, Endpoint], tried: Collection[Side] = ()) -> dict[Side, Probe]:
+    """A look at both roots, of which some are `tried` with an object of ours that is removed again.
+
+    Raises `RootMissing` or `AccessDenied` where one can't be used at all.
+    """
+    return {side: endpoint.probe(scratch=side in tried) for side, endpoint in endpoints.items()}
 
 
 def halts(job: Job, endpoints: Mapping[Side, Endpoint], probes: Mapping[Side, Probe]) -> tuple[Halt, ...]:

@@ -8,7 +8,7 @@ from contextlib import closing
 from itertools import groupby, islice
 from typing import Final
 
-from bisyncer.core.renames import Rename, is_new, pair_up, times, worth_reading
+from bisyncer.core.renames import Rename, is_as_recorded, is_new, pair_up, times, worth_reading
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.transfer import content
 from bisyncer.errors import EndpointError
@@ -43,7 +43,12 @@ def renames(
             ):
                 for olds, news in _same_size(deleted, (new for new in copied if is_new(new, side)), side):
                     known = recorded([old.action.key for old in olds])
-                    pairs = [(old, known[old.action.key]) for old in olds if old.action.key in known]
+                    # A mirror deletes what was changed, too, of which the record doesn't tell the content.
+                    pairs = [
+                        (old, known[old.action.key])
+                        for old in olds
+                        if old.action.key in known and is_as_recorded(old, side)
+                    ]
                     gone = times(ancestor.side(side.other) for _, ancestor in pairs)
                     looked = pool.map(
                         lambda new, gone=gone, side=side: (

@@ -28,6 +28,12 @@ def resolve(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, conflict
     Raises `UsageError` for a conflict that isn't open, and `Unfinished` where one of the versions is not
     what was shown any more: then what was shown is still there, and nothing of it was removed.
     """
+    if job.mode.writes != frozenset(Side) and keep != BOTH:
+        raise UsageError(
+            f"The mode of pair '{job.pair}' is {job.mode}, which never writes path1, and settling a conflict "
+            "removes a version from both sides. Nothing was changed. Delete on path1 what isn't wanted, or "
+            "say --keep both."
+        )
     pair = bound_pair(job, endpoints, store)
     endpoints = resilient(endpoints, job)
     with Lease.take(store, pair) as lease:

@@ -13,13 +13,13 @@ from itertools import islice
 from bisyncer.core.filters import Filters
 from bisyncer.core.gates import judge
 from bisyncer.core.renames import Rename
-from bisyncer.endpoints.base import Endpoint
+from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.engine import preflight
 from bisyncer.engine.apply import Worker, apply
 from bisyncer.engine.check import check, recount
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.kept_plan import KeptPlan, still_so
-from bisyncer.engine.pairing import bound_pair, policy_for, resilient
+from bisyncer.engine.pairing import bound_pair, guarded, policy_for, require_conditions, resilient
 from bisyncer.engine.part import holds_any, pieces
 from bisyncer.engine.plan import count, make_plan
 from bisyncer.engine.renames import renames
@@ -45,6 +45,7 @@ from bisyncer.model import (
     Delta,
     Done,
     Job,
+    Mode,
     Outcome,
     Planned,
     Policy,
@@ -78,7 +79,7 @@ COMMIT_EVERY_NS = 1_000_000_000  # ... and an outcome that comes later than this
 
 DAY_NS = 86400 * 10**9
 
-REPORTED = tuple(verdict for verdict in Verdict if verdict not in {Verdict.NOTHING, Verdict.CHECK})
+REPORTED = tuple(v for v in Verdict if v not in {Verdict.NOTHING, Verdict.LEAVE, Verdict.CHECK})
 EXIT_CODES = {
     RunOutcome.SUCCESS: 0,
     RunOutcome.FAILED: BisyncerError.exit_code,
@@ -107,10 +108,11 @@ def run(
     pair = bound_pair(job, endpoints, store)
     assert not (job.resync and job.scope.words), "a resync forgets the ancestors of a whole pair"
     if kept is not None:
-        kept.refuse_other(pair)
+        kept.refuse_other(pair, job.mode)
     until = Deadline(stop, job.max_duration_ns)
     with Lease.take(store, pair) as lease:
-        this = _Run(job, pair, resilient(endpoints, job, until), store, reporter, lease, until, now_ns)
+        stores = guarded(resilient(endpoints, job, until), job.mode)
+        this = _Run(job, pair, stores, store, reporter, lease, until, now_ns)
         try:
             this.begin()
             if kept is None:
@@ -175,10 +177,12 @@ class _Run:
                 self.job.dry_run,
                 self.job.resync,
                 expected,
+                self.job.mode,
+                None if self.pair.mode is self.job.mode else self.pair.mode,
             )
         )
-        self.policy = policy_for(self.job, self.endpoints)
-        probes = preflight.probed(self.endpoints)
+        self.policy = policy_for(self.job, self.endpoints, self.pair)
+        probes = self.probe()
         if halts := preflight.halts(self.job, self.endpoints, probes):
             raise Halted(halts)
         folder = folder_of(self.started_ns, self.number)
@@ -186,10 +190,23 @@ class _Run:
         if not self.job.dry_run:
             abort_leftovers(self.pair.id, self.endpoints, self.store)
 
+    def probe(self) -> Mapping[Side, Probe]:
+        """Look at both roots; one that the mode before didn't write, and this one does, is tried too."""
+        tried = frozenset() if self.job.dry_run else self.job.mode.writes - self.pair.mode.writes
+        probes = preflight.probed(self.endpoints, tried)
+        if tried:
+            one, two = (probes[side].conditions for side in Side)
+            self.pair = self.store.record_conditions(self.pair, (one, two))
+            require_conditions(self.job, self.endpoints)
+        return probes
+
     def plan(self) -> None:
         self.reporter.tell(PhaseBegan(Phase.SCAN))
         filters = Filters.of(self.job)
-        scans = {side: Scan(self.endpoints[side], side, filters, self.tally, self.reporter) for side in Side}
+        listed = {Side.PATH1: filters, Side.PATH2: Filters() if self.job.delete_excluded else filters}
+        scans = {
+            side: Scan(self.endpoints[side], side, listed[side], self.tally, self.reporter) for side in Side
+        }
         parts = pieces(
             self.job.scope,
             scans,
@@ -336,7 +353,7 @@ class _Run:
         self.reporter.tell(PlanMade(self.tally))
         if self.job.dry_run:
             self.show()
-        if halts := judge(self.tally, self.job.limits):
+        if halts := judge(self.tally, self.job.limits, self.job.mode):
             raise Halted(halts)
 
     def show(self) -> None:
@@ -346,7 +363,9 @@ class _Run:
 
     def apply(self) -> None:
         if self.job.resync:
-            self.pair = self.store.begin_alignment(self.pair, self.lease)
+            # What only path2 has a mirror deletes from the first run on after an alignment that is whole.
+            mode = Mode.COPY if self.job.mode is Mode.MIRROR else self.job.mode
+            self.pair = self.store.begin_alignment(self.pair, self.lease, mode)
         total = sum(self.tally.verdicts[verdict] for verdict in REPORTED if verdict is not Verdict.HOLD)
         self.reporter.tell(PhaseBegan(Phase.APPLY, total, sum(self.tally.size.values())))
         worker = Worker(
@@ -365,7 +384,7 @@ class _Run:
             with closing(outcomes):
                 for outcome in outcomes:
                     # A stamp that moved without its content is noted in the state, and is no news.
-                    if outcome.planned.action.verdict is not Verdict.NOTHING:
+                    if outcome.planned.action.verdict not in {Verdict.NOTHING, Verdict.LEAVE}:
                         self.reporter.tell(Acted(outcome))
                     waiting.append(outcome)
                     # A conflict at once: were it lost, no later run could tell that a person should look.
@@ -381,6 +400,8 @@ class _Run:
         self._go_on()
         if self.job.resync:
             self.store.settle_conflicts(self.pair, self.lease)
+        if self.pair.mode is not self.job.mode and self.job.scope.words is None:
+            self.pair = self.store.record_mode(self.pair, self.job.mode, self.lease)
 
     def _rows(self, *verdicts: Verdict) -> Iterator[Planned]:
         """The rows that still wait; those of a kept plan as if looked at again: they are all there is."""
@@ -396,10 +417,12 @@ class _Run:
         last = self.store.last_good_run(self.pair.id)
         if keep_ns is None or (last is not None and last.started_ns // DAY_NS == self.started_ns // DAY_NS):
             return
-        for endpoint in self.endpoints.values():
+        for side in Side:
+            if side not in self.job.mode.writes:
+                continue
             with suppress(EndpointError):
                 self.lease.assert_held()
-                purge(endpoint, self.started_ns - keep_ns, self.job.transfers, self.stop.is_set)
+                purge(self.endpoints[side], self.started_ns - keep_ns, self.job.transfers, self.stop.is_set)
 
     def _commit(self, outcomes: Sequence[Outcome]) -> None:
         # The state may never claim more than the stores would still have after a power cut.
@@ -449,7 +472,7 @@ class _Run:
         summary = Summary(
             pair=self.pair.name,
             run=self.number,
-            mode=self.pair.mode,
+            mode=self.job.mode,
             outcome=outcome,
             started_ns=self.started_ns,
             ended_ns=self.now_ns(),
@@ -470,6 +493,7 @@ class _Run:
             sentence=sentence,
             skipped=self.tally.skipped,
             scope=self.job.scope.words,
+            left=self.tally.verdicts[Verdict.LEAVE],
         )
         self.store.end_run(self.number, outcome, as_json(summary))
         self.reporter.tell(RunEnded(summary))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from bisyncer.model import Action, Done, Outcome, RunOutcome, Side, Summary, Verdict
-from bisyncer.report.events import Acted, Event, Reporter, RunEnded, WouldAct
+from bisyncer.model import Action, Done, Mode, Outcome, RunOutcome, Side, Summary, Verdict
+from bisyncer.report.events import Acted, Event, Reporter, RunBegan, RunEnded, WouldAct
 from bisyncer.report.jsonl import ACTIONS
 from bisyncer.report.words import shown_count, shown_duration, shown_key, shown_line, shown_size
 
@@ -44,6 +44,14 @@ def outcome_line(outcome: Outcome) -> str | None:
     )
 
 
+def mode_line(began: RunBegan) -> str | None:
+    """That the mode is another than that of the last run, and what follows; None where it is the same."""
+    if began.was is None:
+        return None
+    line = f"{began.pair}: its mode is {began.mode} from now on, and was {began.was}"
+    return line if began.mode is began.mode.without_deletions else f"{line}; this run deletes nothing"
+
+
 def summary_line(summary: Summary) -> str:
     """A whole run on one line."""
     kinds = [word for word, said in (("dry run", summary.dry_run), ("resync", summary.resync)) if said]
@@ -69,6 +77,9 @@ def summary_line(summary: Summary) -> str:
         parts.append(f"{shown_count(failed, 'request')} failed for a while{too_many}")
     if summary.outcome is RunOutcome.INTERRUPTED and summary.sentence:
         parts.append(summary.sentence)
+    if summary.left:
+        then = ", and deleted by the next run" if summary.mode is Mode.MIRROR else ", and left there"
+        parts.append(f"{summary.left:,} on path2 only{then}")
     if summary.skipped:
         parts.append(f"{summary.skipped:,} skipped: --verbose names them")
     return f"{head}: {'; '.join(parts)}"
@@ -96,6 +107,8 @@ class Answer:
             self._line(outcome_line(event.outcome))
         elif isinstance(event, WouldAct):
             self._line(would_line(event.action))
+        elif isinstance(event, RunBegan):
+            self._line(mode_line(event))
         elif isinstance(event, RunEnded):
             for line in problem_lines(event.summary):
                 self._write(line)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from bisyncer.errors import Halt
-from bisyncer.model import Action, Outcome, Problem, Side, Summary, Tally
+from bisyncer.model import Action, Mode, Outcome, Problem, Side, Summary, Tally
 
 
 class Phase(StrEnum):
@@ -21,7 +21,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunBegan:
-    """A run holds its lease and starts. `expected` is the number of keys at the last run, if any."""
+    """A run holds its lease and starts.
+
+    `expected` is the number of keys at the last run, if any; `was` is the mode of that run, if another.
+    """
 
     pair: str
     run: int
@@ -30,6 +33,8 @@ class RunBegan:
     dry_run: bool
     resync: bool
     expected: int
+    mode: Mode = Mode.BISYNC
+    was: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)

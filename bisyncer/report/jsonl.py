@@ -59,6 +59,7 @@ REPORT_KEYS: Final = (
     "exit_code",
     "skipped",
     "scope",
+    "left",
 )
 
 _STEP_S: Final = 10.0  # counts of a long phase are logged this often
@@ -88,6 +89,7 @@ def as_json(summary: Summary) -> dict[str, object]:
         "exit_code": summary.exit_code,
         "skipped": summary.skipped,
         "scope": summary.scope,
+        "left": summary.left,
     }
 
 
@@ -163,6 +165,8 @@ class JsonLog:
                     "path2": shown_root(event.path2),
                     "dry_run": event.dry_run,
                     "resync": event.resync,
+                    "mode": event.mode,
+                    "mode_before": event.was or event.mode,
                 }
             case PhaseBegan():
                 self._counted_ns = self._now_ns()

@@ -76,7 +76,9 @@ _CHUNK = 500  # keys in one IN (...)
 _ETAGS = frozenset({Algorithm.ETAG_MD5, Algorithm.ETAG_PARTS})
 
 # These change no store, so that afterwards they tell nobody anything.
-_QUIET = frozenset({Verdict.NOTHING, Verdict.RECORD, Verdict.FORGET, Verdict.HOLD, Verdict.CHECK})
+_QUIET = frozenset(
+    {Verdict.NOTHING, Verdict.LEAVE, Verdict.RECORD, Verdict.FORGET, Verdict.HOLD, Verdict.CHECK}
+)
 
 _ANCESTOR_COLUMNS = (
     '"key", path1_size, path1_mtime_ns, path1_stamp, path2_size, path2_mtime_ns, path2_stamp, sha256, md5'
@@ -213,10 +215,23 @@ class Store:
             ).one()
         return pair_of(row)
 
-    def begin_alignment(self, pair: Pair, lease: Fence) -> Pair:
+    def record_mode(self, pair: Pair, mode: Mode, lease: Fence) -> Pair:
+        """Remember that a whole run has been made in this mode."""
+        with self.database.write() as connection:
+            _verify(connection, lease, pair.id)
+            row = connection.execute(
+                update(schema.pair)
+                .where(schema.pair.c.id == pair.id)
+                .values(mode=mode.value)
+                .returning(schema.pair)
+            ).one()
+        return pair_of(row)
+
+    def begin_alignment(self, pair: Pair, lease: Fence, mode: Mode) -> Pair:
         """Forget all the pair's ancestors, and remember that its first alignment has begun.
 
-        From then on any run goes on from whatever ancestors are committed.
+        From then on any run goes on from whatever ancestors are committed. `mode` is recorded as that of the
+        last run until the alignment is whole.
         """
         # Durable: a power cut that brought the old ancestors back would let the next run take what is
         # missing on one side for deleted, which is what an alignment is asked for to prevent.
@@ -226,7 +241,7 @@ class Store:
             row = connection.execute(
                 update(schema.pair)
                 .where(schema.pair.c.id == pair.id)
-                .values(aligned_ns=self.now_ns())
+                .values(aligned_ns=self.now_ns(), mode=mode.value)
                 .returning(schema.pair)
             ).one()
         return pair_of(row)

@@ -18,8 +18,8 @@ FILES = [
         ":4: unknown key 'colour' in [pairs.cms]. Known here: path1,",
     ),
     (
-        "[pairs.cms]\n" + PAIR + 'mode = "mirror"\n',
-        ":4: mode in [pairs.cms]: 'mirror' can't be done by this version",
+        "[pairs.cms]\n" + PAIR + 'mode = "sync"\n',
+        ":4: mode in [pairs.cms]: 'sync' is none of: bisync, mirror, copy, dual-copy.",
     ),
     (
         "[pairs.cms]\n" + PAIR + 'transfers = "many"\n',
@@ -55,8 +55,12 @@ def test_a_wrong_config(command: list[str], text: str, sentence: str, desk: Desk
         (["run", "--force", "listing-incomplete"], "--force: an incomplete listing can't be forced"),
         (["run", "--transfers", "0"], "--transfers: '0' is no number from 1 to 1024."),
         (
-            ["run", "--mode", "copy"],
-            "--mode: 'copy' can't be done by this version yet; the one mode is bisync.",
+            ["run", "--mode", "sync"],
+            "--mode: 'sync' is none of: bisync, mirror, copy, dual-copy.",
+        ),
+        (
+            ["run", "--mode", "copy", "--delete-excluded"],
+            "--delete-excluded: this is for the mode mirror, and that of the pair is copy. Leave it out.",
         ),
         (["run", "--remote", "x"], "--remote: write NAME.KEY=VALUE"),
         (["run", "--config", "nowhere.toml"], "nowhere.toml, named by --config, isn't there."),

@@ -275,8 +275,7 @@ def test_what_is_wrong_in_the_file_is_one_line_with_its_place(text: str, sentenc
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("mode = 'mirror'", "'mirror' can't be done by this version yet; the one mode is bisync."),
-        ("mode = 'both'", "'both' is none of: bisync."),
+        ("mode = 'sync'", "'sync' is none of: bisync, mirror, copy, dual-copy."),
         ("compare = ['size', 'colour']", '["size", "colour"] is not \'auto\' and not a list of any of: size'),
         ("compare = []", "[] is not 'auto' and not a list"),
         ("modify_window = 2", "2 is no duration; write numbers with units: 500ms, 2s, 5m, 1h30m or 7d."),

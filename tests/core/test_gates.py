@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bisyncer.core.gates import judge
-from bisyncer.model import Limits, Side, Tally, Verdict
+from bisyncer.model import Limits, Mode, Side, Tally, Verdict
 
 DELETE = {Side.PATH1: Verdict.DELETE_FROM_PATH1, Side.PATH2: Verdict.DELETE_FROM_PATH2}
 
@@ -16,8 +16,8 @@ def tally(ancestors: int = 100, *, scanned: int = 100) -> Tally:
     return made
 
 
-def closed(counts: Tally, limits: Limits | None = None) -> list[str]:
-    return [halt.gate for halt in judge(counts, limits or Limits())]
+def closed(counts: Tally, limits: Limits | None = None, mode: Mode = Mode.BISYNC) -> list[str]:
+    return [halt.gate for halt in judge(counts, limits or Limits(), mode)]
 
 
 def test_a_quiet_plan_passes_every_gate() -> None:
@@ -116,7 +116,48 @@ def test_a_halt_names_the_side_the_count_the_limit_and_the_force() -> None:
     counts = tally()
     counts.verdicts[Verdict.DELETE_FROM_PATH2] = 51
 
-    (halt,) = judge(counts, Limits())
+    (halt,) = judge(counts, Limits(), Mode.BISYNC)
 
     for word in ("51 of 100", "path2", "50%", "--force max-delete", "Nothing was changed"):
         assert word in halt.sentence
+
+
+EMPTIED = {Mode.BISYNC: [*Side], Mode.MIRROR: [Side.PATH1], Mode.COPY: [Side.PATH1], Mode.DUAL_COPY: []}
+
+
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("mode", Mode)
+def test_an_emptied_side_halts_where_its_loss_would_be_followed(mode: Mode, side: Side) -> None:
+    counts = tally()
+    counts.scanned[side] = 0
+
+    assert closed(counts, mode=mode) == (["emptied"] if side in EMPTIED[mode] else [])
+
+
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("mode", Mode)
+def test_a_side_that_changed_all_over_halts_where_it_is_believed(mode: Mode, side: Side) -> None:
+    counts = tally()
+    counts.changed[side] = 100
+
+    believed = side is Side.PATH1 or mode in {Mode.BISYNC, Mode.DUAL_COPY}
+    assert closed(counts, mode=mode) == (["all-changed"] if believed else [])
+
+
+def test_a_mirror_that_has_nothing_recorded_measures_deletions_by_what_path2_holds() -> None:
+    counts = tally(ancestors=0)
+    counts.verdicts[Verdict.DELETE_FROM_PATH2] = 50
+    assert closed(counts, mode=Mode.MIRROR) == []
+
+    counts.verdicts[Verdict.DELETE_FROM_PATH2] = 51
+    assert closed(counts, mode=Mode.MIRROR) == ["max-delete"]
+
+
+def test_what_is_said_of_an_emptied_side_opens_only_gates_that_can_close() -> None:
+    counts = tally()
+    counts.scanned[Side.PATH1] = 0
+
+    (mirror,), (copy,) = (judge(counts, Limits(), mode) for mode in (Mode.MIRROR, Mode.COPY))
+
+    assert "--force emptied --force max-delete" in mirror.sentence
+    assert "--force emptied." in copy.sentence

@@ -250,7 +250,7 @@ DAMAGE: dict[str, Callable[[bytes, list[bytes]], bytes]] = {
     "empty": lambda _data, _lines: b"",
     "no JSON": lambda _data, _lines: b"\x00\xff\n",
     "another JSON": lambda _data, _lines: b'[1, 2]\n"three"\n',
-    "newer": lambda _, lines: b"".join([lines[0].replace(b'"schema": 1', b'"schema": 99'), *lines[1:]]),
+    "newer": lambda _, lines: b"".join([lines[0].replace(b'"schema": 2', b'"schema": 99'), *lines[1:]]),
 }
 
 

@@ -29,7 +29,7 @@ def full(store: Store, pair: Pair) -> Store:
     """A state with rows in every table."""
     store.record_conditions(pair, (Conditions(), Conditions(delete=False)))
     with Lease.take(store, pair) as lease:
-        store.begin_alignment(pair, lease)
+        store.begin_alignment(pair, lease, Mode.BISYNC)
         record(store, pair, lease, ancestor("a\nb", 7, sha256="ab" * 32), ancestor("é", 8, md5="cd" * 16))
         conflict(store, pair, lease, "x", "x.conflict1")
         run = begin(store, pair)

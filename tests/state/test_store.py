@@ -125,7 +125,7 @@ def test_an_alignment_forgets_the_ancestors_of_its_pair_alone(
         record(store, other, others_lease, ancestor("a"))
     clock.ns += 5
 
-    aligned = store.begin_alignment(pair, lease)
+    aligned = store.begin_alignment(pair, lease, Mode.BISYNC)
 
     assert aligned == store.pair("cms") == pair._replace(aligned_ns=clock.ns)
     assert store.count_ancestors(pair.id) == 0
@@ -137,7 +137,7 @@ def test_an_alignment_without_the_lease_forgets_nothing(store: Store, pair: Pair
     take_over(store, pair)
 
     with pytest.raises(LeaseLost):
-        store.begin_alignment(pair, lease)
+        store.begin_alignment(pair, lease, Mode.BISYNC)
 
     assert store.count_ancestors(pair.id) == 1
     assert store.pair("cms") == pair
@@ -488,7 +488,7 @@ def test_a_lease_of_another_pair_writes_nothing_here(store: Store, pair: Pair, l
         with pytest.raises(BisyncerError, match="bug"):
             store.commit(run, [Done(planned, ancestor("a"))], lease)
         with pytest.raises(BisyncerError, match="bug"):
-            store.begin_alignment(other, lease)
+            store.begin_alignment(other, lease, Mode.BISYNC)
 
     assert store.count_ancestors(pair.id) == store.count_ancestors(other.id) == 0
 
