@@ -215,13 +215,14 @@ class Kept(NamedTuple):
     """A conflict as it was settled by a run: who kept the name, and where the other version is.
 
     The entries are what each side held when they met: `path1` and `path2` of the key itself before
-    the winner was copied over. `loser` is the ancestor of the conflict name, both sides holding it.
+    the winner was copied over. `loser` is the ancestor of the conflict name, both sides holding it; None:
+    the other version was not kept beside the winner, and is where the store keeps what is replaced.
     """
 
     winner: Side
     path1: Entry
     path2: Entry
-    loser: Ancestor
+    loser: Ancestor | None
 
 
 class Done(NamedTuple):
@@ -296,8 +297,9 @@ _WITHOUT_DELETIONS: Mapping[Mode, Mode] = {Mode.BISYNC: Mode.DUAL_COPY, Mode.MIR
 
 
 class Resolve(StrEnum):
-    """Which version of a conflict keeps the name."""
+    """Which version of a conflict keeps the name; `none` leaves it to a person, path1's there meanwhile."""
 
+    NONE = "none"
     NEWER = "newer"
     OLDER = "older"
     LARGER = "larger"
@@ -317,6 +319,14 @@ class MatchNames(StrEnum):
     FOLDED = "folded"
 
 
+class Loser(StrEnum):
+    """What becomes of the version that loses the name: kept beside it under a name, or put into the trash."""
+
+    NUM = "num"
+    PATHNAME = "pathname"
+    DELETE = "delete"
+
+
 class Evidence(StrEnum):
     """What may tell that content differs."""
 
@@ -333,18 +343,32 @@ class Policy:
     `restless` names the sides whose stamps move without the content: a tree's do, a bucket's don't.
     `undated` names those whose listing tells when an object was uploaded, not the time of its content.
     `mode` is the one whose table decides.
+    `conflict_suffix` is what the name of a losing version ends with: one from path1, one from path2.
+    `resync_mode` is for a resync alone; `none` there leaves what differs to the other rules.
     """
 
     mode: Mode = Mode.BISYNC
     compare: frozenset[Evidence] = frozenset()
     modify_window_ns: int = 0
     conflict_resolve: Resolve = Resolve.NEWER
-    conflict_suffix: str = "conflict"
+    conflict_loser: Loser = Loser.NUM
+    conflict_suffix: tuple[str, str] = ("conflict", "conflict")
+    resync_mode: Resolve = Resolve.NONE
     restless: frozenset[Side] = frozenset()
     undated: frozenset[Side] = frozenset()
     track_renames: bool = True
     match_names: MatchNames = MatchNames.UNICODE
     fix_case: bool = False
+
+    @property
+    def rule(self) -> Resolve:
+        """What says which version of a conflict keeps the name."""
+        return self.conflict_resolve if self.resync_mode is Resolve.NONE else self.resync_mode
+
+    @property
+    def replaces_loser(self) -> bool:
+        """Whether the version that loses the name is replaced, rather than kept beside it."""
+        return self.conflict_loser is Loser.DELETE or self.resync_mode is not Resolve.NONE
 
 
 @dataclass(frozen=True, slots=True)

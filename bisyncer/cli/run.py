@@ -139,6 +139,7 @@ def run(
     code is that of the worst. A run of a part (--prefix, --files-from) leaves all other keys as they are,
     and doesn't count as a good run of the pair.
     """
+    _refuse_idle_mode(asked, resync=resync)
     config = asked.load()
     names = _chosen(config, pairs or [], every=every)
     gates = _gates(force or [])
@@ -191,6 +192,7 @@ def plan(
         raise UsageError("--out keeps the plan of a run, and goes with neither --resync nor --explain.")
     if explain is not None and (prefix is not None or files_from is not None):
         raise UsageError("--explain is about one key. Leave out --prefix and --files-from.")
+    _refuse_idle_mode(asked, resync=resync)
     config = asked.load()
     job = config.job(pair, dry_run=True, resync=resync)
     job = part(job, prefix, files_from, asked, null=files_from_null)
@@ -256,6 +258,14 @@ def _keep_plan(job: Job, store: Store, asked: Asked, out: Path, *, as_json: bool
     elif not asked.quiet and not as_json:
         say(f"{out}: {shown_count(kept, 'action')} kept; to do them: bisyncer apply {job.pair} {out}")
     return code
+
+
+def _refuse_idle_mode(asked: Asked, *, resync: bool) -> None:
+    """Refuse a flag that would change nothing; the config may have the setting for a later resync."""
+    if setting.RESYNC_MODE.name in asked.flags and not resync:
+        raise UsageError(
+            "--resync-mode goes with --resync: a run that knows the past goes by --conflict-resolve."
+        )
 
 
 def _chosen(config: Config, names: Sequence[str], *, every: bool) -> list[str]:

@@ -24,7 +24,7 @@ from bisyncer.config.setting import PREFIX, Setting, Shape
 from bisyncer.core.filters import Filters
 from bisyncer.endpoints.open import REMOTE_SCHEMES, remote_name
 from bisyncer.errors import UsageError
-from bisyncer.model import FilterFile, Job, Limits, Mode, Policy, Remote, Retention
+from bisyncer.model import FilterFile, Job, Limits, Loser, Mode, Policy, Remote, Retention
 
 T = TypeVar("T")
 
@@ -151,7 +151,9 @@ class Config:
                 compare=values[setting.COMPARE],
                 modify_window_ns=values[setting.MODIFY_WINDOW],
                 conflict_resolve=values[setting.CONFLICT_RESOLVE],
-                conflict_suffix=values[setting.CONFLICT_SUFFIX],
+                conflict_loser=values[setting.CONFLICT_LOSER],
+                conflict_suffix=_suffixes(values),
+                resync_mode=values[setting.RESYNC_MODE],
                 track_renames=values[setting.TRACK_RENAMES],
                 match_names=values[setting.MATCH_NAMES],
                 fix_case=values[setting.FIX_CASE],
@@ -281,6 +283,13 @@ def load(
         overrides=overrides,
         remotes_where=store_values,
     )
+
+
+def _suffixes(values: Values) -> tuple[str, str]:
+    """The suffixes as given; unset, the names of versions that say their side end in path1 and path2."""
+    if values[setting.CONFLICT_LOSER] is Loser.PATHNAME and not values.given(setting.CONFLICT_SUFFIX):
+        return ("path", "path")
+    return values[setting.CONFLICT_SUFFIX]
 
 
 def find(asked: Path | None, *, may_be_missing: bool = False) -> tuple[Path, bool]:

@@ -18,6 +18,7 @@ from platformdirs import user_state_dir
 
 from bisyncer.config.bandwidth import NoLimit, timetable
 from bisyncer.core.filters import Filters
+from bisyncer.engine.suffix import DATES
 from bisyncer.model import Evidence, Limit, Retention, Side
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -76,6 +77,8 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_DATE = re.compile(r"\{[^{}]*\}")
+_NOT_IN_NAMES = frozenset('/\\:*?"<>|')
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
 _MAX_TRANSFERS = 1024
@@ -266,11 +269,26 @@ def file_key(value: object) -> str:
     return key
 
 
-def suffix(value: object) -> str:
-    """What is put behind the name of a conflict copy."""
-    word = text(value)
-    if "/" in word or len(word.encode()) > 64:
-        raise Unfit(f"{word!r} can't end a name; write up to 64 bytes without '/'")
+def suffixes(value: object) -> tuple[str, str]:
+    """What is put behind the names of conflict copies, of path1's and of path2's."""
+    words = [_suffix(word) for word in _words(value)]
+    if len(words) not in {1, 2}:
+        raise Unfit(f"{_said(value)} is not one suffix, or two with a comma between them")
+    return words[0], words[-1]
+
+
+def _suffix(word: str) -> str:
+    word = text(word)
+    unknown = [each for each in _DATE.findall(word) if each not in DATES]
+    if unknown:
+        raise Unfit(
+            f"{unknown[0]} is no date that a name can hold in every store; there are: {', '.join(DATES)}"
+        )
+    if set(word) & _NOT_IN_NAMES or word[-1] in ". " or len(word.encode()) > 64:
+        raise Unfit(
+            f"{word!r} can't end a name in every store; write up to 64 bytes without any of "
+            f"{' '.join(sorted(_NOT_IN_NAMES))}, and no '.' or space at the end"
+        )
     return word
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from bisyncer.config import parser
-from bisyncer.model import MatchNames, Mode, Resolve
+from bisyncer.model import Loser, MatchNames, Mode, Resolve
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -85,10 +85,18 @@ REQUIRE_MOUNT: Final = Setting("require_mount", parser.switch, False, "", # noqa
 MAX_DELETE: Final = Setting("max_delete", parser.max_delete, "50%", "LIMIT",
     'How much of one side a run may delete: a percentage ("50%"), a count, both, or "off".', Shape.MANY)
 CONFLICT_RESOLVE: Final = Setting("conflict_resolve", parser.choice(Resolve), "newer", "WHICH",
-    "Which version of a conflict keeps the name: newer, older, larger, smaller, path1 or path2. The other is "
-    "kept beside it.")
-CONFLICT_SUFFIX: Final = Setting("conflict_suffix", parser.suffix, "conflict", "WORD",
-    "What the other version's name ends with, before a number.")
+    "Which version of a conflict keeps the name: newer, older, larger, smaller, path1 or path2; or none, "
+    "which chooses nobody: path1's stays, and the other is kept beside it, until a person decides.")
+CONFLICT_LOSER: Final = Setting("conflict_loser", parser.choice(Loser), "num", "WHAT",
+    "What becomes of the other version: num, kept beside the name with a number behind the suffix; "
+    "pathname, with a suffix that says its side; delete, replaced by the winner and put into the trash.")
+CONFLICT_SUFFIX: Final = Setting("conflict_suffix", parser.suffixes, "conflict", "WORD",
+    'What the name of the other version ends with; or one suffix a side, as "here,there". {DateOnly}, '
+    "{MacFriendlyTime} and {MacFriendlyTime24} are the date and the time of the run, in UTC. Unset, it is "
+    "path1 or path2 with pathname.")
+RESYNC_MODE: Final = Setting("resync_mode", parser.choice(Resolve), "none", "WHICH",
+    "Which version a resync lets replace the other where both sides hold a key differently: newer, older, "
+    "larger, smaller, path1 or path2; or none, which goes by conflict_resolve and conflict_loser.")
 TRACK_RENAMES: Final = Setting("track_renames", parser.switch, True, "", # noqa: FBT003 -- as above
     "A renamed key is moved on the other side, not sent again and deleted.", Shape.SWITCH)
 MATCH_NAMES: Final = Setting("match_names", parser.choice(MatchNames), "unicode", "HOW",
@@ -134,7 +142,9 @@ PAIR: Final[tuple[Setting[object], ...]] = (
     MAX_DELETE,
     REQUIRE_CONDITIONAL,
     CONFLICT_RESOLVE,
+    CONFLICT_LOSER,
     CONFLICT_SUFFIX,
+    RESYNC_MODE,
     TRACK_RENAMES,
     MATCH_NAMES,
     FIX_CASE,

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
+from bisyncer.core.conflict import replaces
 from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.deadline import Deadline
-from bisyncer.engine.keep import Taken, keep_both
+from bisyncer.engine.keep import Taken, keep_both, replace_loser
 from bisyncer.engine.look import judge, look
 from bisyncer.engine.plan import EXCLUDED
 from bisyncer.engine.transfer import agreed, transfer
@@ -117,7 +118,7 @@ class Worker:
     """Performs one action at a time on each thread of the pool; `width` is the number of threads.
 
     `recorded` gives the ancestors of keys that have one. The lease is asked before every deed. Sides that are
-    not in `trash` keep nothing of what is replaced or deleted.
+    not in `trash` keep nothing of what is replaced or deleted, unless `versioned` has them.
     """
 
     endpoints: Mapping[Side, Endpoint]
@@ -127,6 +128,7 @@ class Worker:
     lease: Lease
     stop: Deadline
     trash: Mapping[Side, Trash] = field(default_factory=dict)
+    versioned: frozenset[Side] = frozenset()
     taken: Taken = field(default_factory=Taken)
 
     def gone(self) -> str | None:
@@ -184,19 +186,26 @@ class Worker:
         if verdict is Verdict.CHECK:
             raise Changed(f"{planned.action.key!r} changed while it was compared.")
         if verdict is Verdict.CONFLICT:
-            return keep_both(
-                planned,
-                self.endpoints,
-                suffix=self.policy.conflict_suffix,
-                recorded=lambda name: (
-                    name in self.recorded([name]) or not self.taken.add(name, planned.action.key)
-                ),
-            )
+            return self._settle(planned)
         if verdict in {Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2}:
             return self._copy(planned)
         if verdict in _MOVES:
             return self._move(planned)
         return self._delete(planned)
+
+    def _settle(self, planned: Planned) -> Done:
+        """Settle a conflict; what a side wouldn't keep if it were replaced is kept beside the winner."""
+        action = planned.action
+        if action.winner is not None and replaces(action, self.policy):
+            loses = action.winner.other
+            if loses in self.trash or loses in self.versioned:
+                return replace_loser(planned, self.endpoints, self.trash.get(loses))
+        return keep_both(
+            planned,
+            self.endpoints,
+            policy=self.policy,
+            recorded=lambda name: name in self.recorded([name]) or not self.taken.add(name, action.key),
+        )
 
     def _copy(self, planned: Planned) -> Done:
         action = planned.action

@@ -95,9 +95,7 @@ def _settle(
         path2=entries.get(Side.PATH2),
     )
     if verdict is Verdict.CONFLICT:
-        return action._replace(
-            winner=winner(entries[Side.PATH1], entries[Side.PATH2], policy.conflict_resolve)
-        )
+        return action._replace(winner=winner(entries[Side.PATH1], entries[Side.PATH2], policy.rule))
     return action
 
 

@@ -3,6 +3,8 @@
 The name never vanishes for a reader: the other version is copied aside on both sides first, and only
 then does the winner replace it, on condition that it is still what was seen. A crash in between leaves
 copies under a name that no ancestor knows, and the next attempt takes that name up again.
+
+Or replace the other version at once, where its side keeps what is replaced.
 """
 
 from __future__ import annotations
@@ -11,10 +13,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 
 from bisyncer.core.compare import by_digest
-from bisyncer.core.conflict import names
+from bisyncer.core.conflict import endings, names
 from bisyncer.endpoints.base import Endpoint
-from bisyncer.engine.transfer import agreed, content, stream, transfer
-from bisyncer.model import Agreement, Done, Entry, Kept, Planned, Side
+from bisyncer.engine.transfer import Keeper, agreed, content, stream, transfer
+from bisyncer.model import Agreement, Done, Entry, Kept, Planned, Policy, Side
 
 
 class Taken:
@@ -37,20 +39,16 @@ def keep_both(
     planned: Planned,
     endpoints: Mapping[Side, Endpoint],
     *,
-    suffix: str,
+    policy: Policy,
     recorded: Callable[[str], bool],
 ) -> Done:
     """Settle one conflict; raises `Changed`, `Transient` or `Rejected`, and then nothing was replaced."""
     action = planned.action
-    assert action.winner is not None, (
-        f"the conflict of {action.key!r} was not looked at before it was applied"
-    )
-    assert action.path1 is not None and action.path2 is not None, "a conflict has two versions"  # noqa: PT018
-    wins, loses = action.winner, action.winner.other
-    won, lost = (action.path1, action.path2) if wins is Side.PATH1 else (action.path2, action.path1)
+    wins, won, lost = _versions(planned)
+    loses = wins.other
 
     longest = min(endpoint.capabilities.max_key_bytes for endpoint in endpoints.values())
-    candidates = (name for name in names(action.key, suffix, longest) if not recorded(name))
+    candidates = (name for name in names(action.key, endings(loses, policy), longest) if not recorded(name))
     name, held = _free_name(candidates, endpoints, endpoints[loses], lost)
     aside: dict[Side, Entry] = {}
     # Across, the content goes through here, however it could: resolving goes by its digests.
@@ -68,14 +66,39 @@ def keep_both(
     return Done(
         planned,
         agreed(action.key, both[Side.PATH1], both[Side.PATH2]),
-        kept=Kept(
-            wins,
-            met[Side.PATH1],
-            met[Side.PATH2],
-            loser,
-        ),
+        kept=Kept(wins, met[Side.PATH1], met[Side.PATH2], loser),
         size=won.size + lost.size,
     )
+
+
+def replace_loser(planned: Planned, endpoints: Mapping[Side, Endpoint], keeper: Keeper | None) -> Done:
+    """Settle one conflict with the winner alone; the other goes to its keeper, or is kept by its store.
+
+    Raises `Changed`, `Transient` or `Rejected`, and then nothing was replaced.
+    """
+    key = planned.action.key
+    wins, won, lost = _versions(planned)
+    landed = stream(endpoints[wins], won, endpoints[wins.other], key, expect=lost, keeper=keeper)
+    both = {wins: landed.source, wins.other: landed.target}
+    met = {wins: won._replace(digests=landed.source.digests), wins.other: lost}
+    return Done(
+        planned,
+        agreed(key, both[Side.PATH1], both[Side.PATH2]),
+        kept=Kept(wins, met[Side.PATH1], met[Side.PATH2], None),
+        size=won.size,
+        trashed=landed.trashed,
+    )
+
+
+def _versions(planned: Planned) -> tuple[Side, Entry, Entry]:
+    """The side that keeps the name, its version, and the other one."""
+    action = planned.action
+    assert action.winner is not None, (
+        f"the conflict of {action.key!r} was not looked at before it was applied"
+    )
+    won, lost = action.entry(action.winner), action.entry(action.winner.other)
+    assert won is not None and lost is not None, "a conflict has two versions"  # noqa: PT018
+    return action.winner, won, lost
 
 
 def _free_name(

@@ -19,7 +19,7 @@ from bisyncer.endpoints.resilient import ResilientEndpoint
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.uploads import Remembered
 from bisyncer.errors import NeedsResync, UsageError
-from bisyncer.model import ALL_CONDITIONS, Job, Mode, Policy, Side
+from bisyncer.model import ALL_CONDITIONS, Job, Mode, Policy, Resolve, Side
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 
@@ -161,7 +161,8 @@ def policy_for(job: Job, endpoints: Mapping[Side, Endpoint], pair: Pair | None =
     undated = frozenset(side for side in Side if not able[side].listed_mtime) - trees
     first = job.resync or (pair is not None and pair.mode is not job.mode)
     mode = job.mode.without_deletions if first else job.mode
-    return replace(job.policy, mode=mode, restless=trees, undated=undated)
+    resync_mode = job.policy.resync_mode if job.resync else Resolve.NONE
+    return replace(job.policy, mode=mode, restless=trees, undated=undated, resync_mode=resync_mode)
 
 
 def guarded(endpoints: Mapping[Side, Endpoint], mode: Mode) -> dict[Side, Endpoint]:

@@ -105,7 +105,7 @@ def _keys(trashed: Trashed, wanted: Wanted, endpoint: Endpoint) -> Iterator[str]
             f"{trashed.key}: its key was too long to stand in the trash. Give the whole key, which `bisyncer "
             f"show {trashed.by}` tells, or say --as NEW_KEY."
         )
-    beside = conflict.names(wanted.key, "restored", endpoint.capabilities.max_key_bytes)
+    beside = conflict.names(wanted.key, conflict.numbered("restored"), endpoint.capabilities.max_key_bytes)
     return chain((wanted.key,), beside)
 
 

@@ -26,6 +26,7 @@ from bisyncer.engine.renames import renames
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import Shard
 from bisyncer.engine.spellings import Spellings
+from bisyncer.engine.suffix import dated
 from bisyncer.engine.trash import Trash, folder_of, opened_trash, purge
 from bisyncer.engine.uploads import abort_leftovers
 from bisyncer.errors import (
@@ -155,6 +156,7 @@ class _Run:
     tally: Tally = field(default_factory=Tally)
     policy: Policy = field(default_factory=Policy)
     trash: Mapping[Side, Trash] = field(default_factory=dict)
+    versioned: frozenset[Side] = frozenset()
     done: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     size: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     problems: list[Problem] = field(default_factory=list)  # the first PROBLEMS_SHOWN
@@ -181,12 +183,13 @@ class _Run:
                 None if self.pair.mode is self.job.mode else self.pair.mode,
             )
         )
-        self.policy = policy_for(self.job, self.endpoints, self.pair)
+        self.policy = dated(policy_for(self.job, self.endpoints, self.pair), self.started_ns)
         probes = self.probe()
         if halts := preflight.halts(self.job, self.endpoints, probes):
             raise Halted(halts)
         folder = folder_of(self.started_ns, self.number)
         self.trash = opened_trash(self.job.trash, self.endpoints, probes, folder)
+        self.versioned = frozenset(side for side in Side if probes[side].versioned)
         if not self.job.dry_run:
             abort_leftovers(self.pair.id, self.endpoints, self.store)
 
@@ -376,6 +379,7 @@ class _Run:
             self.lease,
             self.stop,
             self.trash,
+            self.versioned,
         )
         outcomes = apply(self._rows, worker)
         waiting: list[Outcome] = []

@@ -39,9 +39,12 @@ def outcome_line(outcome: Outcome) -> str | None:
     kept = outcome.kept
     if kept is None:
         return line
-    return (
-        f"{line}: {kept.winner} keeps the name, {kept.winner.other}'s version is {shown_key(kept.loser.key)}"
-    )
+    place = f"is {shown_key(kept.loser.key)}" if kept.loser else f"went to {_kept_by(outcome)}"
+    return f"{line}: {kept.winner} keeps the name, {kept.winner.other}'s version {place}"
+
+
+def _kept_by(outcome: Done) -> str:
+    return "the versions of its bucket" if outcome.trashed is None else shown_key(outcome.trashed)
 
 
 def mode_line(began: RunBegan) -> str | None:

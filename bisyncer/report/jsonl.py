@@ -223,7 +223,10 @@ class JsonLog:
         action = action_row(outcome.planned.action)
         if isinstance(outcome, Done):
             kept = outcome.kept
-            settled = {} if kept is None else {"winner": kept.winner, "kept_as": kept.loser.key}
-            return "info", {"event": "acted", **action, "bytes": outcome.size, **settled}
+            row = {"event": "acted", **action, "bytes": outcome.size}
+            if kept is not None:
+                place = outcome.trashed if kept.loser is None else kept.loser.key
+                row |= {"winner": kept.winner, "kept_as": place}
+            return "info", row
         word = type(outcome).__name__.lower()
         return "warning", {"event": word, **action, "problem": outcome.problem.sentence}

@@ -398,7 +398,11 @@ class Store:
         """
         done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
         ancestors = _judged(done)
-        kept = [(outcome.planned.action.key, outcome.kept) for outcome in done if outcome.kept is not None]
+        kept = [
+            (outcome.planned.action.key, outcome.kept, outcome.kept.loser.key)
+            for outcome in done
+            if outcome.kept is not None and outcome.kept.loser is not None
+        ]
         now = self.now_ns()
         finished: list[tuple[object, ...]] = []
         dropped: list[tuple[object, ...]] = []
@@ -422,7 +426,10 @@ class Store:
             _verify(connection, lease, _pair_of(connection, run))
             self._write_ancestors(connection, lease.pair_id, ancestors, now, left=_left_alone(done))
             met = {"pair_id": lease.pair_id, "run_id": run, "detected_ns": now}
-            conflicts = [(_insert_conflict(connection, met, key, settled), key) for key, settled in kept]
+            conflicts = [
+                (_insert_conflict(connection, met, key, settled, kept_as), key)
+                for key, settled, kept_as in kept
+            ]
             self._end_problems(connection, lease.pair_id, list(ancestors))
             self._write_problems(connection, lease.pair_id, run, troubled, now)
             self._many(connection, _FINISH_ACTION, finished)
@@ -778,19 +785,21 @@ def _judged(done: Iterable[Done]) -> dict[str, Ancestor | None]:
         ancestors[key] = outcome.ancestor
         if (origin := outcome.planned.action.origin) is not None:
             ancestors[origin.key] = None
-        if outcome.kept is not None:
-            _judge(outcome.kept.loser.key, outcome.kept.loser)
-            ancestors[outcome.kept.loser.key] = outcome.kept.loser
+        if outcome.kept is not None and (loser := outcome.kept.loser) is not None:
+            _judge(loser.key, loser)
+            ancestors[loser.key] = loser
     return ancestors
 
 
-def _insert_conflict(connection: Connection, fixed: Mapping[str, object], key: str, kept: Kept) -> int:
+def _insert_conflict(
+    connection: Connection, fixed: Mapping[str, object], key: str, kept: Kept, kept_as: str
+) -> int:
     """Insert a conflict that a run has settled, and return its number; `fixed` is the same for all."""
     columns: dict[str, object] = {}
     for side, entry in ((Side.PATH1, kept.path1), (Side.PATH2, kept.path2)):
         names = (f"{side}_size", f"{side}_mtime_ns", f"{side}_stamp", f"{side}_digests")
         columns.update(zip(names, rows.facts(entry), strict=True))
-    columns |= {"key": key, "kept_as": kept.loser.key, "winner": kept.winner.value}
+    columns |= {"key": key, "kept_as": kept_as, "winner": kept.winner.value}
     number: int = connection.execute(
         insert(schema.conflict)
         .values(state=ConflictState.OPEN.value, **fixed, **columns)

@@ -44,6 +44,31 @@ def test_a_resync_joins_both_sides_and_deletes_nothing(desk: Desk) -> None:
     assert desk("init", "cms").lines[-1] == "cms: recorded", "what is aligned needs no advice"
 
 
+def test_a_resync_may_let_one_version_replace_the_other_which_stays_in_the_trash(desk: Desk) -> None:
+    desk.configure()
+    put(desk.one, {"x": "of one"})
+    put(desk.two, {"x": "of the two"})
+
+    answer = desk("init", "cms", "--resync", "--resync-mode", "path1")
+
+    assert (answer.code, answer.err) == (0, "")
+    line = "conflict x (new / new): path1 keeps the name, path2's version went to .bisyncer-trash/"
+    assert answer.lines[3].startswith(line)
+    assert held(desk.one) == held(desk.two) == {"x": "of one"}
+    assert desk("trash", "restore", "cms", "x").code == 0
+    assert held(desk.two) == {"x": "of one", "x.restored1": "of the two"}
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_resync_mode_without_a_resync_is_refused(command: str, desk: Desk) -> None:
+    desk.align()
+
+    answer = desk(command, "cms", "--resync-mode", "newer")
+
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("bisyncer: --resync-mode goes with --resync: ")
+
+
 def test_two_roots_make_a_pair_that_is_written_to_the_config_with_its_settings(desk: Desk) -> None:
     desk.configure({"other": "transfers = 3"})
     before = desk.config.read_text()

@@ -9,7 +9,7 @@ import pytest
 from bisyncer.config import load as loading
 from bisyncer.config.load import Config, load
 from bisyncer.errors import UsageError
-from bisyncer.model import Evidence, Job, Limit, Limits, Mode, Policy, Remote, Resolve
+from bisyncer.model import Evidence, Job, Limit, Limits, Loser, Mode, Policy, Remote, Resolve
 
 PAIR = '[pairs.cms]\npath1 = "/a"\npath2 = "/b"\n'
 
@@ -62,7 +62,9 @@ def test_every_key_of_a_pair_reaches_the_job() -> None:
         require_mount = true
         max_delete = ["20%", 100]
         conflict_resolve = "larger"
-        conflict_suffix = "other"
+        conflict_loser = "pathname"
+        conflict_suffix = ["here", "{DateOnly} there"]
+        resync_mode = "older"
         metadata = false
         require_conditional = true
         bwlimit = "08:00,512k Sat-00:00,off"
@@ -96,7 +98,9 @@ def test_every_key_of_a_pair_reaches_the_job() -> None:
             compare=frozenset({Evidence.SIZE, Evidence.HASH}),
             modify_window_ns=2 * 10**9,
             conflict_resolve=Resolve.LARGER,
-            conflict_suffix="other",
+            conflict_loser=Loser.PATHNAME,
+            conflict_suffix=("here", "{DateOnly} there"),
+            resync_mode=Resolve.OLDER,
         ),
         limits=Limits(max_delete_percent=20.0, max_delete_count=100, force=frozenset({"emptied"})),
         exclude=("*.tmp", ".git/**"),
@@ -292,8 +296,22 @@ def test_what_is_wrong_in_the_file_is_one_line_with_its_place(text: str, sentenc
         ("max_delete = true", "true is no limit;"),
         ("max_delete = ['1%', '2%']", '["1%", "2%"] is no limit;'),
         ("max_delete = []", "[] is no limit;"),
-        ("conflict_resolve = 'none'", "'none' is none of: newer, older, larger, smaller, path1, path2."),
-        ("conflict_suffix = 'a/b'", "'a/b' can't end a name;"),
+        (
+            "conflict_resolve = 'both'",
+            "'both' is none of: none, newer, older, larger, smaller, path1, path2.",
+        ),
+        ("conflict_loser = 'rename'", "'rename' is none of: num, pathname, delete."),
+        ("conflict_suffix = 'a/b'", "'a/b' can't end a name in every store;"),
+        ("conflict_suffix = 'a:b'", "'a:b' can't end a name in every store;"),
+        ("conflict_suffix = 'old.'", "'old.' can't end a name in every store;"),
+        ("conflict_suffix = 'a,b,c'", "'a,b,c' is not one suffix, or two with a comma between them."),
+        ("conflict_suffix = []", "[] is not one suffix, or two with a comma between them."),
+        ("conflict_suffix = 5", "5 is not one suffix, or two with a comma between them."),
+        (
+            "conflict_suffix = '{DateTime}'",
+            "{DateTime} is no date that a name can hold in every store; there are: {DateOnly}, ",
+        ),
+        ("resync_mode = 'both'", "'both' is none of: none, newer, older, larger, smaller, path1, path2."),
         ("transfers = 0", "0 is no number from 1 to 1024."),
         ("transfers = true", "true is no number from 1 to 1024."),
         ("metadata = 'some'", "'some' is neither true nor false."),

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bisyncer.model import Side
+from bisyncer.model import Policy, Resolve, Side
 from bisyncer.state.store import Store
 from tests.world import ONE, TWO, World
 
@@ -237,3 +237,38 @@ def test_a_crash_at_any_point_of_a_first_alignment_leaves_what_any_run_can_finis
 
         assert world.held(ONE) == world.held(TWO) == whole.held(ONE), f"crash at {point}"
         assert world.plan() == [], f"crash at {point}"
+
+
+def test_a_crash_at_any_point_of_a_resync_that_replaces_losers_loses_no_version_and_deletes_nothing(
+    worlds: Callable[[], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = {"a": "only in one", "d/c": "of one"}
+    two = {"d/c": "of the two"}
+    policy = Policy(resync_mode=Resolve.PATH1)
+
+    def begun() -> World:
+        world = worlds()
+        world.put(ONE, one)
+        world.put(TWO, two)
+        world.init()
+        return world
+
+    counting, points = begun(), Points()
+    run(counting, points, monkeypatch, resync=True, policy=policy)
+    assert counting.held(ONE) == counting.held(TWO) == one
+
+    for point in range(points.passed):
+        world = begun()
+        run(world, Points(point), monkeypatch, resync=True, policy=policy)
+        pair = world.state.pair("p")
+        assert pair is not None
+        resync_again = point % 2 == 0 or pair.aligned_ns is None
+        world.run(resync=resync_again, policy=policy)
+
+        assert world.held(ONE) == world.held(TWO), f"crash at {point}"
+        assert set(one) <= set(world.held(ONE)), f"crash at {point}"
+        everything = {*world.held(ONE).values(), *world.trash(ONE).values(), *world.trash(TWO).values()}
+        assert everything >= {*one.values(), *two.values()}, f"crash at {point}"
+        assert world.plan() == [], f"crash at {point}"
+        if resync_again:
+            assert world.held(ONE) == one, f"crash at {point}"

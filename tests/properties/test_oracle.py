@@ -24,7 +24,7 @@ from bisyncer.engine import session
 from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
 from bisyncer.engine.resolve import resolve
 from bisyncer.errors import Transient, Unfinished
-from bisyncer.model import FilterFile, Policy, Resolve, Scope, Side
+from bisyncer.model import FilterFile, Loser, Policy, Resolve, Scope, Side
 from bisyncer.report.events import Silent
 from tests.world import ONE, TWO, World
 
@@ -47,6 +47,15 @@ FILTERS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
         {"filter_file": FilterFile("filters", ("+ d/a", "- d/**", "- *.conflict*"))},
     ]
 )
+POLICIES = st.builds(
+    Policy,
+    conflict_resolve=st.sampled_from(Resolve),
+    conflict_loser=st.sampled_from(Loser),
+    conflict_suffix=st.sampled_from(
+        [("conflict", "conflict"), ("conflict1", "conflict2"), ("here", "{DateOnly}")]
+    ),
+    resync_mode=st.sampled_from(Resolve),
+)
 NTH = st.integers(1, 6)
 CALLS = st.tuples(
     SIDES, st.sampled_from(["read", "write", "move", "keep", "copy_from", "delete", "stat", "scan"])
@@ -60,12 +69,12 @@ class Crash(BaseException):
 class Pair(RuleBasedStateMachine):
     """Two sides, the people who write to them, and what must still be there."""
 
-    @initialize(tree=st.booleans(), mode=st.sampled_from([Resolve.NEWER, Resolve.PATH1, Resolve.LARGER]))
-    def begin(self, tree: bool, mode: Resolve) -> None:
+    @initialize(tree=st.booleans(), policy=POLICIES)
+    def begin(self, tree: bool, policy: Policy) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="bisyncer-oracle-")
         self.world = World(Path(self.folder.name))
         self.world.hooked[ONE].tree = tree
-        self.policy = Policy(conflict_resolve=mode)
+        self.policy = policy
         self.tokens = count(1)
         self.alive: set[str] = set()
         self.filters: dict[str, Any] = {}
