@@ -17,6 +17,10 @@ from bisyncer.errors import Halt
 # The folder or prefix below each root that holds what runs replaced and deleted; nothing in it is synced.
 TRASH: Final = ".bisyncer-trash"
 
+# The stamps of a directory in a tree, under a key that ends in '/': one in which nothing is, and any other.
+DIRECTORY: Final = "directory"
+OCCUPIED: Final = "occupied directory"
+
 
 class Side(StrEnum):
     """One of the two roots of a pair."""
@@ -345,6 +349,8 @@ class Policy:
     `mode` is the one whose table decides.
     `conflict_suffix` is what the name of a losing version ends with: one from path1, one from path2.
     `resync_mode` is for a resync alone; `none` there leaves what differs to the other rules.
+    With `create_empty_dirs`, a directory in which nothing is synced is a key that ends in '/'; between two
+    buckets such keys are objects like any other.
     """
 
     mode: Mode = Mode.BISYNC
@@ -359,6 +365,7 @@ class Policy:
     track_renames: bool = True
     match_names: MatchNames = MatchNames.UNICODE
     fix_case: bool = False
+    create_empty_dirs: bool = False
 
     @property
     def rule(self) -> Resolve:
@@ -531,6 +538,7 @@ class Job:
     require_mount: bool = False
     transfers: int = 16
     metadata: bool = True  # mode, uid and gid of files travel
+    remove_empty_dirs: bool = True  # those that a run emptied, and the other side hasn't
     require_conditional: bool = False
     bwlimit: tuple[Limit, ...] = ()
     max_duration_ns: int | None = None

@@ -157,6 +157,7 @@ class Config:
                 track_renames=values[setting.TRACK_RENAMES],
                 match_names=values[setting.MATCH_NAMES],
                 fix_case=values[setting.FIX_CASE],
+                create_empty_dirs=values[setting.CREATE_EMPTY_DIRS],
             ),
             limits=Limits(
                 max_delete_percent=limit.percent, max_delete_count=limit.number, force=frozenset(force)
@@ -171,6 +172,7 @@ class Config:
             check_file=values.get(setting.CHECK_FILE),
             require_mount=values[setting.REQUIRE_MOUNT],
             transfers=values[setting.TRANSFERS],
+            remove_empty_dirs=self._removes_empty(values),
             metadata=values[setting.METADATA],
             require_conditional=values[setting.REQUIRE_CONDITIONAL],
             bwlimit=values[setting.BWLIMIT],
@@ -180,6 +182,15 @@ class Config:
         )
         _check_delete_excluded(job, values)
         return job
+
+    def _removes_empty(self, values: Values) -> bool:
+        removes: bool = values[setting.REMOVE_EMPTY_DIRS]
+        if values[setting.CREATE_EMPTY_DIRS] and not removes:
+            raise UsageError(
+                f"{values.where(setting.REMOVE_EMPTY_DIRS)}: with create_empty_dirs, a directory that was "
+                "left behind empty would be made again on the other side. Switch one of the two."
+            )
+        return removes
 
     def stale_after_ns(self, name: str) -> int | None:
         """The age of the last good run from which a pair is stale; None: never, or a pair of no config."""

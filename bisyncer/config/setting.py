@@ -114,6 +114,12 @@ BACKUP_DIR1: Final = Setting("backup_dir1", parser.root, None, "ROOT",
     "Where path1 has its trash, if not in its own root: a root as path1 is one, outside of both.")
 BACKUP_DIR2: Final = Setting("backup_dir2", parser.root, None, "ROOT", "The same for path2.")
 TRANSFERS: Final = Setting("transfers", parser.transfers, 16, "N", "How many objects are moved at a time.")
+CREATE_EMPTY_DIRS: Final = Setting("create_empty_dirs", parser.switch, False, "", # noqa: FBT003 -- as above
+    "Empty directories are synced too; in a bucket each is an empty object whose name ends in a slash.",
+    Shape.SWITCH)
+REMOVE_EMPTY_DIRS: Final = Setting("remove_empty_dirs", parser.switch, True, "", # noqa: FBT003 -- as above
+    "A directory from which a run took the last file is removed, where the other side has none.",
+    Shape.SWITCH)
 METADATA: Final = Setting("metadata", parser.switch, True, "", # noqa: FBT003 -- as above
     "The mode, the owner and the group of files travel too.", Shape.SWITCH)
 REQUIRE_CONDITIONAL: Final = Setting("require_conditional", parser.switch, False, "", # noqa: FBT003 -- as above
@@ -151,6 +157,8 @@ PAIR: Final[tuple[Setting[object], ...]] = (
     TRASH,
     BACKUP_DIR1,
     BACKUP_DIR2,
+    CREATE_EMPTY_DIRS,
+    REMOVE_EMPTY_DIRS,
     METADATA,
     TRANSFERS,
     BWLIMIT,

@@ -28,10 +28,10 @@ class Rename(NamedTuple):
 
 
 def is_new(copied: Planned, side: Side) -> bool:
-    """Whether a copy to `side` is of a key that is new across and was never here."""
+    """Whether a copy to `side` is of a file that is new across and was never here."""
     action = copied.action
     deltas = {Side.PATH1: action.delta1, Side.PATH2: action.delta2}
-    return deltas[side] is Delta.ABSENT and deltas[side.other] is Delta.NEW
+    return deltas[side] is Delta.ABSENT and deltas[side.other] is Delta.NEW and not _is_directory(action.key)
 
 
 def is_as_recorded(deleted: Planned, side: Side) -> bool:
@@ -62,6 +62,8 @@ def pair_up(
     by_name: _Free = defaultdict(deque)
     by_ending: _Free = defaultdict(deque)
     for old in deleted:
+        if _is_directory(old[0].action.key):
+            continue
         last = _last(old[0])
         for name in _names(old[1].side(side).digests):
             by_name[name, last].append(old)
@@ -97,6 +99,11 @@ def _first(
         if old[0].seq not in taken and not _nested(old[0].action.key, new.action.key):
             return old
     return None
+
+
+def _is_directory(key: str) -> bool:
+    """Whether a key stands for a directory: it has no content that could have moved."""
+    return key.endswith("/")
 
 
 def _nested(one: str, two: str) -> bool:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bisyncer.endpoints import linux, mounts
 from bisyncer.endpoints.aside import Asides, Spot, is_temporary
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
+from bisyncer.endpoints.directory import Directories, is_directory
 from bisyncer.endpoints.tree import (
     MAX_KEY_BYTES,
     SCHEME,
@@ -66,7 +67,8 @@ class LocalEndpoint:
     """The tree below `path`; `owner` is 8 hex digits that mark the temporaries of its pair.
 
     With `metadata`, the mode and the owner of a file go with its content, and come back with it. With
-    `read_only`, a scan sweeps nothing.
+    `read_only`, a scan sweeps nothing. With `directories`, it tells of each directory too; that is a key that
+    ends in '/'.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class LocalEndpoint:
         owner: str,
         metadata: bool = True,
         read_only: bool = False,
+        directories: bool = False,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._path = os.path.realpath(path)
@@ -91,6 +94,8 @@ class LocalEndpoint:
         self._unsynced = _Unsynced()
         self._tree = Tree(self._path, self._unsynced.add)
         self._asides = Asides(owner, self._unsynced.add)
+        self._lists_directories = directories
+        self._directories = Directories(self._tree, self._unsynced.add)
         self._conditional_write = True
 
     @property
@@ -154,10 +159,14 @@ class LocalEndpoint:
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
         """Yield what lies in the range; leftovers of this owner's dead runs are swept on the way."""
         asides = None if self._read_only else self._asides
-        return Walk(self._tree, asides, low, high, self._now_ns).items()
+        walk = Walk(self._tree, asides, low, high, self._now_ns, directories=self._lists_directories)
+        return walk.items()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key`; None also where a directory is, or a file stands above it."""
+        if is_directory(key):
+            with explained(self._place(key)):
+                return self._directories.stat(key)
         *above, name = _segments(key)
         with explained(self._place(key)), self._tree.directory(above) as directory:
             seen = None if directory is None else look(directory, name)
@@ -170,6 +179,11 @@ class LocalEndpoint:
     @contextmanager
     def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
         """Open `key` for reading; the end of its bytes is only given if no write touched it meanwhile."""
+        if is_directory(key):
+            with explained(self._place(key)):
+                nothing = self._directories.read(key)
+            yield nothing
+            return
         opened = self._open(key, expect)
         try:
             if start:
@@ -183,6 +197,9 @@ class LocalEndpoint:
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Write a file of our own beside `key`, then put it in place."""
+        if is_directory(key):
+            with explained(self._place(key)):
+                return self._directories.make(key, source)
         *above, name = _segments(key)
         with explained(self._place(key)), self._tree.directory(above, make=expect is None) as directory:
             if directory is None:
@@ -194,6 +211,10 @@ class LocalEndpoint:
 
     def delete(self, key: str, *, expect: Entry) -> None:
         """Take `key` out of the tree, look at what was taken, and only then remove it."""
+        if is_directory(key):
+            with explained(self._place(key)):
+                self._directories.remove(key)
+            return
         *above, name = _segments(key)
         with explained(self._place(key)), self._tree.directory(above) as directory:
             if directory is None:

@@ -31,6 +31,7 @@ class _Given(NamedTuple):
     uploads: Uploads
     metadata: bool
     read_only: bool
+    directories: bool
 
 
 def open_endpoint(
@@ -42,17 +43,19 @@ def open_endpoint(
     uploads: Uploads = FORGETFUL,
     metadata: bool = True,
     read_only: bool = False,
+    directories: bool = False,
 ) -> Endpoint:
     """Open the root that a user wrote.
 
     `owner` marks temporary names so that only their pair sweeps them, and not even that where the root is
     `read_only`; `conditions` are what an earlier
     probe found that the store honours; `uploads` remembers what is sent in parts; `metadata` says whether
-    the mode and the owner of files travel. Nothing is looked at yet: `probe` does that.
+    the mode and the owner of files travel, `directories` whether a tree's are listed. Nothing is looked at
+    yet: `probe` does that.
 
     Raises `UsageError` where the text names no root.
     """
-    given = _Given(owner, conditions, uploads, metadata, read_only)
+    given = _Given(owner, conditions, uploads, metadata, read_only, directories)
     match = _SCHEME.match(root)
     if match:
         scheme, rest = match[1].lower(), match[2]
@@ -112,7 +115,13 @@ def _local(path: str, given: _Given) -> Endpoint:
 
     if not path:
         raise UsageError("A root is empty. Name a directory or a bucket.")
-    return LocalEndpoint(path, owner=given.owner, metadata=given.metadata, read_only=given.read_only)
+    return LocalEndpoint(
+        path,
+        owner=given.owner,
+        metadata=given.metadata,
+        read_only=given.read_only,
+        directories=given.directories,
+    )
 
 
 def _tree(place: str, _: Remote, given: _Given, root: str) -> Endpoint:

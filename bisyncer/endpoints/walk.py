@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from bisyncer.endpoints.aside import PREFIX, Asides, is_temporary
+from bisyncer.endpoints.directory import directory_entry
 from bisyncer.endpoints.tree import LIST, Tree, kind, make_entry
 from bisyncer.errors import EndpointError, ListingIncomplete, Transient
 from bisyncer.model import TRASH, Item, Unreadable
@@ -24,10 +25,11 @@ _CLOSED: Final = -1
 class _Level:
     """One directory on the way down: the names in it that are still to come."""
 
-    __slots__ = ("broken", "names", "odd", "prefix")
+    __slots__ = ("broken", "names", "occupied", "odd", "prefix")
 
-    def __init__(self, prefix: str, names: list[str], odd: dict[str, str]) -> None:
+    def __init__(self, prefix: str, names: list[str], odd: dict[str, str], *, occupied: bool) -> None:
         self.prefix = prefix
+        self.occupied = occupied  # whether anything is in it, in the range or not
         self.names = iter(names)
         self.odd = odd  # names that can't be keys, escaped, and why
         self.broken: str | None = None  # why the directory couldn't be opened again, if so
@@ -37,13 +39,22 @@ class Walk:
     """One scan of a tree; `items` may be asked for once."""
 
     def __init__(
-        self, tree: Tree, asides: Asides | None, low: str, high: str | None, now_ns: Callable[[], int]
+        self,
+        tree: Tree,
+        asides: Asides | None,
+        low: str,
+        high: str | None,
+        now_ns: Callable[[], int],
+        *,
+        directories: bool = False,
     ) -> None:
+        """With `directories`, each directory below the root is an item too, before what is in it."""
         self._tree = tree
         self._asides = asides  # None: what dead runs left is passed over, and not swept
         self._low = low
         self._high = high
         self._now_ns = now_ns
+        self._directories = directories
         self._in_trash = low.startswith(TRASH + "/")  # else what lies there isn't told
         self._directory = _CLOSED  # the one that is open: that of the deepest level, or none
 
@@ -64,6 +75,8 @@ class Walk:
                     last = key
                     item = self._item(level, name, key)
                     if isinstance(item, _Level):
+                        if self._directories and key >= self._low:
+                            yield directory_entry(key, occupied=item.occupied)
                         levels.append(item)
                         break
                     if item is not None:
@@ -142,10 +155,10 @@ class Walk:
             names, _ = self._names()
         odd = _escape(names)
         names.sort()
-        low = self._low
+        low, occupied = self._low, bool(names)
         if prefix < low:
             names = [name for name in names if (prefix + name).rstrip("/") + _AFTER_SLASH > low]
-        return _Level(prefix, names, odd)
+        return _Level(prefix, names, odd, occupied=occupied)
 
     def _names(self) -> tuple[list[str], list[str]]:
         names, temporaries = _names(self._directory)

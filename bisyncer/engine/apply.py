@@ -8,7 +8,7 @@ write state and never print.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,6 +18,7 @@ from bisyncer.core.conflict import replaces
 from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.deadline import Deadline
+from bisyncer.engine.emptied import Emptied
 from bisyncer.engine.keep import Taken, keep_both, replace_loser
 from bisyncer.engine.look import judge, look
 from bisyncer.engine.plan import EXCLUDED
@@ -25,6 +26,7 @@ from bisyncer.engine.transfer import agreed, transfer
 from bisyncer.engine.trash import Trash
 from bisyncer.errors import BisyncerError, Changed, EndpointError, Gone, Rejected, Transient
 from bisyncer.model import (
+    DIRECTORY,
     Action,
     Agreement,
     Ancestor,
@@ -71,7 +73,10 @@ def apply(plan: Callable[..., Iterator[Planned]], worker: Worker) -> Generator[O
                 return
             yield Done(planned, _settled(planned.action))
         for verdicts in _ON_STORES:
-            yield from _pooled(pool, worker, plan(*verdicts))
+            for outcome in _pooled(pool, worker, plan(*verdicts)):
+                yield outcome
+                worker.note(outcome, pool)
+        worker.sweep(pool)
 
 
 def _settled(action: Action) -> Ancestor | None:
@@ -130,6 +135,20 @@ class Worker:
     trash: Mapping[Side, Trash] = field(default_factory=dict)
     versioned: frozenset[Side] = frozenset()
     taken: Taken = field(default_factory=Taken)
+    emptied: Emptied | None = None  # None: directories that are emptied stay
+
+    def note(self, outcome: Outcome, pool: Executor) -> None:
+        """Remember a directory that an action may have emptied."""
+        if self.emptied is not None:
+            self.emptied.note(outcome)
+            if self.emptied.is_full:
+                self.sweep(pool)
+
+    def sweep(self, pool: Executor) -> None:
+        """Remove the directories that were emptied; after a stop too, as what emptied them was done."""
+        if self.emptied is not None:
+            self.lease.assert_held()
+            self.emptied.sweep(pool)
 
     def gone(self) -> str | None:
         """Why one of the stores is taken to be gone; None where both still answer, and it is the keys."""
@@ -277,7 +296,7 @@ class Worker:
 
     def _remove(self, side: Side, entry: Entry) -> str | None:
         """Remove a version from a side; return where in its trash it is kept."""
-        if side in self.trash:
+        if side in self.trash and entry.stamp != DIRECTORY:  # of which nothing is to be kept
             return self.trash[side].take(entry)
         self.endpoints[side].delete(entry.key, expect=entry)
         return None

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from bisyncer.core.compare import agreement, delta
+from bisyncer.core.directories import merge_directories
 from bisyncer.core.filters import Filters
 from bisyncer.core.keys import folder_marker
 from bisyncer.core.merge import merge
@@ -79,6 +80,7 @@ def differences(
     for endpoint in endpoints.values():
         endpoint.probe()
     filters, tally, reporter = Filters.of(job), Tally(), Silent()
+    directories = policy_for(job, endpoints).create_empty_dirs
     one, two = (Scan(endpoints[side], side, filters, tally, reporter) for side in Side)
     comparing = _Comparing(job, endpoints, until, download=download)
     # Of a pair that was never aligned nothing is known. A download, which may take days, believes no record,
@@ -90,7 +92,8 @@ def differences(
         closing(one.items(WHOLE[0])) as path1,
         closing(two.items(WHOLE[0])) as path2,
     ):
-        yield from comparing.all(merge(ancestors, path1, path2), job.transfers)
+        joined = merge_directories if directories else merge
+        yield from comparing.all(joined(ancestors, path1, path2), job.transfers)
     for problem in one.problems + two.problems:
         yield Found(Mark.ERROR, *problem)
 
@@ -102,7 +105,9 @@ class _Comparing:
         self, job: Job, endpoints: Mapping[Side, Endpoint], until: Deadline, *, download: bool
     ) -> None:
         self._endpoints = endpoints
-        self._policy = policy_for(replace(job, policy=Policy()), endpoints)
+        directories = job.policy.create_empty_dirs
+        policy = Policy(create_empty_dirs=directories)
+        self._policy = policy_for(replace(job, policy=policy), endpoints)
         self._until = until
         self._download = download
         # A pair that goes by size or time may have recorded keys whose contents nobody compared.
@@ -164,7 +169,11 @@ class _Comparing:
 
     def _alone(self, entry: Entry, side: Side) -> Found | None:
         names = self._endpoints[side.other].capabilities.names
-        if names is NameRules.TREE and folder_marker(entry.key, entry.size):
+        if (
+            names is NameRules.TREE
+            and folder_marker(entry.key, entry.size)
+            and not self._policy.create_empty_dirs
+        ):
             return None
         return Found(Mark.NOT_ON_PATH2 if side is Side.PATH1 else Mark.NOT_ON_PATH1, entry.key)
 

@@ -206,8 +206,8 @@ def still_so(
 
 
 def _moved(action: Action, endpoints: Mapping[Side, Endpoint], policy: Policy) -> str | None:
-    if action.verdict is Verdict.FORGET and action.reason is not None:
-        return None  # left out by a filter: neither side was asked for it, and neither is touched
+    if action.verdict is Verdict.FORGET and (action.reason is not None or action.key.endswith("/")):
+        return None  # left out, or a directory that isn't empty: neither side is touched
     # What the filters leave out and a mirror deletes from path2, path1 may well hold.
     sides = Side if action.reason != EXCLUDED else (Side.PATH2,)
     seen: list[tuple[Side, str, Entry | None]] = [(side, action.key, action.entry(side)) for side in sides]

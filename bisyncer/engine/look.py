@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bisyncer.core.compare import compare
 from bisyncer.core.decide import decide
+from bisyncer.core.directories import settled
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.check import settle
 from bisyncer.errors import EndpointError
@@ -14,7 +15,10 @@ from bisyncer.model import Action, Ancestor, Delta, Entry, Item, Policy, Side, T
 
 def look(key: str, ancestor: Ancestor | None, endpoints: Mapping[Side, Endpoint]) -> Triple:
     """The three facts about a key, asked for now; what can't be looked at is an `Unreadable`."""
-    return Triple(key, ancestor, look_at(endpoints[Side.PATH1], key), look_at(endpoints[Side.PATH2], key))
+    triple = Triple(key, ancestor, look_at(endpoints[Side.PATH1], key), look_at(endpoints[Side.PATH2], key))
+    if not key.endswith("/"):
+        return triple
+    return settled(triple) or Triple(key, None, None, None)
 
 
 def judge(triple: Triple, endpoints: Mapping[Side, Endpoint], policy: Policy) -> Action | None:

@@ -56,6 +56,7 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
             uploads=Remembered(store, known.id, side) if known else FORGETFUL,
             metadata=job.metadata,
             read_only=side not in job.mode.writes,
+            directories=job.policy.create_empty_dirs,
         )
 
     path1, path2 = opened(job.path1, Side.PATH1), opened(job.path2, Side.PATH2)
@@ -160,9 +161,14 @@ def policy_for(job: Job, endpoints: Mapping[Side, Endpoint], pair: Pair | None =
     trees = frozenset(side for side in Side if able[side].names is NameRules.TREE)
     undated = frozenset(side for side in Side if not able[side].listed_mtime) - trees
     first = job.resync or (pair is not None and pair.mode is not job.mode)
-    mode = job.mode.without_deletions if first else job.mode
-    resync_mode = job.policy.resync_mode if job.resync else Resolve.NONE
-    return replace(job.policy, mode=mode, restless=trees, undated=undated, resync_mode=resync_mode)
+    return replace(
+        job.policy,
+        mode=job.mode.without_deletions if first else job.mode,
+        restless=trees,
+        undated=undated,
+        resync_mode=job.policy.resync_mode if job.resync else Resolve.NONE,
+        create_empty_dirs=job.policy.create_empty_dirs and bool(trees),
+    )
 
 
 def guarded(endpoints: Mapping[Side, Endpoint], mode: Mode) -> dict[Side, Endpoint]:

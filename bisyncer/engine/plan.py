@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from bisyncer.core.compare import compare
 from bisyncer.core.decide import decide
+from bisyncer.core.directories import merge_directories
 from bisyncer.core.keys import folder_marker
 from bisyncer.core.merge import merge
 from bisyncer.endpoints.base import Endpoint, NameRules
@@ -40,12 +41,20 @@ def make_plan(
     `tally` is complete once the stream has ended. Raises `ListingIncomplete`.
     """
     mode = policy.mode
-    for triple in merge(ancestors, path1, path2):
+    joined = merge_directories if policy.create_empty_dirs else merge
+    for triple in joined(ancestors, path1, path2):
         tally.ancestors += triple.ancestor is not None
         delta1, delta2, agreement = compare(triple, policy)
         verdict = decide(mode, delta1, delta2, agreement)
         if verdict is Verdict.NOTHING:
             tally.unchanged += 1
+            continue
+        if verdict is not Verdict.HOLD and _is_marker(triple, policy):
+            tally.ancestors -= triple.ancestor is not None
+            if triple.ancestor is not None:
+                forgotten = _forgotten(triple.key, delta1, delta2)
+                count(forgotten, tally)
+                yield forgotten
             continue
         if verdict is Verdict.LEAVE:
             tally.verdicts[verdict] += 1
@@ -63,8 +72,6 @@ def make_plan(
         elif verdict in DELETES and excluded(triple.key):
             action = action._replace(reason=EXCLUDED)
         elif verdict.side is not None and (refusal := _refusal(action, verdict.side, endpoints)):
-            if refusal is _QUIETLY:
-                continue
             action = action._replace(verdict=Verdict.HOLD, reason=refusal)
         count(action, tally)
         yield action
@@ -82,7 +89,19 @@ def count(action: Action, tally: Tally, times: int = 1) -> None:
 DELETES = frozenset({Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2})
 EXCLUDED = "the filters leave it out"  # why a mirror deletes what path1 may hold
 
-_QUIETLY = "left out without a word"
+
+def _is_marker(triple: Triple, policy: Policy) -> bool:
+    """Whether a key is a directory in a pair that doesn't sync empty ones: it is left out without a word."""
+    if not triple.key.endswith("/") or policy.create_empty_dirs or not policy.restless:
+        return False
+    entries = (each for each in (triple.path1, triple.path2) if isinstance(each, Entry))
+    return all(folder_marker(each.key, each.size) for each in entries)
+
+
+def _forgotten(key: str, delta1: Delta, delta2: Delta) -> Action:
+    """An empty directory that was synced once, before `create_empty_dirs` was switched off."""
+    reason = "empty directories are not synced any more, and it is left alone on both sides"
+    return Action(key, Verdict.FORGET, delta1, delta2, None, None, None, reason)
 
 
 def _entry(item: Item | None) -> Entry | None:
@@ -101,12 +120,8 @@ def _refusal(action: Action, side: Side, endpoints: Mapping[Side, Endpoint]) -> 
     """Why the side to be written can't hold this key; None where it can."""
     source = action.entry(side.other)
     if source is None:
-        # A tree can't hold the marker of a folder: that it hasn't got it doesn't say that it should go.
-        there, other = action.entry(side), endpoints[side.other].capabilities.names
-        marker = there is not None and folder_marker(action.key, there.size)
-        return _QUIETLY if marker and other is NameRules.TREE else None
-    names = endpoints[side].capabilities.names
-    if names is NameRules.TREE and folder_marker(action.key, source.size):
-        return _QUIETLY
-    refusal = endpoints[side].refusal(action.key)
+        return None
+    is_tree = endpoints[side].capabilities.names is NameRules.TREE
+    name = action.key[:-1] if is_tree and folder_marker(action.key, source.size) else action.key
+    refusal = endpoints[side].refusal(name)
     return None if refusal is None else f"{side}: {refusal}"

@@ -17,7 +17,7 @@ from bisyncer.core.trash import LAST_FOLDER, LOW, in_trash, read_name
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.shards import Shard
 from bisyncer.errors import EndpointError, ListingIncomplete
-from bisyncer.model import TRASH, Item, Problem, Side, Tally, Unreadable
+from bisyncer.model import OCCUPIED, TRASH, Entry, Item, Problem, Side, Tally, Unreadable
 from bisyncer.report.events import ProblemFound, Reporter, Scanned, SkippedPlace
 
 BATCH: Final = 500  # items that change threads at once
@@ -31,20 +31,30 @@ class Scan:
     """One side's listing as the plan reads it: without excluded keys, counted, problems set aside."""
 
     def __init__(
-        self, endpoint: Endpoint, side: Side, filters: Filters, tally: Tally, reporter: Reporter
+        self,
+        endpoint: Endpoint,
+        side: Side,
+        filters: Filters,
+        tally: Tally,
+        reporter: Reporter,
+        *,
+        directories: bool = False,
     ) -> None:
+        """With `directories`, those of a tree are listed; the occupied ones are no keys, and don't count."""
         self._endpoint = endpoint
         self._side = side
         self._filters = filters
         self._tally = tally
         self._reporter = reporter
+        self._directories = directories
         self.problems: list[Problem] = []  # places that could not be read
         self._noted: set[str] = set()  # a place may reach into several shards
 
     def items(self, shard: Shard) -> Generator[Item]:
         """Yield the items of a shard in order; raises `ListingIncomplete`."""
         with _read_ahead(self._endpoint, shard) as batches:
-            yield from self.counted(chain.from_iterable(batches))
+            items = self.counted(chain.from_iterable(batches))
+            yield from self._without_occupied(items) if self._directories else items
 
     def counted(self, items: Iterable[Item]) -> Generator[Item]:
         """Yield the items that are in, counted; problems are set aside."""
@@ -63,6 +73,12 @@ class Scan:
                 self._reporter.tell(Scanned(self._side, scanned[self._side]))
             yield item
         self._reporter.tell(Scanned(self._side, scanned[self._side]))
+
+    def _without_occupied(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The items as they are, of which the occupied directories are taken out of the count again."""
+        for item in items:
+            self._tally.scanned[self._side] -= isinstance(item, Entry) and item.stamp == OCCUPIED
+            yield item
 
     def _note(self, place: Unreadable) -> None:
         if place.prefix in self._noted:

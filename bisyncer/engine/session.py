@@ -18,6 +18,7 @@ from bisyncer.engine import preflight
 from bisyncer.engine.apply import Worker, apply
 from bisyncer.engine.check import check, recount
 from bisyncer.engine.deadline import Deadline
+from bisyncer.engine.emptied import Emptied
 from bisyncer.engine.kept_plan import KeptPlan, still_so
 from bisyncer.engine.pairing import bound_pair, guarded, policy_for, require_conditions, resilient
 from bisyncer.engine.part import holds_any, pieces
@@ -207,8 +208,17 @@ class _Run:
         self.reporter.tell(PhaseBegan(Phase.SCAN))
         filters = Filters.of(self.job)
         listed = {Side.PATH1: filters, Side.PATH2: Filters() if self.job.delete_excluded else filters}
+        directories = self.policy.create_empty_dirs
         scans = {
-            side: Scan(self.endpoints[side], side, listed[side], self.tally, self.reporter) for side in Side
+            side: Scan(
+                self.endpoints[side],
+                side,
+                listed[side],
+                self.tally,
+                self.reporter,
+                directories=directories,
+            )
+            for side in Side
         }
         parts = pieces(
             self.job.scope,
@@ -380,6 +390,7 @@ class _Run:
             self.stop,
             self.trash,
             self.versioned,
+            emptied=self._emptied(),
         )
         outcomes = apply(self._rows, worker)
         waiting: list[Outcome] = []
@@ -406,6 +417,11 @@ class _Run:
             self.store.settle_conflicts(self.pair, self.lease)
         if self.pair.mode is not self.job.mode and self.job.scope.words is None:
             self.pair = self.store.record_mode(self.pair, self.job.mode, self.lease)
+
+    def _emptied(self) -> Emptied | None:
+        if not self.job.remove_empty_dirs:
+            return None
+        return Emptied(self.endpoints, markers=self.policy.create_empty_dirs)
 
     def _rows(self, *verdicts: Verdict) -> Iterator[Planned]:
         """The rows that still wait; those of a kept plan as if looked at again: they are all there is."""

@@ -16,7 +16,7 @@ import pytest
 
 from bisyncer.endpoints.base import Endpoint, NameRules, Upload
 from bisyncer.errors import Changed, Rejected
-from bisyncer.model import TRASH, Entry
+from bisyncer.model import DIRECTORY, OCCUPIED, TRASH, Entry
 
 MTIME_NS = 1_600_000_000_123_456_789
 WRITERS = 8
@@ -795,7 +795,20 @@ class TreeContract(EndpointContract):
 
     def test_a_key_that_only_a_bucket_can_hold_is_rejected(self, endpoint: Endpoint, behind: Behind) -> None:
         entry = Entry("k", 1, MTIME_NS, "stamp")
-        for key in ("/lead", "dir/", "a//b", ".", "..", "./a", "a/..", "a/../b", "a/./b", "nul\0", "x" * 256):
+        for key in (
+            "/lead",
+            "a//b",
+            "//",
+            "../",
+            ".",
+            "..",
+            "./a",
+            "a/..",
+            "a/../b",
+            "a/./b",
+            "nul\0",
+            "x" * 256,
+        ):
             with pytest.raises(Rejected):
                 put(endpoint, key, b"1")
             with pytest.raises(Rejected):
@@ -806,6 +819,34 @@ class TreeContract(EndpointContract):
                 endpoint.stat(key)
 
         assert behind.names() == []
+
+    def test_a_key_that_ends_in_a_slash_is_a_directory(self, endpoint: Endpoint) -> None:
+        made = put(endpoint, "a/d/", b"")
+
+        assert endpoint.stat("a/d/") == made == Entry("a/d/", 0, None, DIRECTORY)
+        assert whole(endpoint, "a/d/", made) == b""
+        assert put(endpoint, "a/d/", b"") == made  # one that is there already is no other version
+        assert endpoint.stat("a/") == Entry("a/", 0, None, OCCUPIED)
+        with pytest.raises(Changed, match="isn't empty"):
+            endpoint.delete("a/", expect=made)
+        with pytest.raises(Rejected, match="has content"):
+            put(endpoint, "a/d/", b"1")
+        endpoint.delete("a/d/", expect=made)
+        assert endpoint.stat("a/d/") is None
+        with pytest.raises(Changed):
+            endpoint.delete("a/d/", expect=made)
+        with pytest.raises(Changed):
+            whole(endpoint, "a/d/", made)
+
+    def test_a_file_is_no_directory(self, endpoint: Endpoint, behind: Behind) -> None:
+        made = put(endpoint, "a", b"1")
+
+        assert endpoint.stat("a/") is None
+        with pytest.raises(Changed):
+            endpoint.delete("a/", expect=made)
+        with pytest.raises(Rejected, match="is a file"):
+            put(endpoint, "a/", b"")
+        assert behind.content("a") == b"1"
 
     def test_a_key_below_a_key_is_rejected(self, endpoint: Endpoint, behind: Behind) -> None:
         put(endpoint, "a", b"1")

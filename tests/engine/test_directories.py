@@ -1,0 +1,344 @@
+"""Empty directories: synced where that is asked for, and removed where a run made them so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bisyncer.endpoints import memory
+from bisyncer.errors import Transient
+from bisyncer.model import TRASH, Remote, Summary
+from tests.pair import Pair
+from tests.world import ONE, TWO, carried_out
+
+
+class Folder:
+    """A tree as a place of a pair."""
+
+    remotes: tuple[Remote, ...] = ()
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir()
+        self.path = path
+        self.root = str(path)
+
+    def make(self, *keys: str) -> None:
+        """Make directories, and files where a key doesn't end in '/'."""
+        for key in keys:
+            path = self.path / key
+            (path if key.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+            if not key.endswith("/"):
+                path.write_text(key)
+
+    def remove(self, *keys: str) -> None:
+        for key in keys:
+            (self.path / key).rmdir() if key.endswith("/") else (self.path / key).unlink()
+
+    def held(self) -> list[str]:
+        """Files, and directories that are empty."""
+        paths = (path for path in self.path.rglob("*") if TRASH not in path.parts)
+        found = ((path, path.is_dir()) for path in paths)
+        kept = ((path, is_dir) for path, is_dir in found if not is_dir or not any(path.iterdir()))
+        return sorted(path.relative_to(self.path).as_posix() + "/" * is_dir for path, is_dir in kept)
+
+
+class Bucket:
+    """A bucket in memory as a place of a pair."""
+
+    remotes: tuple[Remote, ...] = ()
+
+    def __init__(self, name: str) -> None:
+        self.root = f"memory://{name}"
+        self.store = memory.store(name)
+
+    def make(self, *keys: str) -> None:
+        for key in keys:
+            self.store.put(key, b"" if key.endswith("/") else key.encode())
+
+    def remove(self, *keys: str) -> None:
+        for key in keys:
+            self.store.remove(key)
+
+    def held(self) -> list[str]:
+        return [key for key in self.store.contents() if not key.startswith(TRASH)]
+
+
+class Kinds:
+    """A tree and another place, under a pair that syncs empty directories."""
+
+    def __init__(self, folder: Path, two: Folder | Bucket) -> None:
+        self.one, self.two = Folder(folder / "one"), two
+        self.pair = Pair(folder, self.one, self.two)  # type: ignore[arg-type]
+        self.set(create_empty_dirs=True)
+        self.pair.align()
+
+    def set(self, *, create_empty_dirs: bool) -> None:
+        policy = replace(self.pair.job.policy, create_empty_dirs=create_empty_dirs)
+        self.pair.job = replace(self.pair.job, policy=policy)
+        self.pair.reopen()
+
+    def run(self, **changes: object) -> dict[str, int]:
+        """What a run carries out; it has no problem."""
+        summary: Summary = self.pair.run(**changes)
+        assert not summary.problems, summary.problems
+        return carried_out(summary)
+
+
+@pytest.fixture(params=["tree", "bucket"])
+def kinds(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kinds]:
+    """A tree with another tree, or with a bucket."""
+    name = f"kinds-{tmp_path}"
+    made = Kinds(tmp_path, Folder(tmp_path / "two") if request.param == "tree" else Bucket(name))
+    yield made
+    made.pair.close()
+    memory.discard(name)
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Iterator[Kinds]:
+    """A tree with a bucket."""
+    name = f"bucket-{tmp_path}"
+    made = Kinds(tmp_path, Bucket(name))
+    yield made
+    made.pair.close()
+    memory.discard(name)
+
+
+def test_an_empty_directory_is_made_on_the_other_side_and_removed_again(kinds: Kinds) -> None:
+    kinds.one.make("d/e/")
+    assert kinds.run() == {"copy-to-path2": 1}
+    assert kinds.two.held() == ["d/e/"]
+    assert kinds.run() == {}
+
+    kinds.one.remove("d/e/", "d/")
+    assert kinds.run() == {"delete-from-path2": 1}
+
+    assert kinds.two.held() == []
+    assert kinds.run() == {}
+    assert kinds.pair.state.count_ancestors(1) == 0
+
+
+def test_an_empty_directory_comes_back_from_the_other_side_and_goes_again(kinds: Kinds) -> None:
+    kinds.two.make("d/")
+    assert kinds.run() == {"copy-to-path1": 1}
+    assert kinds.one.held() == ["d/"]
+
+    kinds.two.remove("d/")
+    assert kinds.run() == {"delete-from-path1": 1}
+
+    assert kinds.one.held() == []
+    assert kinds.run() == {}
+
+
+def test_a_directory_that_both_have_is_recorded_and_nothing_else(kinds: Kinds) -> None:
+    kinds.one.make("d/")
+    kinds.two.make("d/")
+
+    assert kinds.run() == {"record": 1}
+    assert kinds.run() == {}
+
+
+@pytest.mark.parametrize("filled", ["one", "two"])
+def test_a_file_in_an_empty_directory_removes_nothing_and_conflicts_with_nothing(
+    kinds: Kinds, filled: str
+) -> None:
+    kinds.one.make("d/")
+    kinds.run()
+    getattr(kinds, filled).make("d/x")
+
+    copy = "copy-to-path2" if filled == "one" else "copy-to-path1"
+    assert kinds.run() == {copy: 1, "forget": 1}
+
+    assert kinds.one.held() == ["d/x"]
+    assert kinds.run() == {}
+
+
+def test_a_directory_that_keeps_standing_when_its_files_go_stands_on_both_sides(kinds: Kinds) -> None:
+    kinds.one.make("d/x")
+    kinds.run()
+    kinds.one.remove("d/x")
+
+    kinds.run()
+    kinds.run()
+
+    assert kinds.one.held() == kinds.two.held() == ["d/"]
+    assert kinds.run() == {}
+
+
+def test_a_directory_that_goes_with_its_files_goes_on_both_sides(kinds: Kinds) -> None:
+    kinds.one.make("d/")
+    kinds.run()
+    kinds.one.make("d/x")
+    kinds.run()
+    kinds.one.remove("d/x", "d/")
+
+    assert kinds.run() == {"delete-from-path2": 1}
+
+    assert kinds.one.held() == kinds.two.held() == []  # not even the marker of a bucket
+    assert kinds.run() == {}
+
+
+def test_a_directory_that_is_filled_in_the_last_moment_stays_without_a_word(kinds: Kinds) -> None:
+    kinds.one.make("d/")
+    kinds.run()
+    kinds.one.remove("d/")
+
+    def fill(method: str, _key: str) -> None:
+        if method in {"delete", "move"}:
+            kinds.two.make("d/x")
+
+    kinds.pair.hooked[TWO].before = fill
+
+    kinds.run()
+    kinds.pair.hooked[TWO].before = lambda _method, _key: None
+    kinds.run()
+
+    assert kinds.one.held() == ["d/x"]
+    assert "d/x" in kinds.two.held()
+    assert kinds.run() == {}
+
+
+def test_an_excluded_file_keeps_its_directory_and_nothing_comes_back(kinds: Kinds) -> None:
+    exclude = ("*.tmp",)
+    kinds.one.make("d/")
+    kinds.run(exclude=exclude)
+    kinds.one.make("d/x.tmp")
+    kinds.two.remove("d/")
+
+    assert kinds.run(exclude=exclude) == {"forget": 1}
+    assert kinds.run(exclude=exclude) == {}
+    assert kinds.one.held() == ["d/x.tmp"]
+    assert kinds.two.held() == []
+
+
+def test_exclude_patterns_hold_for_directories(kinds: Kinds) -> None:
+    kinds.one.make("build/", "build.tmp/", "kept/")
+
+    assert kinds.run(exclude=("build/", "*.tmp")) == {"copy-to-path2": 1}
+    assert kinds.two.held() == ["kept/"]
+
+
+def test_a_marker_beside_keys_below_it_is_left_alone(bucket: Kinds) -> None:
+    bucket.two.make("d/", "d/x")
+
+    assert bucket.run() == {"copy-to-path1": 1}
+    assert bucket.run() == {}
+    assert bucket.two.held() == ["d/", "d/x"]
+
+
+def test_an_object_with_content_in_the_name_of_a_directory_is_a_problem(bucket: Kinds) -> None:
+    assert isinstance(bucket.two, Bucket)
+    bucket.one.make("d/", "e/x")
+    bucket.run()
+    bucket.two.store.put("d/", b"content")
+    bucket.two.store.put("e/", b"content")
+
+    problems = bucket.pair.run().problems
+
+    assert [(each.key, "is a directory, so" in each.sentence) for each in problems] == [
+        ("d/", True),
+        ("e/", True),
+    ]
+    assert bucket.one.held() == ["d/", "e/x"]
+
+
+def test_switched_off_nothing_is_removed_and_markers_are_left_alone(kinds: Kinds) -> None:
+    kinds.one.make("d/", "x")
+    kinds.run()
+    kinds.set(create_empty_dirs=False)
+    kinds.one.remove("d/")
+    kinds.one.make("e/")
+
+    assert kinds.run() == {"forget": 1}
+
+    assert kinds.two.held() == ["d/", "x"]
+    assert kinds.run() == {}
+
+
+def test_an_empty_directory_is_no_rename_of_an_empty_file(bucket: Kinds) -> None:
+    assert isinstance(bucket.two, Bucket)
+    bucket.two.store.put("empty", b"")
+    bucket.run()
+    bucket.two.remove("empty")
+    bucket.two.make("d/")
+
+    assert bucket.run() == {"copy-to-path1": 1, "delete-from-path1": 1}
+    assert bucket.one.held() == ["d/"]
+
+
+# Those that a run emptied.
+
+
+def emptied(kinds: Kinds, **changes: object) -> None:
+    kinds.set(create_empty_dirs=False)
+    kinds.one.make("d/e/x", "d/e/y", "z")
+    kinds.run()
+    for key in ("d/e/x", "d/e/y"):
+        kinds.two.remove(key)
+    if isinstance(kinds.two, Folder):
+        kinds.two.remove("d/e/", "d/")
+    kinds.run(**changes)
+
+
+def test_what_a_run_emptied_is_removed_with_the_directories_above(kinds: Kinds) -> None:
+    emptied(kinds)
+
+    assert kinds.one.held() == ["z"]
+
+
+def test_what_a_run_emptied_stays_where_it_is_asked_to(kinds: Kinds) -> None:
+    emptied(kinds, remove_empty_dirs=False)
+
+    assert kinds.one.held() == ["d/e/", "z"]
+
+
+def test_a_directory_that_the_other_side_keeps_stays(tmp_path: Path) -> None:
+    kinds = Kinds(tmp_path, Folder(tmp_path / "two"))
+    kinds.set(create_empty_dirs=False)
+    kinds.one.make("d/x")
+    kinds.run()
+    kinds.two.remove("d/x")
+    kinds.run()
+
+    assert kinds.one.held() == ["d/"]
+    kinds.pair.close()
+
+
+def test_a_directory_that_somebody_else_emptied_stays(kinds: Kinds) -> None:
+    kinds.set(create_empty_dirs=False)
+    kinds.one.make("d/x", "other/", "d/inner/")
+    kinds.run()
+    kinds.one.remove("d/x")
+    kinds.run()
+
+    assert kinds.one.held() == ["d/inner/", "other/"]
+
+
+def test_a_directory_from_which_files_were_moved_goes_too(kinds: Kinds) -> None:
+    kinds.set(create_empty_dirs=False)
+    kinds.one.make("d/x")
+    kinds.run()
+    (kinds.one.path / "d").rename(kinds.one.path / "e")
+
+    assert kinds.run() == {"move-on-path2": 1}
+    assert kinds.two.held() == ["e/x"]
+    if isinstance(kinds.two, Folder):
+        assert [path.name for path in kinds.two.path.iterdir() if path.name != TRASH] == ["e"]
+
+
+def test_a_directory_that_cannot_be_looked_at_stays(kinds: Kinds) -> None:
+    kinds.set(create_empty_dirs=False)
+    kinds.one.make("d/x", "z")
+    kinds.run()
+    kinds.two.remove("d/x")
+
+    def fail(method: str, key: str) -> None:
+        if (method, key) == ("delete", "d/"):
+            raise Transient("input/output error")
+
+    kinds.pair.hooked[ONE].before = fail
+    assert kinds.run() == {"delete-from-path1": 1}
+    assert kinds.one.held() == ["d/", "z"]
