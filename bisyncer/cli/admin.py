@@ -104,7 +104,7 @@ def verify_state(asked: Asked, *, as_json: Json = False) -> int:
             say(f"broken: {shown_line(told)}")
         say(CURE)
     elif not asked.quiet:
-        say(f"{where} is ok: " + ", ".join(f"{rows:,} {table}" for table, rows in found.rows.items()))
+        say(f"{where} is ok: " + ", ".join(shown_count(rows, table) for table, rows in found.rows.items()))
     return StateUnusable.exit_code if found.broken else 0
 
 
@@ -167,7 +167,7 @@ def restore_state(
     from bisyncer.state.backup import restore  # noqa: PLC0415 -- see `opened`
 
     if not file.is_file():
-        raise UsageError(f"There is no backup {file}.")
+        raise UsageError(f"There is no backup {file}. Name a file that `bisyncer state backup` has made.")
     config = asked.load()
     _confirm(f"Put {file} in the place of the state {without_password(config.state)}?", yes=yes)
     with opened_store(config) as store:

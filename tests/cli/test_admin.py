@@ -43,7 +43,7 @@ def test_a_whole_state_is_ok_and_a_damaged_one_is_2_with_the_cure(desk: Desk) ->
     desk.align(files=2)
     answer = desk("state", "verify")
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out.startswith(f"sqlite:///{desk.state} is ok: ")
+    assert answer.out.startswith(f"sqlite:///{desk.state} is ok: 1 pair, ")
     assert "2 ancestor" in answer.out
     assert desk("state", "verify", "--quiet") == (0, "", "")
 
@@ -91,7 +91,7 @@ def test_a_restore_asks_and_refuses_what_is_no_backup(desk: Desk) -> None:
     put(desk.folder, {"letter": "to a friend"})
     for arguments, told in (
         (("letter",), "say --yes"),
-        (("none", "--yes"), "There is no backup none."),
+        (("none", "--yes"), "There is no backup none. Name a file"),
         (("letter", "--yes"), "not a database"),
     ):
         answer = desk("state", "restore", *arguments)

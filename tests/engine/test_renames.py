@@ -50,6 +50,22 @@ def test_a_renamed_directory_is_moves_and_no_copy(world: World, side: Side) -> N
     assert world.plan() == []
 
 
+def test_of_a_large_directory_that_was_renamed_each_file_is_read_once_and_no_other(world: World) -> None:
+    """A tree's listing tells no digest, and an inode isn't believed."""
+    world.hooked[ONE].tree = True
+    equal_sizes = {f"dir/k{number:03}": f"{number:03}" for number in range(300)}
+    world.align(equal_sizes | {f"stays/k{number:03}": f"-{number:02}" for number in range(100)})
+    for key in equal_sizes:
+        world.rename(ONE, key, key.replace("dir/", "renamed/"))
+    read, done = calls(world, ONE), calls(world, TWO)
+
+    summary = world.run(limits=Limits(max_delete_count=0))
+
+    assert carried_out(summary) == {"move-on-path2": 300}
+    assert (read, done) == (["read"] * 300, ["move"] * 300)
+    assert world.held(ONE) == world.held(TWO)
+
+
 def test_moves_are_no_deletions_to_the_gates(world: World) -> None:
     world.align(TWENTY)
     rename_all(world, ONE)
