@@ -19,6 +19,7 @@ from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, So
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.tree import split
 from bisyncer.engine import pairing, session
+from bisyncer.engine.resolve import resolving
 from bisyncer.errors import Rejected
 from bisyncer.model import Action, Entry, Item, Job, Side, Summary
 from bisyncer.report.events import Event, WouldAct
@@ -232,6 +233,11 @@ class World:
         job = replace(self.job, dry_run=True, **changes)  # type: ignore[arg-type]
         session.run(job, self.endpoints, self.state, heard, stop=self.stop)
         return [line(event.action) for event in heard.events if isinstance(event, WouldAct)]
+
+    def resolve(self, conflict_id: int, keep: str) -> str:
+        """Settle one conflict, as a person would."""
+        with resolving(self.job, self.endpoints, self.state) as this:
+            return this.settle(conflict_id, keep)
 
     def conflicts(self) -> list[Conflict]:
         return self.state.conflicts("p")

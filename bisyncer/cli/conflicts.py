@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +16,13 @@ from bisyncer.cli.inspect import MaybePair
 from bisyncer.cli.opened import known_pair, opened_pair, opened_store
 from bisyncer.cli.options import MAX_NUMBER, Asked, Json, command, with_examples
 from bisyncer.cli.table import entry_digest, entry_row, entry_text, print_json, print_rows, say
-from bisyncer.errors import UsageError
-from bisyncer.model import Job, Side
+from bisyncer.config.load import Config
+from bisyncer.errors import BisyncerError, UsageError
+from bisyncer.model import Side
 from bisyncer.report.words import instant, shown_key, shown_line, shown_size
 
 if TYPE_CHECKING:
+    from bisyncer.engine.text_diff import TextDiff
     from bisyncer.state.records import Conflict
     from bisyncer.state.store import Store
 
@@ -33,6 +37,12 @@ app = typer.Typer(
     ),
     no_args_is_help=True,
 )
+
+
+Glob = Annotated[
+    str | None,
+    typer.Option(metavar="GLOB", help="Of keys that fit: * stands for any text, with '/' too."),
+]
 
 
 class Keep(StrEnum):
@@ -51,20 +61,22 @@ class Keep(StrEnum):
 @command(
     examples=(
         "bisyncer conflicts list",
-        "bisyncer conflicts list cms --json",
+        "bisyncer conflicts list cms --glob 'reports/*' --json",
     )
 )
 def list_conflicts(
     asked: Asked,
     pair: MaybePair = None,
     *,
+    glob: Glob = None,
     settled: Annotated[bool, typer.Option("--settled", help="Those that were settled too.")] = False,
     as_json: Json = False,
 ) -> int:
     """List the conflicts that wait."""
     config = asked.load()
     with opened_store(config) as store:
-        found = store.conflicts(known_pair(pair, config, store), state=None if settled else "open")
+        every = store.conflicts(known_pair(pair, config, store), state=None if settled else "open")
+    found = [conflict for conflict in every if _fits(conflict, glob)]
     if as_json:
         print_json(map(_row, found))
         return 0
@@ -86,9 +98,11 @@ def show_conflict(
     *,
     as_json: Json = False,
 ) -> int:
-    """Show one conflict: both versions, and where they are."""
-    with opened_store(asked.load()) as store:
+    """Show one conflict: both versions, where they are, and what differs where both are text."""
+    config = asked.load()
+    with opened_store(config) as store:
         conflict = _conflict(store, number)
+        diff = None if as_json or conflict.state != "open" else _diff(conflict, config, store)
     if as_json:
         print_json([_row(conflict)])
         return 0
@@ -100,13 +114,31 @@ def show_conflict(
         say(f"settled   {shown_line(conflict.resolution)}")
     elif conflict.state == "open":
         say(f"settle    bisyncer conflicts resolve {conflict.id} --keep path1|path2|both")
+    if diff is not None:
+        if diff.sentence is not None:
+            say(f"diff      none: {shown_line(diff.sentence)}")
+        for line in diff.lines:
+            say("\t".join(map(shown_line, line.split("\t"))))
     return 0
+
+
+def _diff(conflict: Conflict, config: Config, store: Store) -> TextDiff:
+    """What differs between the versions; where they can't be read, all else is still told."""
+    from bisyncer.engine.text_diff import TextDiff, text_diff  # noqa: PLC0415 -- see `opened`
+
+    try:
+        with opened_pair(config.job(conflict.pair), store) as endpoints:
+            return text_diff(conflict, endpoints)
+    except BisyncerError as error:
+        return TextDiff(sentence=str(error))
 
 
 def _side_by_side(conflict: Conflict) -> list[tuple[str, ...]]:
     """What each side held when they met, a fact a line, and where that version is kept."""
     one, two = conflict.path1, conflict.path2
-    places = [conflict.key if side is conflict.winner else conflict.kept_as for side in Side]
+    from bisyncer.engine.text_diff import place  # noqa: PLC0415 -- see `opened`
+
+    places = [place(conflict, side) for side in Side]
     return [
         ("size", shown_size(one.size), shown_size(two.size)),
         ("time", *("not known" if e.mtime_ns is None else instant(e.mtime_ns) for e in (one, two))),
@@ -120,6 +152,7 @@ def _side_by_side(conflict: Conflict) -> list[tuple[str, ...]]:
     examples=(
         "bisyncer conflicts resolve 3 --keep path1",
         "bisyncer conflicts resolve --all --pair cms --keep newer",
+        "bisyncer conflicts resolve --glob 'reports/*.csv' --keep path2",
     )
 )
 def resolve_conflicts(
@@ -133,27 +166,35 @@ def resolve_conflicts(
     *,
     keep: Annotated[Keep, typer.Option(help="Which version stays at the name.")],
     every: Annotated[bool, typer.Option("--all", help="Every conflict that waits.")] = False,
-    pair: Annotated[str | None, typer.Option(metavar="PAIR", help="With --all: of this pair only.")] = None,
+    glob: Glob = None,
+    pair: Annotated[
+        str | None, typer.Option(metavar="PAIR", help="With --all or --glob: of this pair only.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Settle conflicts: keep one version, or both.
 
-    Nothing is removed where either version is no longer what was shown.
+    Nothing is removed where either version is no longer what was shown. One that can't be settled doesn't
+    stop the others, and the exit code is that of the worst.
     """
-    if every == bool(numbers):
-        raise UsageError("Name the conflicts to settle, or say --all. See `bisyncer conflicts list`.")
-    if pair is not None and not every:
-        raise UsageError("--pair goes with --all; a conflict's number says which pair it is of.")
+    many = every or glob is not None
+    if many == bool(numbers):
+        raise UsageError(
+            "Name the conflicts to settle, or say --all or --glob. See `bisyncer conflicts list`."
+        )
+    if pair is not None and not many:
+        raise UsageError("--pair goes with --all and --glob; a conflict's number says which pair it is of.")
     config = asked.load()
     codes: list[int] = []
     told: list[dict[str, object]] = []
     with opened_store(config) as store:
-        if every:
-            found = store.conflicts(known_pair(pair, config, store))
+        if many:
+            waiting = store.conflicts(known_pair(pair, config, store))
+            found = [conflict for conflict in waiting if _fits(conflict, glob)]
         else:
             found = [_conflict(store, number) for number in dict.fromkeys(numbers or [])]
         for name, group in groupby(sorted(found, key=lambda each: each.pair), key=lambda each: each.pair):
-            for conflict, code, sentence in _resolve(config.job(name), list(group), keep, asked, store):
+            for conflict, code, sentence in _resolve(config, name, list(group), keep, asked, store):
                 codes.append(code)
                 told.append(_settled_row(conflict, code, sentence))
                 if code == 0 and not asked.quiet and not as_json:
@@ -165,24 +206,36 @@ def resolve_conflicts(
     return most_serious(codes)
 
 
-def _resolve(
-    job: Job, found: Sequence[Conflict], keep: Keep, asked: Asked, store: Store
+def _resolve(  # noqa: PLR0917 -- what to settle, how, and with what
+    config: Config, pair: str, found: Sequence[Conflict], keep: Keep, asked: Asked, store: Store
 ) -> Iterator[tuple[Conflict, int, str]]:
-    """Settle the conflicts of one pair; one that can't be settled doesn't stop the others.
+    """Settle the conflicts of one pair, under one lease; one that can't be settled doesn't stop the others.
 
     Yields each with its exit code, and what was done or what is wrong.
     """
-    from bisyncer.engine.resolve import resolve  # noqa: PLC0415 -- see `opened`
+    from bisyncer.engine.resolve import resolving  # noqa: PLC0415 -- see `opened`
 
-    with opened_pair(job, store) as endpoints:
+    with ExitStack() as stack:
+        try:
+            job = config.job(pair)
+            endpoints = stack.enter_context(opened_pair(job, store))
+            this = stack.enter_context(resolving(job, endpoints, store))
+        except Exception as error:  # noqa: BLE001 -- told once for the pair; other pairs have their turn
+            code = tell_error(error, verbose=asked.verbose, log_format=asked.log_format, pair=pair)
+            yield from ((conflict, code, str(error)) for conflict in found)
+            return
         for conflict in found:
             try:
-                sentence = resolve(job, endpoints, store, conflict.id, keep)
+                sentence = this.settle(conflict.id, keep)
             except Exception as error:  # noqa: BLE001 -- told in one line; the others have their turn
                 code = tell_error(error, verbose=asked.verbose, log_format=asked.log_format)
                 yield conflict, code, str(error)
             else:
                 yield conflict, 0, sentence
+
+
+def _fits(conflict: Conflict, glob: str | None) -> bool:
+    return glob is None or fnmatchcase(conflict.key, glob)
 
 
 def _conflict(store: Store, number: int) -> Conflict:

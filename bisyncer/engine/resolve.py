@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from bisyncer.core.compare import by_digest
 from bisyncer.core.conflict import winner
-from bisyncer.endpoints.base import Endpoint
+from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.engine import preflight
 from bisyncer.engine.pairing import bound_pair, resilient
 from bisyncer.engine.transfer import agreed, transfer
@@ -15,56 +18,79 @@ from bisyncer.engine.trash import Trash, folder_of, opened_trash
 from bisyncer.errors import BisyncerError, Changed, Unfinished, UsageError
 from bisyncer.model import Agreement, Ancestor, Entry, Job, Resolve, Side
 from bisyncer.state.lease import Lease
-from bisyncer.state.records import Conflict
+from bisyncer.state.records import Conflict, Pair
 from bisyncer.state.store import Store
 
 BOTH: Final = "both"
 
 
-def resolve(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, conflict_id: int, keep: str) -> str:
-    """Keep one version of a conflict under its name, or both as they are; return what was done.
+@contextmanager
+def resolving(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Iterator[Resolving]:
+    """Hold a pair, while any number of its conflicts are settled.
 
-    `keep` is `both` or a value of `Resolve`: `path1` is the version that path1 held when they met.
-    Raises `UsageError` for a conflict that isn't open, and `Unfinished` where one of the versions is not
-    what was shown any more: then what was shown is still there, and nothing of it was removed.
+    Raises `Leased` where another run holds it, and what `bound_pair` does.
     """
-    if job.mode.writes != frozenset(Side) and keep != BOTH:
-        raise UsageError(
-            f"The mode of pair '{job.pair}' is {job.mode}, which never writes path1, and settling a conflict "
-            "removes a version from both sides. Nothing was changed. Delete on path1 what isn't wanted, or "
-            "say --keep both."
-        )
     pair = bound_pair(job, endpoints, store)
-    endpoints = resilient(endpoints, job)
     with Lease.take(store, pair) as lease:
-        conflict = store.conflict(conflict_id)
-        if conflict is None or conflict.pair != pair.name:
+        yield Resolving(job, pair, resilient(endpoints, job), store, lease)
+
+
+@dataclass
+class Resolving:
+    """A pair that is held, and whose conflicts are settled one by one."""
+
+    job: Job
+    pair: Pair
+    endpoints: Mapping[Side, Endpoint]
+    store: Store
+    lease: Lease
+
+    def settle(self, conflict_id: int, keep: str) -> str:
+        """Keep one version of a conflict under its name, or both as they are; return what was done.
+
+        `keep` is `both` or a value of `Resolve`: `path1` is the version that path1 held when they met.
+        Raises `UsageError` for a conflict that isn't open, and `Unfinished` where one of the versions is not
+        what was shown any more: then what was shown is still there, and nothing of it was removed.
+        """
+        if self.job.mode.writes != frozenset(Side) and keep != BOTH:
             raise UsageError(
-                f"Pair '{pair.name}' has no conflict {conflict_id}. See `bisyncer conflicts list`."
+                f"The mode of pair '{self.job.pair}' is {self.job.mode}, which never writes path1, and "
+                "settling a conflict removes a version from both sides. Nothing was changed. Delete on path1 "
+                "what isn't wanted, or say --keep both."
+            )
+        conflict = self.store.conflict(conflict_id)
+        if conflict is None or conflict.pair != self.pair.name:
+            raise UsageError(
+                f"Pair '{self.pair.name}' has no conflict {conflict_id}. See `bisyncer conflicts list`."
             )
         if conflict.state != "open":
             raise UsageError(f"Conflict {conflict_id} ({conflict.key}) is {conflict.state} already.")
         if keep == BOTH:
-            store.resolve_conflict(conflict_id, BOTH, {}, lease)
+            self.store.resolve_conflict(conflict_id, BOTH, {}, self.lease)
             return f"{conflict.key} and {conflict.kept_as} both stay"
-        known = store.ancestors_of(pair.id, [conflict.key, conflict.kept_as])
+        known = self.store.ancestors_of(self.pair.id, [conflict.key, conflict.kept_as])
         named, aside = known.get(conflict.key), known.get(conflict.kept_as)
         if named is None or aside is None:
             gone = conflict.key if named is None else conflict.kept_as
             raise _moved(conflict, f"{gone} was deleted or renamed since.")
         _refuse_edited(conflict, named, aside)
-        probes = preflight.probed(endpoints)
-        trash = opened_trash(job.trash, endpoints, probes, folder_of(store.now_ns(), f"c{conflict_id}"))
+        folder = folder_of(self.store.now_ns(), f"c{conflict_id}")
+        trash = opened_trash(self.job.trash, self.endpoints, self._probes, folder)
         kept = winner(conflict.path1, conflict.path2, Resolve(keep))
         try:
-            stores = _Stores(endpoints, trash, lease)
+            stores = _Stores(self.endpoints, trash, self.lease)
             ancestor = _settle(conflict, named, aside, stores, swap=kept is not conflict.winner)
         except Changed as error:
             raise _moved(conflict, str(error)) from error
-        for endpoint in endpoints.values():
+        for endpoint in self.endpoints.values():
             endpoint.flush()
-        store.resolve_conflict(conflict_id, keep, {conflict.key: ancestor, conflict.kept_as: None}, lease)
+        settled = {conflict.key: ancestor, conflict.kept_as: None}
+        self.store.resolve_conflict(conflict_id, keep, settled, self.lease)
         return f"{conflict.key} is the version of {kept}; {conflict.kept_as} is removed"
+
+    @cached_property
+    def _probes(self) -> Mapping[Side, Probe]:
+        return preflight.probed(self.endpoints)
 
 
 class _Stores(NamedTuple):

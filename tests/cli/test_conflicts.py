@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 from hashlib import sha256
 
 import pytest
 
+from bisyncer.state.lease import Lease
 from tests.desk import Desk, held, put
 
 
@@ -48,6 +50,8 @@ def test_a_conflict_shows_both_versions_side_by_side_and_where_each_is(desk: Des
     desk.align()
     desk.clash()
     lines = desk("conflicts", "show", "1").lines
+    facts, diff = lines[:-5], lines[-5:]
+    lines = facts
     assert {line[:10].rstrip() for line in lines} >= {"conflict", "key", "detected", "", "size", "settle"}
     assert all(line[9] == " " != line[10] for line in lines), "the values stand below each other"
     assert lines[0] == "conflict  1 of cms, open, found by run 2"
@@ -58,6 +62,101 @@ def test_a_conflict_shows_both_versions_side_by_side_and_where_each_is(desk: Des
     assert table["digest"] == digests
     assert table["kept at"] == ["x.txt.conflict1", "x.txt"]
     assert lines[-1] == "settle    bisyncer conflicts resolve 1 --keep path1|path2|both"
+    assert diff == [
+        "--- path1 x.txt.conflict1",
+        "+++ path2 x.txt",
+        "@@ -1 +1 @@",
+        "-of one",
+        "+of the two",
+    ]
+
+
+def test_what_a_conflict_holds_cannot_speak_to_the_terminal(desk: Desk) -> None:
+    desk.align()
+    put(desk.one, {"x": "a\tb \x1b[31m\n"})
+    put(desk.two, {"x": "plain\n"})
+    desk("run", "--quiet")
+
+    assert "-a\tb \\x1b[31m" in desk("conflicts", "show", "1").lines
+
+
+def test_a_conflict_whose_versions_cannot_be_read_is_shown_all_the_same(desk: Desk) -> None:
+    desk.align()
+    desk.clash()
+    desk.two.rename(desk.folder / "away")
+
+    answer = desk("conflicts", "show", "1")
+
+    assert answer.code == 0
+    assert any(line.startswith("diff      none: ") for line in answer.lines)
+
+
+def test_conflicts_are_listed_and_settled_by_a_glob_of_their_keys(desk: Desk) -> None:
+    desk.align()
+    for key in ("dir/a.txt", "dir/b.csv", "other"):
+        put(desk.one, {key: "of one"})
+        put(desk.two, {key: "of the two"})
+    desk("run", "--quiet")
+
+    listed = desk("conflicts", "list", "--glob", "dir/*", "--json").json
+    assert {row["key"] for row in listed} == {"dir/a.txt", "dir/b.csv"}
+    assert desk("conflicts", "resolve", "--glob", "*.txt", "--pair", "cms", "--keep", "larger").code == 0
+    left = desk("conflicts", "list", "--json").json
+    assert {row["key"] for row in left} == {"dir/b.csv", "other"}
+    assert held(desk.one)["dir/a.txt"] == "of the two"
+    assert (
+        desk("conflicts", "resolve", "--glob", "none*", "--keep", "path1").out == "There are no conflicts.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [("1", "--all"), ("1", "--glob", "*"), (), ("1", "--pair", "cms"), ("99", "1")]
+)
+def test_a_choice_of_conflicts_that_is_none_settles_nothing(words: tuple[str, ...], desk: Desk) -> None:
+    desk.align()
+    desk.clash()
+
+    answer = desk("conflicts", "resolve", *words, "--keep", "path1")
+
+    assert (answer.code, answer.out) == (2, "")
+    assert len(desk("conflicts", "list", "--json").json) == 1
+
+
+def test_a_pair_that_is_held_by_a_run_does_not_stop_the_others(desk: Desk) -> None:
+    desk.align({"cms": "", "media": ""})
+    put(desk.one, {"a": "1", "b": "1"})
+    put(desk.two, {"a": "22", "b": "22"})
+    put(desk.folder / "media1", {"c": "1"})
+    put(desk.folder / "media2", {"c": "22"})
+    desk("run", "--all", "--quiet")
+    store = desk.store()
+    pair = store.pair("cms")
+    assert pair is not None
+    with Lease.take(store, pair):
+        answer = desk("conflicts", "resolve", "--all", "--keep", "larger", "--json")
+    store.close()
+
+    assert answer.code == 6
+    assert {(row["key"], row["settled"]) for row in answer.json} == {("a", False), ("b", False), ("c", True)}
+    assert answer.err.count("\n") == 1
+
+
+def test_many_conflicts_are_settled_under_one_lease(desk: Desk) -> None:
+    desk.align()
+    for number in range(5):
+        put(desk.one, {f"k{number}": "of one"})
+        put(desk.two, {f"k{number}": "of the two"})
+    desk("run", "--quiet")
+
+    def token() -> int:
+        with sqlite3.connect(desk.state) as connection:
+            return int(connection.execute("SELECT token FROM lease").fetchone()[0])
+
+    before = token()
+    assert desk("conflicts", "resolve", "--all", "--keep", "path1").code == 0
+
+    assert token() == before + 1
+    assert set(held(desk.two).values()) == {"of one"}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from bisyncer.endpoints.base import Probe
 from bisyncer.engine.explain import explain
 from bisyncer.engine.kept_plan import KeptPlan
 from bisyncer.engine.pairing import guarded
-from bisyncer.engine.resolve import resolve
 from bisyncer.errors import Rejected, UsageError
 from bisyncer.model import Mode, RunOutcome, Side, Verdict
 from bisyncer.report.events import RunBegan
@@ -277,8 +276,8 @@ def test_a_conflict_of_an_earlier_mode_is_not_settled_by_writing_path1(world: Wo
     in_mode(world, mode)
 
     with pytest.raises(UsageError, match="never writes path1"):
-        resolve(world.job, world.endpoints, world.state, conflict.id, "path1")
-    resolve(world.job, world.endpoints, world.state, conflict.id, "both")
+        world.resolve(conflict.id, "path1")
+    world.resolve(conflict.id, "both")
 
     assert world.conflicts() == []
 

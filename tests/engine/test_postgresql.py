@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from bisyncer.engine.resolve import resolve
 from bisyncer.errors import Leased
 from bisyncer.model import RunOutcome
 from bisyncer.state.lease import Lease
@@ -41,7 +40,7 @@ def test_an_alignment_a_run_a_conflict_and_its_resolution(world: World) -> None:
         "delete-from-path1": 1,
     }
     (conflict,) = world.conflicts()
-    resolve(world.job, world.endpoints, world.state, conflict.id, "path1")
+    world.resolve(conflict.id, "path1")
     assert world.held(ONE) == world.held(TWO)
     assert world.held(ONE)["k0"] == "written in one"
     assert world.plan() == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from bisyncer.engine.resolve import resolve
 from bisyncer.errors import Unfinished, UsageError
 from bisyncer.model import Side
 from tests.world import ONE, TWO, World
@@ -24,7 +23,7 @@ def met(world: World) -> World:
 
 def settle(world: World, keep: str) -> str:
     (conflict,) = world.conflicts()
-    return resolve(world.job, world.endpoints, world.state, conflict.id, keep)
+    return world.resolve(conflict.id, keep)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +99,7 @@ def test_a_conflict_of_the_other_version_keeps_what_it_holds_now(met: World, kee
     first, _second = met.conflicts()
 
     with pytest.raises(Unfinished):
-        resolve(met.job, met.endpoints, met.state, first.id, keep)
+        met.resolve(first.id, keep)
 
     assert {"merged in one", "merged in two"} <= set(met.held(ONE).values())
 
@@ -163,9 +162,9 @@ def test_a_conflict_is_resolved_once(met: World) -> None:
     settle(met, "path1")
 
     with pytest.raises(UsageError, match="resolved already"):
-        resolve(met.job, met.endpoints, met.state, conflict.id, "path2")
+        met.resolve(conflict.id, "path2")
 
 
 def test_a_number_that_is_no_conflict_is_refused(met: World) -> None:
     with pytest.raises(UsageError, match="no conflict 99"):
-        resolve(met.job, met.endpoints, met.state, 99, "path2")
+        met.resolve(99, "path2")

@@ -15,7 +15,6 @@ from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.engine import pairing, session
 from bisyncer.engine.explain import explain
-from bisyncer.engine.resolve import resolve
 from bisyncer.engine.trash import Trash, opened_trash, purge
 from bisyncer.errors import Changed, Rejected, Transient, UsageError
 from bisyncer.model import TRASH, Job, Retention, RunOutcome, Side, Summary
@@ -126,7 +125,7 @@ def test_what_a_person_decides_against_is_in_the_trash_of_both_sides(world: Worl
     world.put(TWO, {"k1": "path2"})
     world.run()
 
-    resolve(world.job, world.endpoints, world.state, world.conflicts()[0].id, keep)
+    world.resolve(world.conflicts()[0].id, keep)
 
     other = Side(keep).other
     assert world.held(ONE) == world.held(TWO) == {**TEN, "k1": keep}

@@ -22,7 +22,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bisyncer.engine import session
 from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
-from bisyncer.engine.resolve import resolve
 from bisyncer.errors import Transient, Unfinished
 from bisyncer.model import FilterFile, Loser, Policy, Resolve, Scope, Side
 from bisyncer.report.events import Silent
@@ -277,7 +276,7 @@ class Pair(RuleBasedStateMachine):
     def resolve(self, keep: str) -> None:
         conflict = self.world.conflicts()[0]
         with suppress(Unfinished):
-            resolve(self.world.job, self.world.endpoints, self.world.state, conflict.id, keep)
+            self.world.resolve(conflict.id, keep)
 
     # What always holds.
 

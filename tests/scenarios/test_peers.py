@@ -20,7 +20,6 @@ import pytest
 from sqlalchemy import Engine, event
 
 from bisyncer.engine import pairing, session
-from bisyncer.engine.resolve import resolve
 from bisyncer.errors import ListingIncomplete, Rejected, UsageError
 from bisyncer.model import Entry, Item, Job, Limits, Resolve, RunOutcome, Side, Summary
 from bisyncer.report.events import Silent
@@ -341,7 +340,7 @@ def test_conflicts_are_listed_until_a_person_settles_them(world: World) -> None:
         (conflict,) = world.conflicts()
         assert (conflict.key, conflict.kept_as) == ("a", "a.conflict1")
 
-    resolve(world.job, world.endpoints, world.state, conflict.id, "path1")
+    world.resolve(conflict.id, "path1")
 
     assert world.conflicts() == []
     assert world.held(ONE) == world.held(TWO) == {"a": "of one"}
