@@ -115,7 +115,7 @@ def init(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> InitRepo
         f"{side} ({endpoints[side].root}) does not honour conditions on every write and delete. bisyncer "
         "looks right before each one instead; what another client writes in that moment can be replaced."
         for side, probe in probes.items()
-        if not (probe.conditional_write and probe.conditional_delete)
+        if side in job.mode.writes and not (probe.conditional_write and probe.conditional_delete)
     ]
     return InitReport(pair, probes, tuple(warnings))
 

@@ -41,7 +41,7 @@ STEPS = st.lists(st.one_of(*PEOPLE, *RUNS), max_size=10)
 MODES = st.lists(st.tuples(st.sampled_from(Mode), STEPS.map(lambda steps: steps[:5])), min_size=2, max_size=3)
 
 EXAMPLES = settings(
-    max_examples=25, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=30, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck), database=None
 )
 
 
