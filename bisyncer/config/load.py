@@ -19,12 +19,13 @@ from platformdirs import user_config_dir
 
 from bisyncer.config import parser, rclone_file, setting
 from bisyncer.config.lines import line_of, line_of_error
+from bisyncer.config.mode import refuse_unfit
 from bisyncer.config.rclone_remote import remote_of
 from bisyncer.config.setting import PREFIX, Setting, Shape
 from bisyncer.core.filters import Filters
 from bisyncer.endpoints.open import REMOTE_SCHEMES, remote_name
 from bisyncer.errors import UsageError
-from bisyncer.model import FilterFile, Job, Limits, Loser, Mode, Policy, Remote, Retention
+from bisyncer.model import FilterFile, Job, Limits, Loser, Policy, Remote, Retention
 
 T = TypeVar("T")
 
@@ -180,7 +181,7 @@ class Config:
             dry_run=dry_run,
             resync=resync,
         )
-        _check_delete_excluded(job, values)
+        refuse_unfit(job, values.where)
         return job
 
     def _removes_empty(self, values: Values) -> bool:
@@ -541,22 +542,6 @@ def _remote(name: str, values: Values) -> Remote:
         )
     fields: dict[str, Any] = values.fields()
     return Remote(name=name, **fields)
-
-
-def _check_delete_excluded(job: Job, values: Values) -> None:
-    """Refuse to delete what is left out where the mode isn't a mirror, or it is what guards the pair."""
-    if not job.delete_excluded:
-        return
-    where = values.where(setting.DELETE_EXCLUDED)
-    if job.mode is not Mode.MIRROR:
-        raise UsageError(
-            f"{where}: this is for the mode mirror, and that of the pair is {job.mode}. Leave it out."
-        )
-    if job.check_file is not None and (left_out := Filters.of(job).reason(job.check_file)) is not None:
-        raise UsageError(
-            f"{where}: {job.check_file}, the check_file, is {left_out}, so a run would delete it from path2. "
-            "Let the filters keep it in."
-        )
 
 
 def _meant(word: str, known: Iterable[str], *, same: str = "") -> str:

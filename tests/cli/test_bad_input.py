@@ -62,6 +62,10 @@ def test_a_wrong_config(command: list[str], text: str, sentence: str, desk: Desk
             ["run", "--mode", "copy", "--delete-excluded"],
             "--delete-excluded: this is for the mode mirror, and that of the pair is copy. Leave it out.",
         ),
+        (
+            ["run", "--mode", "mirror", "--resync", "--resync-mode", "newer"],
+            "--resync-mode: the mode of the pair is mirror, in which path1 prevails",
+        ),
         (["run", "--remote", "x"], "--remote: write NAME.KEY=VALUE"),
         (["run", "--config", "nowhere.toml"], "nowhere.toml, named by --config, isn't there."),
         (["run", "--state", "mysql://u:hush@h/d"], "--state: it is no database URL;"),

@@ -363,6 +363,14 @@ def test_own_leftovers_are_swept_and_others_are_neither_listed_nor_touched(
     assert (others_aside / "held").exists()
 
 
+def test_a_root_that_is_only_read_keeps_what_a_dead_run_left(root: Path) -> None:
+    mine = root / f".bisyncer-{OWNER}-{'0' * 16}"
+    mine.write_bytes(b"half of a file")
+
+    assert list(LocalEndpoint(str(root), owner=OWNER, read_only=True).scan()) == []
+    assert mine.exists()
+
+
 def test_names_that_only_begin_like_temporaries_are_keys(root: Path, local: LocalEndpoint) -> None:
     names = [".bisyncer-check", ".bisyncer.toml", f".bisyncer-{OWNER}-x", f".bisyncer-{OWNER}-{'0' * 15}"]
     for name in names:

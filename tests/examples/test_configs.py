@@ -8,7 +8,7 @@ import pytest
 
 from bisyncer.config.load import load
 from bisyncer.errors import UsageError
-from bisyncer.model import Limit
+from bisyncer.model import Limit, Mode, Retention
 from tests.desk import clear_environment
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -33,6 +33,15 @@ def test_the_large_example_says_what_its_comments_say() -> None:
     assert job.require_mount and job.check_file == ".bisyncer-check"
     assert (job.limits.max_delete_percent, job.limits.max_delete_count) == (50.0, 10_000)
     assert job.remotes[0].endpoint_url == "http://127.0.0.1:9000"
+
+
+def test_the_modes_of_an_example_are_what_their_comments_say() -> None:
+    config = load(EXAMPLES / "modes.toml")
+    jobs = [config.job(name) for name in ("site", "archive", "shared")]
+
+    assert [job.mode for job in jobs] == [Mode.MIRROR, Mode.COPY, Mode.DUAL_COPY]
+    assert (jobs[0].limits.max_delete_percent, jobs[0].limits.max_delete_count) == (20.0, 1000)
+    assert jobs[0].trash == Retention(path2=True, keep_ns=90 * 86400 * 10**9)
 
 
 def test_the_clouds_of_an_example_are_what_their_comments_say(monkeypatch: pytest.MonkeyPatch) -> None:

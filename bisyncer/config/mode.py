@@ -1,0 +1,35 @@
+"""What the mode of a pair rules out among its other settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bisyncer.config import setting
+from bisyncer.config.setting import Setting
+from bisyncer.core.filters import Filters
+from bisyncer.errors import UsageError
+from bisyncer.model import Job, Mode, Resolve, Side
+
+_PATH1_PREVAILS = frozenset({Resolve.NONE, Resolve.PATH1})
+
+
+def refuse_unfit(job: Job, where: Callable[[Setting[object]], str]) -> None:
+    """Raise `UsageError` for a setting that this mode can't keep to; `where` tells where one was given."""
+    rule = job.policy.resync_mode
+    if Side.PATH1 not in job.mode.writes and rule not in _PATH1_PREVAILS:
+        raise UsageError(
+            f"{where(setting.RESYNC_MODE)}: the mode of the pair is {job.mode}, in which path1 prevails, and "
+            f"{rule} would let path2. Leave it out."
+        )
+    if not job.delete_excluded:
+        return
+    given = where(setting.DELETE_EXCLUDED)
+    if job.mode is not Mode.MIRROR:
+        raise UsageError(
+            f"{given}: this is for the mode mirror, and that of the pair is {job.mode}. Leave it out."
+        )
+    if job.check_file is not None and (left_out := Filters.of(job).reason(job.check_file)) is not None:
+        raise UsageError(
+            f"{given}: {job.check_file}, the check_file, is {left_out}, so a run would delete it from path2. "
+            "Let the filters keep it in."
+        )
