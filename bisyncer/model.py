@@ -250,6 +250,12 @@ class Failed(NamedTuple):
     passing: bool = False
 
 
+class Waits(NamedTuple):
+    """An action that is left for a later run, and is no problem: somebody may still be writing the key."""
+
+    planned: Planned
+
+
 class Raced(NamedTuple):
     """An action whose store held something else than was seen, twice; the next run decides afresh."""
 
@@ -257,7 +263,7 @@ class Raced(NamedTuple):
     problem: Problem
 
 
-Outcome = Done | Failed | Raced
+Outcome = Done | Failed | Raced | Waits
 
 
 class Conditions(NamedTuple):
@@ -340,6 +346,19 @@ class Evidence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Which versions are taken up, by size and by age; None: any."""
+
+    min_size: int | None = None
+    max_size: int | None = None
+    min_age_ns: int | None = None
+    max_age_ns: int | None = None
+
+
+ANY_VERSION = Bounds()
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """How to compare, and what to do about conflicts.
 
@@ -376,6 +395,8 @@ class Policy:
     def replaces_loser(self) -> bool:
         """Whether the version that loses the name is replaced, rather than kept beside it."""
         return self.conflict_loser is Loser.DELETE or self.resync_mode is not Resolve.NONE
+
+    bounds: Bounds = ANY_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -534,6 +555,7 @@ class Job:
     include: tuple[str, ...] = ()  # none: all keys
     filter_file: FilterFile | None = None
     delete_excluded: bool = False  # of a mirror: what the filters leave out is deleted from path2
+    exclude_if_present: str | None = None  # a directory that holds a file of this name is left alone
     check_file: str | None = None
     require_mount: bool = False
     transfers: int = 16
@@ -561,6 +583,8 @@ class Tally:
 
     scanned: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     skipped: int = 0  # symbolic links and the like, left alone by design
+    waiting: int = 0  # keys that are too young
+    ahead: int = 0  # keys with a time to come, whose age can't be told
     ancestors: int = 0
     unchanged: int = 0
     changed: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
@@ -610,5 +634,7 @@ class Summary:
     requests: Mapping[Side, Mapping[str, int]] = field(default_factory=dict)
     sentence: str | None = None  # why, where the outcome isn't success
     skipped: int = 0  # symbolic links and the like, left alone by design
+    waiting: int = 0  # keys that are too young
+    ahead: int = 0  # keys with a time to come, whose age can't be told
     scope: str | None = None  # the part that was looked at, in words; None: all of the pair
     left: int = 0  # keys that only path2 has, and that were left there

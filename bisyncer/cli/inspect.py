@@ -60,6 +60,7 @@ def status(asked: Asked, pair: MaybePair = None, *, as_json: Json = False) -> in
             "keys",
             "conflicts",
             "problems",
+            "waiting",
             "mode",
         )
         print_rows(headers, map(_status_cells, rows), none="There is no pair yet: bisyncer init PATH1 PATH2.")
@@ -184,6 +185,7 @@ def _status_row(name: str, config: Config, store: Store) -> dict[str, object]:
         "keys": store.count_ancestors(pair.id) if pair else 0,
         "conflicts": len(store.conflicts(name)),
         "problems": store.count_problems(pair.id) if pair else 0,
+        "waiting": 0 if last is None else last.summary.get("waiting", 0),
     }
 
 
@@ -212,6 +214,7 @@ def _status_cells(row: dict[str, object]) -> list[str]:
         f"{row['keys']:,}",
         str(row["conflicts"]),
         str(row["problems"]),
+        str(row["waiting"]),
         str(row["mode"] or "-"),
     ]
 

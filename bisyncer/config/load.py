@@ -25,7 +25,7 @@ from bisyncer.config.setting import PREFIX, Setting, Shape
 from bisyncer.core.filters import Filters
 from bisyncer.endpoints.open import REMOTE_SCHEMES, remote_name
 from bisyncer.errors import UsageError
-from bisyncer.model import FilterFile, Job, Limits, Loser, Policy, Remote, Retention
+from bisyncer.model import Bounds, FilterFile, Job, Limits, Loser, Policy, Remote, Retention
 
 T = TypeVar("T")
 
@@ -159,6 +159,7 @@ class Config:
                 match_names=values[setting.MATCH_NAMES],
                 fix_case=values[setting.FIX_CASE],
                 create_empty_dirs=values[setting.CREATE_EMPTY_DIRS],
+                bounds=_bounds(values),
             ),
             limits=Limits(
                 max_delete_percent=limit.percent, max_delete_count=limit.number, force=frozenset(force)
@@ -170,6 +171,7 @@ class Config:
             include=values[setting.INCLUDE],
             filter_file=_filter_file(values),
             delete_excluded=values[setting.DELETE_EXCLUDED],
+            exclude_if_present=values.get(setting.EXCLUDE_IF_PRESENT),
             check_file=values.get(setting.CHECK_FILE),
             require_mount=values[setting.REQUIRE_MOUNT],
             transfers=values[setting.TRANSFERS],
@@ -388,6 +390,22 @@ def _subtables(path: Path, text: str, kind: str, tables: object) -> dict[str, di
         if missing and not all(os.environ.get(PREFIX + each.upper()) for each in missing):
             raise UsageError(f"{here}: {table} has no {' and no '.join(missing)}; a pair has two roots.")
     return found
+
+
+def _bounds(values: Values) -> Bounds:
+    bounds = Bounds(
+        values[setting.MIN_SIZE], values[setting.MAX_SIZE], values[setting.MIN_AGE], values[setting.MAX_AGE]
+    )
+    for least, most, name in (
+        (bounds.min_size, bounds.max_size, setting.MAX_SIZE),
+        (bounds.min_age_ns, bounds.max_age_ns, setting.MAX_AGE),
+    ):
+        if least is not None and most is not None and least > most:
+            raise UsageError(
+                f"{values.where(name)}: it is less than {name.name.replace('max', 'min')}, so no version is "
+                "within both. Set one of them otherwise."
+            )
+    return bounds
 
 
 def _filter_file(values: Values) -> FilterFile | None:

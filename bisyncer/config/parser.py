@@ -17,6 +17,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from platformdirs import user_state_dir
 
 from bisyncer.config.bandwidth import NoLimit, timetable
+from bisyncer.config.size import NoSize
+from bisyncer.config.size import size as bytes_of
 from bisyncer.core.filters import Filters
 from bisyncer.engine.suffix import DATES
 from bisyncer.model import Evidence, Limit, Retention, Side
@@ -157,6 +159,28 @@ def max_duration(value: object) -> int | None:
     if length == 0:
         raise Unfit(f"{_said(value)} leaves no time for any work; write a longer one, or off for no end")
     return length
+
+
+def size(value: object) -> int | None:
+    """A number of bytes, or off."""
+    try:
+        return bytes_of(text(value))
+    except NoSize as error:
+        raise Unfit(str(error)) from error
+
+
+def age(value: object) -> int | None:
+    """How long ago something was written, or off."""
+    length = duration_or_off(value)
+    return length or None
+
+
+def file_name(value: object) -> str:
+    """The name of a file in any directory."""
+    name = file_key(value)
+    if "/" in name:
+        raise Unfit(f"{name!r} is no name of a file; write one without '/', such as .nosync")
+    return name
 
 
 def bandwidth(value: object) -> tuple[Limit, ...]:

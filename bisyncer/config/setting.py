@@ -78,6 +78,16 @@ INCLUDE: Final = Setting("include", parser.patterns, [], "PATTERN",
 FILTERS_FILE: Final = Setting("filters_file", parser.text, None, "FILE",
     "A file of gitignore patterns, or of rclone's '- ' and '+ ' lines; a relative one counts from the folder "
     "of the config file.")
+EXCLUDE_IF_PRESENT: Final = Setting("exclude_if_present", parser.file_name, None, "NAME",
+    "A directory that holds a file of this name, on either side, is left alone on both.")
+MIN_SIZE: Final = Setting("min_size", parser.size, "off", "SIZE",
+    "A key is left alone while a side holds a smaller version: 100K, 10M or 1G, in powers of 1024.")
+MAX_SIZE: Final = Setting("max_size", parser.size, "off", "SIZE",
+    "A key is left alone while a side holds a larger version.")
+MIN_AGE: Final = Setting("min_age", parser.age, "off", "DURATION",
+    "A version that was written more recently waits for a later run, and is no problem.")
+MAX_AGE: Final = Setting("max_age", parser.age, "off", "DURATION",
+    "A version that was written longer ago is left alone.")
 CHECK_FILE: Final = Setting("check_file", parser.file_key, None, "KEY",
     "A file that must be on both sides, or nothing is done.")
 REQUIRE_MOUNT: Final = Setting("require_mount", parser.switch, False, "", # noqa: FBT003 -- a default, as the file writes it
@@ -143,6 +153,11 @@ PAIR: Final[tuple[Setting[object], ...]] = (
     INCLUDE,
     FILTERS_FILE,
     DELETE_EXCLUDED,
+    EXCLUDE_IF_PRESENT,
+    MIN_SIZE,
+    MAX_SIZE,
+    MIN_AGE,
+    MAX_AGE,
     CHECK_FILE,
     REQUIRE_MOUNT,
     MAX_DELETE,

@@ -7,6 +7,7 @@ write state and never print.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -14,13 +15,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
+from bisyncer.core.bounds import waits
 from bisyncer.core.conflict import replaces
 from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.emptied import Emptied
 from bisyncer.engine.keep import Taken, keep_both, replace_loser
-from bisyncer.engine.look import judge, look
+from bisyncer.engine.look import by_facts, judge, look
 from bisyncer.engine.plan import EXCLUDED
 from bisyncer.engine.transfer import agreed, transfer
 from bisyncer.engine.trash import Trash
@@ -39,7 +41,9 @@ from bisyncer.model import (
     Problem,
     Raced,
     Side,
+    Triple,
     Verdict,
+    Waits,
 )
 from bisyncer.state.lease import Lease
 
@@ -135,6 +139,7 @@ class Worker:
     trash: Mapping[Side, Trash] = field(default_factory=dict)
     versioned: frozenset[Side] = frozenset()
     taken: Taken = field(default_factory=Taken)
+    now_ns: Callable[[], int] = time.time_ns
     emptied: Emptied | None = None  # None: directories that are emptied stay
 
     def note(self, outcome: Outcome, pool: Executor) -> None:
@@ -169,6 +174,8 @@ class Worker:
         except Changed as error:
             if not planned.again and not _is_respelling(planned.action):
                 return self._look_again(planned, error)
+            if self._may_wait(look(planned.action.key, None, self.endpoints)):
+                return Waits(planned)
             sentence = f"keeps changing while it is synced, and is looked at again next run: {error}"
             return Raced(planned, Problem(planned.action.key, sentence))
         except EndpointError as error:
@@ -180,7 +187,10 @@ class Worker:
         if planned.action.reason == EXCLUDED:
             # What path1 holds there is none of the run's business, so there is nothing to judge it by.
             return Raced(planned, Problem(key, f"was written to meanwhile, and is looked at again: {moved}"))
-        found = judge(look(key, self.recorded([key]).get(key), self.endpoints), self.endpoints, self.policy)
+        triple = look(key, self.recorded([key]).get(key), self.endpoints)
+        if self._may_wait(triple):
+            return Waits(planned)
+        found = judge(triple, self.endpoints, self.policy)
         if found is None:
             return Done(planned, None)  # it came and went: neither side holds it
         again = Planned(planned.seq, found, again=True)
@@ -192,6 +202,11 @@ class Worker:
             # The gates counted no deletion of this key, so it waits for a plan that does.
             return Raced(planned, Problem(key, f"was deleted meanwhile, which the next run follows: {moved}"))
         return self.perform(again)
+
+    def _may_wait(self, triple: Triple) -> bool:
+        """Whether somebody may still be writing a key that moved."""
+        found = by_facts(triple, self.policy)
+        return found is not None and waits(found, self.policy.bounds, self.now_ns()) is not None
 
     def _persist(self, deed: Callable[[], _T]) -> _T:
         def held() -> _T:

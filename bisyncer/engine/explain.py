@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from bisyncer.core.bounds import waits
 from bisyncer.core.compare import compare
 from bisyncer.core.decide import meaning
 from bisyncer.core.filters import Filters
 from bisyncer.core.trash import in_trash
 from bisyncer.endpoints.base import Endpoint
-from bisyncer.engine.look import judge, look
+from bisyncer.engine.left_alone import LeftAlone
+from bisyncer.engine.look import by_facts, judge, look
+from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import bound_pair, policy_for, resilient
 from bisyncer.errors import UsageError
-from bisyncer.model import TRASH, Agreement, Delta, Entry, Job, Mode, Side, Triple, Verdict
+from bisyncer.model import TRASH, Agreement, Delta, Entry, Job, Mode, Side, Tally, Triple, Verdict
 from bisyncer.state.store import Store
 
 
@@ -45,6 +49,15 @@ def explain(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, key: str
             left_out = f"{left_out}, and deleted from path2, since delete_excluded is set"
             verdict = Verdict.DELETE_FROM_PATH2
         return Explanation(triple, delta1, delta2, agreement, verdict, None, left_out)
+    marked = None if job.exclude_if_present is None else Marked(job.exclude_if_present)
+    if marked is not None:
+        marked.look([key], endpoints, job.transfers)
+    if (first := by_facts(triple, policy)) is not None:
+        left_alone, now_ns = LeftAlone(policy.bounds, marked, time.time_ns, Tally()), time.time_ns()
+        why = left_alone.why(first, now_ns) or waits(first, policy.bounds, now_ns)
+        if why is not None and first.verdict is not Verdict.NOTHING:
+            sentence = f"left alone on both sides: {why}"
+            return Explanation(triple, first.delta1, first.delta2, first.agreement, None, None, sentence)
     action = judge(triple, endpoints, policy)
     if action is None:
         sentence = "neither side holds it, now or before"

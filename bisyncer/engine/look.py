@@ -23,10 +23,23 @@ def look(key: str, ancestor: Ancestor | None, endpoints: Mapping[Side, Endpoint]
 
 def judge(triple: Triple, endpoints: Mapping[Side, Endpoint], policy: Policy) -> Action | None:
     """What is to be done about a key, its content read where that decides; None where it is nowhere."""
+    action = by_facts(triple, policy)
+    if action is None:
+        return None
+    if action.verdict in {Verdict.CHECK, Verdict.CONFLICT}:
+        return settle(action, triple.ancestor, endpoints, policy)
+    if action.verdict is Verdict.HOLD:
+        places = (item for item in (triple.path1, triple.path2) if isinstance(item, Unreadable))
+        return action._replace(reason="; ".join(place.sentence for place in places))
+    return action
+
+
+def by_facts(triple: Triple, policy: Policy) -> Action | None:
+    """What is to be done about a key by what is known without reading it; None where it is nowhere."""
     delta1, delta2, agreement = compare(triple, policy)
     if delta1 is Delta.ABSENT and delta2 is Delta.ABSENT:
         return None
-    action = Action(
+    return Action(
         triple.key,
         decide(policy.mode, delta1, delta2, agreement),
         delta1,
@@ -35,12 +48,6 @@ def judge(triple: Triple, endpoints: Mapping[Side, Endpoint], policy: Policy) ->
         triple.path1 if isinstance(triple.path1, Entry) else None,
         triple.path2 if isinstance(triple.path2, Entry) else None,
     )
-    if action.verdict in {Verdict.CHECK, Verdict.CONFLICT}:
-        return settle(action, triple.ancestor, endpoints, policy)
-    if action.verdict is Verdict.HOLD:
-        places = (item for item in (triple.path1, triple.path2) if isinstance(item, Unreadable))
-        return action._replace(reason="; ".join(place.sentence for place in places))
-    return action
 
 
 def look_at(endpoint: Endpoint, key: str) -> Item | None:

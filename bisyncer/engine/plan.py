@@ -10,6 +10,7 @@ from bisyncer.core.directories import merge_directories
 from bisyncer.core.keys import folder_marker
 from bisyncer.core.merge import merge
 from bisyncer.endpoints.base import Endpoint, NameRules
+from bisyncer.engine.left_alone import LeftAlone
 from bisyncer.model import (
     Action,
     Ancestor,
@@ -34,6 +35,7 @@ def make_plan(
     endpoints: Mapping[Side, Endpoint],
     excluded: Callable[[str], bool],
     tally: Tally,
+    left_alone: LeftAlone,
 ) -> Iterator[Action]:
     """Yield an action for every key that isn't simply unchanged; `hold` actions carry their reason.
 
@@ -59,20 +61,19 @@ def make_plan(
         if verdict is Verdict.LEAVE:
             tally.verdicts[verdict] += 1
             continue
-        tally.changed[Side.PATH1] += delta1 is Delta.CHANGED
-        tally.changed[Side.PATH2] += delta2 is Delta.CHANGED
         action = Action(
             triple.key, verdict, delta1, delta2, agreement, _entry(triple.path1), _entry(triple.path2)
         )
-        if verdict is Verdict.FORGET and excluded(triple.key):
-            tally.ancestors -= 1  # a guard looks at the keys that are in
-            action = action._replace(reason="excluded now, and left alone on both sides")
-        elif verdict is Verdict.HOLD:
-            action = action._replace(reason=_hidden(triple))
-        elif verdict in DELETES and excluded(triple.key):
-            action = action._replace(reason=EXCLUDED)
-        elif verdict.side is not None and (refusal := _refusal(action, verdict.side, endpoints)):
-            action = action._replace(verdict=Verdict.HOLD, reason=refusal)
+        if left_alone.any:
+            judged = left_alone.judged(action)
+            if judged is None:
+                tally.ancestors -= triple.ancestor is not None  # a guard looks at the keys that are in
+                continue
+            action = judged
+        tally.changed[Side.PATH1] += delta1 is Delta.CHANGED
+        tally.changed[Side.PATH2] += delta2 is Delta.CHANGED
+        action = _with_reason(action, triple, endpoints, excluded)
+        tally.ancestors -= action.reason is _EXCLUDED_NOW  # as above
         count(action, tally)
         yield action
 
@@ -87,6 +88,7 @@ def count(action: Action, tally: Tally, times: int = 1) -> None:
 
 
 DELETES = frozenset({Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2})
+_EXCLUDED_NOW = "excluded now, and left alone on both sides"
 EXCLUDED = "the filters leave it out"  # why a mirror deletes what path1 may hold
 
 
@@ -104,6 +106,13 @@ def _forgotten(key: str, delta1: Delta, delta2: Delta) -> Action:
     return Action(key, Verdict.FORGET, delta1, delta2, None, None, None, reason)
 
 
+def uncount(action: Action, tally: Tally) -> None:
+    """Take a key out of the tally whose action is dropped from the plan."""
+    count(action, tally, -1)
+    tally.changed[Side.PATH1] -= action.delta1 is Delta.CHANGED
+    tally.changed[Side.PATH2] -= action.delta2 is Delta.CHANGED
+
+
 def _entry(item: Item | None) -> Entry | None:
     return item if isinstance(item, Entry) else None
 
@@ -114,6 +123,21 @@ def _hidden(triple: Triple) -> str | None:
         if isinstance(item, Unreadable) and item.skipped:
             return f"{side}: {item.prefix} {item.sentence}, so this key can't be there too"
     return None
+
+
+def _with_reason(
+    action: Action, triple: Triple, endpoints: Mapping[Side, Endpoint], excluded: Callable[[str], bool]
+) -> Action:
+    """The action with the reason that it has; a key that the side to be written can't hold is held."""
+    verdict, side = action.verdict, action.verdict.side
+    if verdict is Verdict.FORGET and excluded(triple.key):
+        return action._replace(reason=_EXCLUDED_NOW)
+    if verdict is Verdict.HOLD:
+        return action._replace(reason=_hidden(triple))
+    if verdict in DELETES and excluded(triple.key):
+        return action._replace(reason=EXCLUDED)
+    refusal = None if side is None else _refusal(action, side, endpoints)
+    return action if refusal is None else action._replace(verdict=Verdict.HOLD, reason=refusal)
 
 
 def _refusal(action: Action, side: Side, endpoints: Mapping[Side, Endpoint]) -> str | None:

@@ -15,6 +15,7 @@ from typing import Final
 from bisyncer.core.filters import Filters
 from bisyncer.core.trash import LAST_FOLDER, LOW, in_trash, read_name
 from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine.marked import Marked
 from bisyncer.engine.shards import Shard
 from bisyncer.errors import EndpointError, ListingIncomplete
 from bisyncer.model import OCCUPIED, TRASH, Entry, Item, Problem, Side, Tally, Unreadable
@@ -39,6 +40,7 @@ class Scan:
         reporter: Reporter,
         *,
         directories: bool = False,
+        marked: Marked | None = None,
     ) -> None:
         """With `directories`, those of a tree are listed; the occupied ones are no keys, and don't count."""
         self._endpoint = endpoint
@@ -47,6 +49,7 @@ class Scan:
         self._tally = tally
         self._reporter = reporter
         self._directories = directories
+        self._marked = marked
         self.problems: list[Problem] = []  # places that could not be read
         self._noted: set[str] = set()  # a place may reach into several shards
 
@@ -59,6 +62,7 @@ class Scan:
     def counted(self, items: Iterable[Item]) -> Generator[Item]:
         """Yield the items that are in, counted; problems are set aside."""
         scanned = self._tally.scanned
+        marked = self._marked
         excluded = self._filters.excluded if self._filters.any else None
         for item in items:
             if isinstance(item, Unreadable):
@@ -66,6 +70,8 @@ class Scan:
                     self._note(item)
                     yield item
                 continue
+            if marked is not None:
+                marked.see(item.key)
             if excluded is not None and excluded(item.key):
                 continue
             scanned[self._side] += 1

@@ -9,7 +9,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
+from bisyncer.core.bounds import left_alone
 from bisyncer.core.filters import Filters
 from bisyncer.core.gates import judge
 from bisyncer.core.renames import Rename
@@ -20,9 +22,11 @@ from bisyncer.engine.check import check, recount
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.emptied import Emptied
 from bisyncer.engine.kept_plan import KeptPlan, still_so
+from bisyncer.engine.left_alone import LeftAlone
+from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import bound_pair, guarded, policy_for, require_conditions, resilient
 from bisyncer.engine.part import holds_any, pieces
-from bisyncer.engine.plan import count, make_plan
+from bisyncer.engine.plan import count, make_plan, uncount
 from bisyncer.engine.renames import renames
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import Shard
@@ -57,6 +61,7 @@ from bisyncer.model import (
     Summary,
     Tally,
     Verdict,
+    Waits,
 )
 from bisyncer.report.events import (
     Acted,
@@ -78,6 +83,8 @@ from bisyncer.state.store import Store
 SPOOLED = 1000  # actions written to the plan at once
 COMMITTED = 500  # outcomes committed at once, at the most ...
 COMMIT_EVERY_NS = 1_000_000_000  # ... and an outcome that comes later than this takes the batch along
+
+_Row = TypeVar("_Row", Action, Planned)
 
 DAY_NS = 86400 * 10**9
 
@@ -119,11 +126,13 @@ def run(
             this.begin()
             if kept is None:
                 this.plan()
+                this.leave_alone()
                 this.check()
                 this.match_spellings()
                 this.find_renames()
             else:
                 this.take(kept)
+                this.leave_alone()
             this.gate()
             if not job.dry_run:
                 this.apply()
@@ -158,6 +167,7 @@ class _Run:
     policy: Policy = field(default_factory=Policy)
     trash: Mapping[Side, Trash] = field(default_factory=dict)
     versioned: frozenset[Side] = frozenset()
+    marked: Marked | None = None
     done: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     size: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     problems: list[Problem] = field(default_factory=list)  # the first PROBLEMS_SHOWN
@@ -185,6 +195,7 @@ class _Run:
             )
         )
         self.policy = dated(policy_for(self.job, self.endpoints, self.pair), self.started_ns)
+        self.marked = None if self.job.exclude_if_present is None else Marked(self.job.exclude_if_present)
         probes = self.probe()
         if halts := preflight.halts(self.job, self.endpoints, probes):
             raise Halted(halts)
@@ -208,6 +219,7 @@ class _Run:
         self.reporter.tell(PhaseBegan(Phase.SCAN))
         filters = Filters.of(self.job)
         listed = {Side.PATH1: filters, Side.PATH2: Filters() if self.job.delete_excluded else filters}
+        marked, judging = self.marked, LeftAlone(self.policy.bounds, self.marked, self.now_ns, self.tally)
         directories = self.policy.create_empty_dirs
         scans = {
             side: Scan(
@@ -217,6 +229,7 @@ class _Run:
                 self.tally,
                 self.reporter,
                 directories=directories,
+                marked=marked,
             )
             for side in Side
         }
@@ -245,6 +258,7 @@ class _Run:
                         endpoints=self.endpoints,
                         excluded=filters.excluded,
                         tally=self.tally,
+                        left_alone=judging,
                     )
                     for batch in _batches(actions, SPOOLED):
                         self._go_on()
@@ -255,7 +269,32 @@ class _Run:
                 self._weigh()
         except ListingIncomplete as error:
             raise Halted((Halt("listing-incomplete", str(error)),)) from error
-        self._hold(scans[Side.PATH1].problems + scans[Side.PATH2].problems)
+        places = scans[Side.PATH1].problems + scans[Side.PATH2].problems
+        self._hold(place for place in places if marked is None or not marked.has(place.key))
+
+    def leave_alone(self) -> None:
+        """Take out of the plan what lies in a marked directory, and was planned before its mark was seen."""
+        if self.marked is None:
+            return
+        for batch in _batches(self.store.planned(self.number), SPOOLED):
+            if self.job.scope.words is not None:  # nobody listed what lies above
+                self.marked.look((each.action.key for each in batch), self.endpoints, self.job.transfers)
+            elif not self.marked:
+                return
+            dropped: list[Planned] = []
+            forgotten: list[Planned] = []
+            for planned in batch:
+                action = planned.action
+                why = self.marked.why(action.key)
+                if why is None or action.verdict is Verdict.FORGET:
+                    continue
+                uncount(action, self.tally)
+                if (judged := left_alone(action, why)) is None:
+                    dropped.append(planned)
+                else:
+                    count(judged, self.tally)
+                    forgotten.append(planned._replace(action=judged))
+            self.store.amend(self.number, forgotten, dropped)
 
     def take(self, kept: KeptPlan) -> None:
         """Take up the actions of a kept plan; what moved since it was made is left alone, and is a problem.
@@ -391,6 +430,7 @@ class _Run:
             self.trash,
             self.versioned,
             emptied=self._emptied(),
+            now_ns=self.now_ns,
         )
         outcomes = apply(self._rows, worker)
         waiting: list[Outcome] = []
@@ -451,6 +491,9 @@ class _Run:
         self.store.amend(self.number, [o.planned for o in outcomes if o.planned.again])
         self.conflicts += self.store.commit(self.number, outcomes, self.lease)
         for outcome in outcomes:
+            if isinstance(outcome, Waits):
+                self.tally.waiting += 1
+                continue
             if not isinstance(outcome, Done):
                 self._count_problem(outcome.problem)
                 continue
@@ -512,6 +555,8 @@ class _Run:
             requests={side: dict(endpoint.requests) for side, endpoint in self.endpoints.items()},
             sentence=sentence,
             skipped=self.tally.skipped,
+            waiting=self.tally.waiting,
+            ahead=self.tally.ahead,
             scope=self.job.scope.words,
             left=self.tally.verdicts[Verdict.LEAVE],
         )
@@ -520,6 +565,6 @@ class _Run:
         return summary
 
 
-def _batches(actions: Iterator[Action], length: int) -> Iterator[list[Action]]:
-    while batch := list(islice(actions, length)):
+def _batches(rows: Iterator[_Row], length: int) -> Iterator[list[_Row]]:
+    while batch := list(islice(rows, length)):
         yield batch

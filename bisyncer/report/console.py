@@ -83,6 +83,10 @@ def summary_line(summary: Summary) -> str:
     if summary.left:
         then = ", and deleted by the next run" if summary.mode is Mode.MIRROR else ", and left there"
         parts.append(f"{summary.left:,} on path2 only{then}")
+    if summary.waiting:
+        parts.append(f"{summary.waiting:,} waiting until min_age")
+    if summary.ahead:
+        parts.append(f"{summary.ahead:,} with a time to come, which min_age can't judge")
     if summary.skipped:
         parts.append(f"{summary.skipped:,} skipped: --verbose names them")
     return f"{head}: {'; '.join(parts)}"

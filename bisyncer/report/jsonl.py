@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, TextIO
 
-from bisyncer.model import Action, Done, Side, Summary
+from bisyncer.model import Action, Done, Side, Summary, Waits
 from bisyncer.report.events import (
     Acted,
     Checked,
@@ -60,6 +60,8 @@ REPORT_KEYS: Final = (
     "skipped",
     "scope",
     "left",
+    "waiting",
+    "ahead",
 )
 
 _STEP_S: Final = 10.0  # counts of a long phase are logged this often
@@ -90,6 +92,8 @@ def as_json(summary: Summary) -> dict[str, object]:
         "skipped": summary.skipped,
         "scope": summary.scope,
         "left": summary.left,
+        "waiting": summary.waiting,
+        "ahead": summary.ahead,
     }
 
 
@@ -229,4 +233,6 @@ class JsonLog:
                 row |= {"winner": kept.winner, "kept_as": place}
             return "info", row
         word = type(outcome).__name__.lower()
+        if isinstance(outcome, Waits):
+            return "debug", {"event": word, **action}
         return "warning", {"event": word, **action, "problem": outcome.problem.sentence}

@@ -45,6 +45,7 @@ from bisyncer.model import (
     RunOutcome,
     Side,
     Verdict,
+    Waits,
 )
 from bisyncer.state import rows, schema
 from bisyncer.state.database import Database
@@ -409,6 +410,9 @@ class Store:
         troubled: list[Problem] = []
         for outcome in outcomes:
             state, sentence = ActionState.DONE, None
+            if isinstance(outcome, Waits):
+                dropped.append((run, outcome.planned.seq))
+                continue
             if isinstance(outcome, Done):
                 # At once, not at the end of the run: the space of a million records is for the ancestors.
                 if outcome.planned.action.verdict in _QUIET:

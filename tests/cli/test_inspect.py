@@ -14,7 +14,7 @@ def test_status_of_a_pair_that_was_never_aligned(desk: Desk) -> None:
     answer = desk("status")
     assert (answer.code, answer.err) == (0, "")
     assert answer.lines[0].split("  ")[0] == "pair"
-    cells = ["cms", "not", "aligned", "never", "-", "-", "-", "0", "0", "0", "bisync"]
+    cells = ["cms", "not", "aligned", "never", "-", "-", "-", "0", "0", "0", "0", "bisync"]
     assert answer.lines[1].split() == cells
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,9 @@ KEYS = [
     "exit_code",
     "skipped",
     "scope",
+    "left",
+    "waiting",
+    "ahead",
 ]
 
 
@@ -344,6 +348,21 @@ def test_a_pair_is_named_once_in_a_sentence(desk: Desk) -> None:
     answer = desk("run")
     assert answer.code == 7
     assert answer.err.startswith("bisyncer: Pair 'cms' ")
+
+
+def test_what_was_just_written_waits_and_status_tells_how_many(desk: Desk) -> None:
+    desk.align({"cms": 'min_age = "1h"'})
+    put(desk.one, {"a": "1", "b": "2"})
+    old = time.time() - 7200
+    os.utime(desk.one / "b", (old, old))
+
+    answer = desk("run")
+
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.lines[-1].endswith("; 1 waiting until min_age")
+    assert desk("status", "--json").json[0]["waiting"] == 1
+    assert list(held(desk.two)) == ["b"]
+    assert "waits for a later run" in desk("plan", "cms", "--explain", "a").out
 
 
 def test_what_is_skipped_is_counted(desk: Desk) -> None:

@@ -9,7 +9,7 @@ import pytest
 from bisyncer.config import load as loading
 from bisyncer.config.load import Config, load
 from bisyncer.errors import UsageError
-from bisyncer.model import Evidence, Job, Limit, Limits, Loser, Mode, Policy, Remote, Resolve
+from bisyncer.model import Bounds, Evidence, Job, Limit, Limits, Loser, Mode, Policy, Remote, Resolve
 
 PAIR = '[pairs.cms]\npath1 = "/a"\npath2 = "/b"\n'
 
@@ -58,6 +58,11 @@ def test_every_key_of_a_pair_reaches_the_job() -> None:
         modify_window = "2s"
         exclude = ["*.tmp", ".git/**"]
         include = ["/docs/"]
+        exclude_if_present = ".nosync"
+        min_size = "1B"
+        max_size = "1.5G"
+        min_age = "30s"
+        max_age = "7d"
         check_file = ".bisyncer-check"
         require_mount = true
         max_delete = ["20%", 100]
@@ -97,6 +102,7 @@ def test_every_key_of_a_pair_reaches_the_job() -> None:
         policy=Policy(
             compare=frozenset({Evidence.SIZE, Evidence.HASH}),
             modify_window_ns=2 * 10**9,
+            bounds=Bounds(1, 3 * 2**29, 30 * 10**9, 7 * 86400 * 10**9),
             conflict_resolve=Resolve.LARGER,
             conflict_loser=Loser.PATHNAME,
             conflict_suffix=("here", "{DateOnly} there"),
@@ -105,6 +111,7 @@ def test_every_key_of_a_pair_reaches_the_job() -> None:
         limits=Limits(max_delete_percent=20.0, max_delete_count=100, force=frozenset({"emptied"})),
         exclude=("*.tmp", ".git/**"),
         include=("/docs/",),
+        exclude_if_present=".nosync",
         check_file=".bisyncer-check",
         require_mount=True,
         transfers=3,
@@ -288,6 +295,11 @@ def test_what_is_wrong_in_the_file_is_one_line_with_its_place(text: str, sentenc
         ("exclude = '*.tmp'", "'*.tmp' is no list;"),
         ("exclude = ['']", "it is empty;"),
         ("exclude = ['!']", "'!' is not a gitignore pattern"),
+        ("exclude_if_present = 'd/.nosync'", "'d/.nosync' is no name of a file;"),
+        ("max_size = '10'", "'10' is no size; write a number with B, K, M, G, T or P, such as 10M, or off."),
+        ("min_size = 10", "10 is no text; put it in quotes."),
+        ("max_size = '9999999P'", "'9999999P' is larger than any file;"),
+        ("min_age = '30'", "'30' is no duration;"),
         ("check_file = '/abs'", "'/abs' names no file below a root;"),
         ("check_file = '../up'", "'../up' names no file below a root;"),
         ("require_mount = 'maybe'", "'maybe' is neither true nor false."),
@@ -607,3 +619,11 @@ def test_the_prefix_of_all_variables_makes_no_two_of_them_alike(
     said = refused(PAIR)
     assert ("did you mean" in said) == (like is not None)
     assert like is None or said.endswith(f"did you mean 'BISYNCER_{like}'?")
+
+
+@pytest.mark.parametrize(("kind", "least", "most"), [("size", "1M", "1K"), ("age", "2d", "1d")])
+def test_bounds_that_no_version_is_within_are_refused(kind: str, least: str, most: str) -> None:
+    config = read(PAIR + f"min_{kind} = '{least}'\nmax_{kind} = '{most}'\n")
+
+    with pytest.raises(UsageError, match=rf"toml:5: max_{kind} in .* it is less than min_{kind}"):
+        config.job("cms")

@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bisyncer.engine import session
 from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
 from bisyncer.errors import Transient, Unfinished
-from bisyncer.model import FilterFile, Loser, Policy, Resolve, Scope, Side
+from bisyncer.model import ANY_VERSION, Bounds, FilterFile, Loser, Policy, Resolve, Scope, Side
 from bisyncer.report.events import Silent
 from tests.world import ONE, TWO, World
 
@@ -43,6 +43,7 @@ FILTERS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
         {"exclude": ("d/**",)},
         {"exclude": ("*.conflict*",)},
         {"include": ("d/**", "a")},
+        {"exclude_if_present": "b"},
         {"filter_file": FilterFile("filters", ("+ d/a", "- d/**", "- *.conflict*"))},
     ]
 )
@@ -54,6 +55,16 @@ POLICIES = st.builds(
         [("conflict", "conflict"), ("conflict1", "conflict2"), ("here", "{DateOnly}")]
     ),
     resync_mode=st.sampled_from(Resolve),
+)
+BOUNDS = st.sampled_from(
+    [
+        ANY_VERSION,
+        ANY_VERSION,
+        Bounds(max_size=6),
+        Bounds(min_size=7),
+        Bounds(min_age_ns=3600 * 10**9),
+        Bounds(max_age_ns=1),
+    ]
 )
 NTH = st.integers(1, 6)
 CALLS = st.tuples(
@@ -133,6 +144,10 @@ class Pair(RuleBasedStateMachine):
     @rule(filters=FILTERS)
     def change_filters(self, filters: dict[str, Any]) -> None:
         self.filters = filters
+
+    @rule(bounds=BOUNDS)
+    def change_bounds(self, bounds: Bounds) -> None:
+        self.policy = replace(self.policy, bounds=bounds)
 
     # What bisyncer does.
 
@@ -288,6 +303,7 @@ class Pair(RuleBasedStateMachine):
 
     def at_rest(self) -> None:
         self.filters = {}
+        self.policy = replace(self.policy, bounds=ANY_VERSION)
         self.run()
         self.run()
         assert self.world.held(ONE) == self.world.held(TWO)
