@@ -66,6 +66,7 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 class LocalEndpoint:
     """The tree below `path`; `owner` is 8 hex digits that mark the temporaries of its pair.
 
+    `trash_at` is the directory in which it has its trash; None: in its own root.
     With `metadata`, the mode and the owner of a file go with its content, and come back with it. With
     `read_only`, a scan sweeps nothing. With `directories`, it tells of each directory too; that is a key that
     ends in '/'.
@@ -76,23 +77,20 @@ class LocalEndpoint:
         path: str,
         *,
         owner: str,
+        trash_at: str | None = None,
         metadata: bool = True,
         read_only: bool = False,
         directories: bool = False,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._path = os.path.realpath(path)
-        try:
-            self._path.encode()
-        except UnicodeEncodeError:
-            raise UsageError(
-                f"{self._path!r}: the name of this root is not valid UTF-8. Rename it, or mount it elsewhere."
-            ) from None
+        self._path = _real(path)
+        self._trash_at = None if trash_at is None else _real(trash_at)
         self._now_ns = now_ns
         self._metadata = metadata
         self._read_only = read_only
         self._unsynced = _Unsynced()
-        self._tree = Tree(self._path, self._unsynced.add)
+        apart = None if self._trash_at is None else Tree(self._trash_at, self._unsynced.add)
+        self._tree = Tree(self._path, self._unsynced.add, apart)
         self._asides = Asides(owner, self._unsynced.add)
         self._lists_directories = directories
         self._directories = Directories(self._tree, self._unsynced.add)
@@ -130,19 +128,9 @@ class LocalEndpoint:
 
     def probe(self, *, scratch: bool = False) -> Probe:
         """Look whether the root is a directory that can be listed and, with `scratch`, written."""
-        try:
-            with os.scandir(self._path) as found:
-                next(found, None)
-        except (FileNotFoundError, NotADirectoryError):
-            raise RootMissing(
-                f"{self.root}: there is no such directory. Make it, mount it, or correct the root."
-            ) from None
-        except PermissionError:
-            raise AccessDenied(
-                f"{self.root}: this user may not list it. Allow that, or run as its owner."
-            ) from None
-        except OSError as error:
-            raise Transient(str(explain(error, self.root))) from error
+        for path in (self._path, self._trash_at):
+            if path is not None:
+                _look_into(path)
         skew_ns = None
         if scratch:
             self._conditional_write, skew_ns = self._try_exchange()
@@ -159,7 +147,10 @@ class LocalEndpoint:
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
         """Yield what lies in the range; leftovers of this owner's dead runs are swept on the way."""
         asides = None if self._read_only else self._asides
-        walk = Walk(self._tree, asides, low, high, self._now_ns, directories=self._lists_directories)
+        in_trash = low.startswith(TRASH + "/") and high is not None and high <= TRASH + "0"
+        tree = self._tree.holding([TRASH]) if in_trash else self._tree
+        directories = self._lists_directories and not in_trash  # there they are of no user
+        walk = Walk(tree, asides, low, high, self._now_ns, directories=directories)
         return walk.items()
 
     def stat(self, key: str) -> Entry | None:
@@ -281,7 +272,10 @@ class LocalEndpoint:
             entry = make_entry(key, now, self._now_ns())
             return Twin(entry, entry._replace(key=new_key))
         with self.read(key, expect=expect) as source:
-            return Twin(expect, self.write(new_key, source, expect=None))
+            twin = Twin(expect, self.write(new_key, source, expect=None))
+        if self._trash_at is not None:
+            self.flush()  # else a power cut could take the copy after the original was deleted
+        return twin
 
     def abort(self, upload: Upload) -> None:
         """Nothing is sent in parts; what a killed run left is swept by the next scan."""
@@ -494,6 +488,33 @@ class _Unsynced:
             waiting, self._open = self._open, {}
             for directory in waiting.values():
                 os.close(directory)
+
+
+def _real(path: str) -> str:
+    real = os.path.realpath(path)
+    try:
+        real.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{real!r}: the name of this root is not valid UTF-8. Rename it, or mount it elsewhere."
+        ) from None
+    return real
+
+
+def _look_into(path: str) -> None:
+    """Raise where `path` is no directory that can be listed."""
+    place = SCHEME + path
+    try:
+        with os.scandir(path) as found:
+            next(found, None)
+    except (FileNotFoundError, NotADirectoryError):
+        raise RootMissing(
+            f"{place}: there is no such directory. Make it, mount it, or correct the root."
+        ) from None
+    except PermissionError:
+        raise AccessDenied(f"{place}: this user may not list it. Allow that, or run as its owner.") from None
+    except OSError as error:
+        raise Transient(str(explain(error, place))) from error
 
 
 def _segments(key: str) -> list[str]:

@@ -32,6 +32,7 @@ class _Given(NamedTuple):
     metadata: bool
     read_only: bool
     directories: bool
+    trash_at: str | None
 
 
 def open_endpoint(
@@ -44,18 +45,19 @@ def open_endpoint(
     metadata: bool = True,
     read_only: bool = False,
     directories: bool = False,
+    trash_at: str | None = None,
 ) -> Endpoint:
     """Open the root that a user wrote.
 
     `owner` marks temporary names so that only their pair sweeps them, and not even that where the root is
     `read_only`; `conditions` are what an earlier
     probe found that the store honours; `uploads` remembers what is sent in parts; `metadata` says whether
-    the mode and the owner of files travel, `directories` whether a tree's are listed. Nothing is looked at
-    yet: `probe` does that.
+    the mode and the owner of files travel, `directories` whether a tree's are listed, `trash_at` in which
+    directory a tree has its trash. Nothing is looked at yet: `probe` does that.
 
     Raises `UsageError` where the text names no root.
     """
-    given = _Given(owner, conditions, uploads, metadata, read_only, directories)
+    given = _Given(owner, conditions, uploads, metadata, read_only, directories, trash_at)
     match = _SCHEME.match(root)
     if match:
         scheme, rest = match[1].lower(), match[2]
@@ -121,6 +123,7 @@ def _local(path: str, given: _Given) -> Endpoint:
         metadata=given.metadata,
         read_only=given.read_only,
         directories=given.directories,
+        trash_at=given.trash_at,
     )
 
 

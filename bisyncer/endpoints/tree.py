@@ -167,9 +167,10 @@ class Tree:
     taken for the empty directory under its mount point. No other directory is kept open.
     """
 
-    def __init__(self, path: str, touched: Callable[[int], None]) -> None:
-        """`touched` is told of each directory in which another one was made."""
+    def __init__(self, path: str, touched: Callable[[int], None], trash_at: Tree | None = None) -> None:
+        """`touched` is told of each directory in which another one was made; `trash_at` holds the trash."""
         self.root = SCHEME + path
+        self._trash_at = trash_at
         self._path = path
         self._touched = touched
         self._lock = threading.Lock()
@@ -181,6 +182,12 @@ class Tree:
             if self._opened is not None:
                 os.close(self._opened)
                 self._opened = None
+        if self._trash_at is not None:
+            self._trash_at.close()
+
+    def holding(self, segments: list[str]) -> Tree:
+        """The tree that holds the directory that `segments` name: this one, or that with the trash."""
+        return self._trash_at if self._trash_at is not None and segments[:1] == [TRASH] else self
 
     @contextmanager
     def directory(self, segments: list[str], *, make: bool = False) -> Iterator[int | None]:
@@ -201,7 +208,7 @@ class Tree:
         """Remove the directory that `segments` name and those above it, up to the first that isn't empty."""
         with suppress(OSError, EndpointError):
             for depth in range(len(segments), 0, -1):
-                with self.directory(segments[: depth - 1]) as above:
+                with self.holding(segments).directory(segments[: depth - 1]) as above:
                     if above is None:
                         return
                     os.rmdir(segments[depth - 1], dir_fd=above)
@@ -221,7 +228,7 @@ class Tree:
             return os.dup(self._opened)
 
     def _descend(self, segments: list[str], *, make: bool) -> int | None:
-        directory = self.open_root()
+        directory = self.holding(segments).open_root()
         try:
             for depth, segment in enumerate(segments, 1):
                 below = self._enter(directory, segment, "/".join(segments[:depth]), make=make)

@@ -47,7 +47,7 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
     remotes = {remote.name: remote for remote in job.remotes}
     one, two = known.conditions if known else (ALL_CONDITIONS, ALL_CONDITIONS)
 
-    def opened(root: str, side: Side) -> Endpoint:
+    def opened(root: str, side: Side, trash_at: str | None = None) -> Endpoint:
         return open_endpoint(
             root,
             remotes,
@@ -57,6 +57,7 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
             metadata=job.metadata,
             read_only=side not in job.mode.writes,
             directories=job.policy.create_empty_dirs,
+            trash_at=trash_at,
         )
 
     path1, path2 = opened(job.path1, Side.PATH1), opened(job.path2, Side.PATH2)
@@ -80,7 +81,11 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
                     "the other. Choose another place; without one, a side has its trash in its own root."
                 )
         taken[name] = apart
-        endpoints[side] = BackupDirEndpoint(endpoints[side], apart)
+        if all(end.capabilities.names is NameRules.TREE for end in (apart, endpoints[side])):
+            path = job.path1 if side is Side.PATH1 else job.path2
+            endpoints[side] = opened(path, side, apart.root.removeprefix("file://"))  # which can rename
+        else:
+            endpoints[side] = BackupDirEndpoint(endpoints[side], apart)
     return endpoints
 
 

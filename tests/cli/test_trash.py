@@ -260,3 +260,17 @@ def test_a_backup_dir_of_a_side_without_a_trash_is_refused(desk: Desk) -> None:
 
     assert (answer.code, answer.out) == (2, "")
     assert "backup_dir2 in [pairs.cms]: says where path2 has its trash, and trash says" in answer.err
+
+
+@pytest.mark.parametrize("place", ["", 'backup_dir2 = "old"'])
+def test_where_directories_are_synced_those_in_the_trash_are_no_versions(desk: Desk, place: str) -> None:
+    desk.tree("old")
+    put(desk.one, {"d/deep/k": "text"})
+    desk.align({"cms": f"create_empty_dirs = true\n{place}"})
+    (desk.one / "d/deep/k").unlink()
+    assert desk("run", "--quiet") == (0, "", "")
+
+    listed = desk("trash", "list", "cms", "--json")
+
+    assert ([row["key"] for row in listed.json], listed.err) == (["d/deep/k"], "")
+    assert desk("trash", "purge", "cms", "--all").lines[1] == "path2: purged 1 version, 4 B freed"

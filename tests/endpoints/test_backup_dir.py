@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bisyncer.endpoints import memory
+from bisyncer.endpoints import linux, memory
 from bisyncer.endpoints.backup_dir import BackupDirEndpoint
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.errors import Changed, RootMissing, Transient
 from bisyncer.model import TRASH
+from tests.endpoints.conftest import OWNER
 from tests.endpoints.contract import Behind, EndpointContract, put, whole
 from tests.endpoints.test_memory import MemoryBehind
 
@@ -103,3 +106,61 @@ def test_a_place_that_is_not_there_is_told_by_a_probe(tmp_path: Path) -> None:
     with pytest.raises(RootMissing, match="apart: there is no such directory"):
         endpoint.probe()
     endpoint.close()
+
+
+class TestTreeWithItsTrashElsewhere:
+    @pytest.fixture
+    def endpoint(self, tmp_path: Path) -> Iterator[Endpoint]:
+        for name in ("tree", "old"):
+            (tmp_path / name).mkdir()
+        made = LocalEndpoint(str(tmp_path / "tree"), owner=OWNER, trash_at=str(tmp_path / "old"))
+        yield made
+        made.close()
+
+    def test_what_is_moved_into_the_trash_is_the_same_file_at_the_other_place(
+        self, endpoint: Endpoint, tmp_path: Path
+    ) -> None:
+        entry = put(endpoint, "d/k", b"1")
+        inode = (tmp_path / "tree/d/k").stat().st_ino
+
+        moved = endpoint.move("d/k", NAME, expect=entry)
+
+        assert (tmp_path / "old" / NAME).stat().st_ino == inode
+        assert (tmp_path / "old" / TRASH).stat().st_mode & 0o777 == 0o700
+        assert not (tmp_path / "tree" / TRASH).exists()
+        endpoint.move(NAME, "d/k", expect=moved)
+        assert (tmp_path / "tree/d/k").stat().st_ino == inode
+        assert list((tmp_path / "old").iterdir()) == []
+
+    @pytest.mark.parametrize("links", [True, False])
+    def test_what_is_kept_has_a_second_link_or_a_durable_copy_at_the_other_place(
+        self, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
+    ) -> None:
+        entry = put(endpoint, "d/k", b"1")
+        endpoint.flush()
+        synced: list[int] = []
+        monkeypatch.setattr(linux, "syncfs", synced.append)
+        if not links:
+            monkeypatch.setattr(os, "link", other_file_system)
+
+        twin = endpoint.keep("d/k", NAME, expect=entry)
+
+        assert whole(endpoint, NAME, twin.copy) == b"1"
+        here, there = (tmp_path / "tree/d/k").stat(), (tmp_path / "old" / NAME).stat()
+        assert (here.st_ino == there.st_ino) is links
+        assert (len(synced) == 0) is links
+        endpoint.delete("d/k", expect=twin.entry)
+
+    def test_a_listing_of_the_trash_is_of_the_other_place_alone(
+        self, endpoint: Endpoint, tmp_path: Path
+    ) -> None:
+        put(endpoint, "k", b"1")
+        put(endpoint, NAME, b"2")
+
+        assert [item[0] for item in endpoint.scan(f"{TRASH}/", f"{TRASH}0")] == [NAME]
+        assert [item[0] for item in endpoint.scan()] == ["k"]
+        assert [item[0] for item in endpoint.scan(f"{TRASH}/3")] == ["k"]
+
+
+def other_file_system(*_: object, **__: object) -> None:
+    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
