@@ -128,6 +128,24 @@ def test_a_copy_forgets_what_path1_deleted_and_tells_what_stays(world: World) ->
     assert list(world.trash(TWO).values()) == ["edited"]
 
 
+def test_a_key_that_moves_to_path2_while_it_is_copied_is_left_there(world: World) -> None:
+    in_mode(world, Mode.COPY).align({"a": "1"})
+    world.put(ONE, {"b": "2"})
+
+    def swap(method: str, key: str) -> None:
+        if (method, key) == ("read", "b"):
+            world.hooked[ONE].before = lambda _method, _key: None
+            world.remove(ONE, "b")
+            world.put(TWO, {"b": "3"})
+
+    world.hooked[ONE].before = swap
+    summary = world.run()
+
+    assert (summary.problem_count, carried_out(summary)) == (0, {})
+    assert world.held(TWO) == {"a": "1", "b": "3"}
+    assert list(world.state.run_actions(summary.run)) == []
+
+
 def test_a_dual_copy_brings_back_what_was_deleted_and_keeps_both_versions_of_a_conflict(world: World) -> None:
     in_mode(world, Mode.DUAL_COPY).align({"a": "1", "b": "2", "c": "3", "gone": "0"})
     world.remove(ONE, "a", "gone")
