@@ -21,6 +21,11 @@ def refuse_unfit(job: Job, where: Callable[[Setting[object]], str]) -> None:
             f"{where(setting.RESYNC_MODE)}: the mode of the pair is {job.mode}, in which path1 prevails, and "
             f"{rule} would let path2. Leave it out."
         )
+    if Side.PATH1 not in job.mode.writes and job.backup_dir1 is not None:
+        raise UsageError(
+            f"{where(setting.BACKUP_DIR1)}: the mode of the pair is {job.mode}, in which path1 is never "
+            "written, so nothing of it is to be kept. Leave it out."
+        )
     if not job.delete_excluded:
         return
     given = where(setting.DELETE_EXCLUDED)

@@ -274,3 +274,12 @@ def test_where_directories_are_synced_those_in_the_trash_are_no_versions(desk: D
 
     assert ([row["key"] for row in listed.json], listed.err) == (["d/deep/k"], "")
     assert desk("trash", "purge", "cms", "--all").lines[1] == "path2: purged 1 version, 4 B freed"
+
+
+def test_a_backup_dir_of_a_side_that_the_mode_never_writes_is_refused(desk: Desk) -> None:
+    desk.configure({"cms": 'backup_dir1 = "old"\nmode = "mirror"'})
+
+    answer = desk("run", "cms")
+
+    assert (answer.code, answer.out) == (2, "")
+    assert "backup_dir1 in [pairs.cms]: the mode of the pair is mirror, in which path1" in answer.err

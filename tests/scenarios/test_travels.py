@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bisyncer.model import RunOutcome
+from bisyncer.model import TRASH, RunOutcome
 from tests.pair import paired
 from tests.places import BUCKETS, STORES, Places, Tree
 from tests.world import ONE, TWO, carried_out
@@ -85,3 +85,26 @@ def test_between_two_buckets_of_one_account_no_content_comes_through_here(
         assert "put" not in summary.requests[TWO]
         assert sum(requests.get("copy", 0) for requests in summary.requests.values()) == 5
         assert pair.held() == {f"k{number}": b"content of %d" % number for number in range(5)}
+
+
+@pytest.mark.parametrize("kind", ["azure", "s3"])
+def test_what_goes_to_a_backup_dir_of_the_account_is_copied_inside_the_store_where_that_can_be(
+    kind: str, places: Places, tmp_path: Path
+) -> None:
+    one, two, old = places("tree"), places(kind), places(kind)
+    for number in range(12):
+        one.plant(f"k{number}", b"content of %d" % number)
+    with paired(tmp_path, one, two, backup_dir2=old.root) as pair:
+        pair.align()
+        pair.reopen()
+        one.remove("k0")
+        one.plant("k1", b"edited")
+
+        assert carried_out(pair.run()) == {"copy-to-path2": 1, "delete-from-path2": 1}
+
+        assert sorted(name.rpartition("/")[2] for name in old.names()) == ["k0", "k1"]
+        assert {old.read(name) for name in old.names()} == {b"content of 0", b"content of 1"}
+        assert not any(name.startswith(TRASH) for name in two.names())
+        fetched = pair.endpoints[TWO].requests.get("get", 0)
+        assert fetched == (2 if kind == "s3" else 0)  # SeaweedFS isn't asked to copy
+        assert not carried_out(pair.run())
