@@ -21,6 +21,9 @@ TRASH: Final = ".bisyncer-trash"
 DIRECTORY: Final = "directory"
 OCCUPIED: Final = "occupied directory"
 
+# What the key of a symbolic link ends with, where links are kept: rclone's word for it.
+LINK_SUFFIX: Final = ".rclonelink"
+
 
 class Side(StrEnum):
     """One of the two roots of a pair."""
@@ -88,6 +91,10 @@ class Unreadable(NamedTuple):
         if self.prefix.endswith("/"):
             return key.startswith(self.prefix)
         return key == self.prefix or key.startswith(self.prefix + "/")
+
+    def hides_link(self, key: str) -> bool:
+        """Whether `key` is what this place would be, were it a link that is kept."""
+        return self.skipped and key == self.prefix + LINK_SUFFIX
 
 
 Item = Entry | Unreadable
@@ -304,6 +311,14 @@ class Mode(StrEnum):
 _ONE_WAY = frozenset({Side.PATH2})
 _BOTH_WAYS = frozenset(Side)
 _WITHOUT_DELETIONS: Mapping[Mode, Mode] = {Mode.BISYNC: Mode.DUAL_COPY, Mode.MIRROR: Mode.COPY}
+
+
+class LinkMode(StrEnum):
+    """What becomes of symbolic links in a tree."""
+
+    SKIP = "skip"  # left alone
+    FOLLOW = "follow"  # what they point to is synced as if it were there; nothing is written through them
+    KEEP = "keep"  # synced as links: as `NAME.rclonelink`, with the text of the link as content
 
 
 class Resolve(StrEnum):
@@ -560,6 +575,7 @@ class Job:
     require_mount: bool = False
     transfers: int = 16
     metadata: bool = True  # mode, uid and gid of files travel
+    links: LinkMode = LinkMode.SKIP
     remove_empty_dirs: bool = True  # those that a run emptied, and the other side hasn't
     require_conditional: bool = False
     bwlimit: tuple[Limit, ...] = ()

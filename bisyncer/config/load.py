@@ -175,6 +175,7 @@ class Config:
             check_file=values.get(setting.CHECK_FILE),
             require_mount=values[setting.REQUIRE_MOUNT],
             transfers=values[setting.TRANSFERS],
+            links=values[setting.LINKS],
             remove_empty_dirs=self._removes_empty(values),
             metadata=values[setting.METADATA],
             require_conditional=values[setting.REQUIRE_CONDITIONAL],

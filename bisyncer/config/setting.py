@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from bisyncer.config import parser
-from bisyncer.model import Loser, MatchNames, Mode, Resolve
+from bisyncer.model import LinkMode, Loser, MatchNames, Mode, Resolve
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -124,6 +124,9 @@ BACKUP_DIR1: Final = Setting("backup_dir1", parser.root, None, "ROOT",
     "Where path1 has its trash, if not in its own root: a root as path1 is one, outside of both.")
 BACKUP_DIR2: Final = Setting("backup_dir2", parser.root, None, "ROOT", "The same for path2.")
 TRANSFERS: Final = Setting("transfers", parser.transfers, 16, "N", "How many objects are moved at a time.")
+LINKS: Final = Setting("links", parser.choice(LinkMode), "skip", "HOW",
+    "Symbolic links in a tree: skip, they are left alone; keep, they are synced as links, in a bucket as "
+    "objects named NAME.rclonelink; or follow, what they point to is synced.")
 CREATE_EMPTY_DIRS: Final = Setting("create_empty_dirs", parser.switch, False, "", # noqa: FBT003 -- as above
     "Empty directories are synced too; in a bucket each is an empty object whose name ends in a slash.",
     Shape.SWITCH)
@@ -172,6 +175,7 @@ PAIR: Final[tuple[Setting[object], ...]] = (
     TRASH,
     BACKUP_DIR1,
     BACKUP_DIR2,
+    LINKS,
     CREATE_EMPTY_DIRS,
     REMOVE_EMPTY_DIRS,
     METADATA,

@@ -82,6 +82,8 @@ class _Cursor:
             # place stays until no later key can lie below it: '0' is the code point after '/'.
             self.places = [place for place in self.places if key < place.prefix.rstrip("/") + "0"]
             found = next((place for place in self.places if place.covers(key)), found)
+            if found is None:
+                found = next((place for place in self.places if place.hides_link(key)), None)
         return found
 
     def _advance(self) -> None:

@@ -32,7 +32,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Final, NamedTuple
 
 from bisyncer.endpoints import linux
-from bisyncer.endpoints.tree import LIST, MAX_SEGMENT_BYTES, Identity, identity, look
+from bisyncer.endpoints.tree import LIST, MAX_SEGMENT_BYTES, Identity, identity, is_version, look
 from bisyncer.errors import Changed, Rejected
 
 PREFIX: Final = ".bisyncer-"
@@ -66,10 +66,10 @@ class _Aside(NamedTuple):
     planned: str
 
     def is_mine(self, seen: os.stat_result) -> bool:
-        return stat.S_ISREG(seen.st_mode) and _digest(identity(seen)) == self.mine
+        return is_version(seen) and _digest(identity(seen)) == self.mine
 
     def may_delete(self, seen: os.stat_result) -> bool:
-        return stat.S_ISREG(seen.st_mode) and _digest(identity(seen)) in {self.mine, self.planned}
+        return is_version(seen) and _digest(identity(seen)) in {self.mine, self.planned}
 
 
 def is_temporary(name: str) -> bool:

@@ -12,9 +12,9 @@ import stat
 from collections.abc import Callable, Mapping
 
 from bisyncer.endpoints.base import Source
-from bisyncer.endpoints.tree import LIST, Tree, look, split
+from bisyncer.endpoints.tree import LIST, THROUGH_A_LINK, Tree, look, split
 from bisyncer.errors import Changed, Rejected
-from bisyncer.model import DIRECTORY, OCCUPIED, Entry
+from bisyncer.model import DIRECTORY, OCCUPIED, Entry, LinkMode
 
 _FULL = {errno.ENOTEMPTY, errno.EEXIST}
 
@@ -40,11 +40,19 @@ class Directories:
     def stat(self, key: str) -> Entry | None:
         """The entry of a directory; None where there is none, or something else has the name."""
         *above, name = split(key[:-1])
-        with self._tree.directory(above) as directory:
-            seen = None if directory is None else look(directory, name)
+        with self._tree.directory(above, follow=True) as directory:
+            seen = None if directory is None else self._tree.look(directory, name, key)
             if directory is None or seen is None or not stat.S_ISDIR(seen.st_mode):
                 return None
-            return directory_entry(key, occupied=_is_occupied(directory, name))
+            return directory_entry(key, occupied=self._is_occupied(directory, name))
+
+    def _is_occupied(self, directory: int, name: str) -> bool:
+        opened = os.open(name, self._tree.reading(LIST), dir_fd=directory)
+        try:
+            with os.scandir(opened) as found:
+                return next(found, None) is not None
+        finally:
+            os.close(opened)
 
     def read(self, key: str) -> Source:
         """The content of a directory, which is none; raises `Changed` where it isn't there."""
@@ -68,6 +76,9 @@ class Directories:
         with self._tree.directory(above) as directory:
             if directory is None:
                 raise Changed(f"{key}: is gone already. Run again.")
+            seen = look(directory, name)
+            if seen is not None and stat.S_ISLNK(seen.st_mode) and self._tree.links is LinkMode.FOLLOW:
+                raise Rejected(f"{key}: {THROUGH_A_LINK}")
             try:
                 os.rmdir(name, dir_fd=directory)
             except OSError as error:
@@ -77,15 +88,6 @@ class Directories:
                     raise Changed(f"{key}: is no directory any more. Run again.") from None
                 raise
             self._touched(directory)
-
-
-def _is_occupied(directory: int, name: str) -> bool:
-    opened = os.open(name, LIST, dir_fd=directory)
-    try:
-        with os.scandir(opened) as found:
-            return next(found, None) is not None
-    finally:
-        os.close(opened)
 
 
 class _Nothing:

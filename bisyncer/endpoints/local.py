@@ -30,9 +30,11 @@ from bisyncer.endpoints import linux, mounts
 from bisyncer.endpoints.aside import Asides, Spot, is_temporary
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.directory import Directories, is_directory
+from bisyncer.endpoints.links import Links, is_link, refuse_other_kind
 from bisyncer.endpoints.tree import (
     MAX_KEY_BYTES,
     SCHEME,
+    THROUGH_A_LINK,
     Tree,
     explain,
     explained,
@@ -45,7 +47,7 @@ from bisyncer.endpoints.tree import (
 )
 from bisyncer.endpoints.walk import Walk
 from bisyncer.errors import AccessDenied, Changed, Rejected, RootMissing, Transient, UsageError
-from bisyncer.model import TRASH, Entry, Item
+from bisyncer.model import TRASH, Entry, Item, LinkMode
 
 CAPABILITIES = Capabilities(
     names=NameRules.TREE,
@@ -69,7 +71,7 @@ class LocalEndpoint:
     `trash_at` is the directory in which it has its trash; None: in its own root.
     With `metadata`, the mode and the owner of a file go with its content, and come back with it. With
     `read_only`, a scan sweeps nothing. With `directories`, it tells of each directory too; that is a key that
-    ends in '/'.
+    ends in '/'. `links` says what becomes of symbolic links; none is followed into the root `apart`.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class LocalEndpoint:
         metadata: bool = True,
         read_only: bool = False,
         directories: bool = False,
+        links: LinkMode = LinkMode.SKIP,
+        apart: str | None = None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._path = _real(path)
@@ -89,10 +93,12 @@ class LocalEndpoint:
         self._metadata = metadata
         self._read_only = read_only
         self._unsynced = _Unsynced()
-        apart = None if self._trash_at is None else Tree(self._trash_at, self._unsynced.add)
-        self._tree = Tree(self._path, self._unsynced.add, apart)
+        beside = None if self._trash_at is None else Tree(self._trash_at, self._unsynced.add, links=links)
+        self._tree = Tree(self._path, self._unsynced.add, beside, links=links)
         self._asides = Asides(owner, self._unsynced.add)
+        self._links = Links(self._tree, self._asides, now_ns) if links is LinkMode.KEEP else None
         self._lists_directories = directories
+        self._apart = None if apart is None else apart.removeprefix(SCHEME)
         self._directories = Directories(self._tree, self._unsynced.add)
         self._conditional_write = True
 
@@ -114,7 +120,10 @@ class LocalEndpoint:
     def refusal(self, key: str) -> str | None:
         """Why this store can't hold `key`."""
         try:
-            _segments(key)
+            if self._links is not None and is_link(key):
+                self._links.check(key)
+            else:
+                _segments(key)
         except Rejected as error:
             return str(error)
         return None
@@ -149,20 +158,31 @@ class LocalEndpoint:
         asides = None if self._read_only else self._asides
         in_trash = low.startswith(TRASH + "/") and high is not None and high <= TRASH + "0"
         tree = self._tree.holding([TRASH]) if in_trash else self._tree
-        directories = self._lists_directories and not in_trash  # there they are of no user
-        walk = Walk(tree, asides, low, high, self._now_ns, directories=directories)
-        return walk.items()
+        return Walk(
+            tree,
+            asides,
+            low,
+            high,
+            self._now_ns,
+            directories=self._lists_directories and not in_trash,  # there they are of no user
+            apart=self._apart,
+        ).items()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key`; None also where a directory is, or a file stands above it."""
         if is_directory(key):
             with explained(self._place(key)):
                 return self._directories.stat(key)
+        if (links := self._links_of(key)) is not None:
+            with explained(self._place(key)):
+                return links.stat(key)
         *above, name = _segments(key)
-        with explained(self._place(key)), self._tree.directory(above) as directory:
-            seen = None if directory is None else look(directory, name)
+        with explained(self._place(key)), self._tree.directory(above, follow=True) as directory:
+            seen = None if directory is None else self._tree.look(directory, name, key)
         if seen is None or stat.S_ISDIR(seen.st_mode):
             return None
+        if self._links is not None and stat.S_ISLNK(seen.st_mode):
+            return None  # it has a key of its own
         if not stat.S_ISREG(seen.st_mode):
             raise Rejected(f"{key}: {kind(seen)}. Move it away.")
         return make_entry(key, seen, self._now_ns())
@@ -174,6 +194,11 @@ class LocalEndpoint:
             with explained(self._place(key)):
                 nothing = self._directories.read(key)
             yield nothing
+            return
+        if (links := self._links_of(key)) is not None:
+            with explained(self._place(key)):
+                text = links.read(key, expect, start)
+            yield text
             return
         opened = self._open(key, expect)
         try:
@@ -191,11 +216,14 @@ class LocalEndpoint:
         if is_directory(key):
             with explained(self._place(key)):
                 return self._directories.make(key, source)
+        if (links := self._links_of(key)) is not None:
+            with explained(self._place(key)):
+                return links.write(key, source, expect)
         *above, name = _segments(key)
         with explained(self._place(key)), self._tree.directory(above, make=expect is None) as directory:
             if directory is None:
                 raise Changed(f"{key}: its directory is gone. Run again.")
-            replaced = _check(directory, name, key, expect)
+            replaced = self._check(directory, name, key, expect)
             with self._asides.temporary() as temporary:
                 place = _Place(directory, name, key, expect, replaced)
                 return self._write(place, temporary, source)
@@ -206,12 +234,17 @@ class LocalEndpoint:
             with explained(self._place(key)):
                 self._directories.remove(key)
             return
+        if (links := self._links_of(key)) is not None:
+            with explained(self._place(key)):
+                links.delete(key, expect)
+            self._tidy(key.split("/")[:-1])
+            return
         *above, name = _segments(key)
         with explained(self._place(key)), self._tree.directory(above) as directory:
             if directory is None:
                 raise Changed(f"{key}: is gone already. Run again.")
             with self._asides.alone(key):
-                seen = _expected(directory, name, key, expect)
+                seen = self._expected(directory, name, key, expect)
                 self._asides.take(directory, name, key, seen)
         self._tidy(above)
 
@@ -228,6 +261,11 @@ class LocalEndpoint:
 
     def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
         """Rename the file, look at what arrived, and rename it back where it isn't the version expected."""
+        if (links := self._renamed(key, new_key)) is not None:
+            with explained(self._place(key)):
+                moved_link = links.move(key, new_key, expect)
+            self._tidy(key.split("/")[:-1])
+            return moved_link
         *above, name = _segments(key)
         *new_above, new_name = _segments(new_key)
         with (
@@ -237,10 +275,10 @@ class LocalEndpoint:
         ):
             if directory is None:
                 raise Changed(f"{key}: its directory is gone. Run again.")
-            seen = _expected(directory, name, key, expect)
+            seen = self._expected(directory, name, key, expect)
             with self._tree.directory(new_above, make=True) as new_directory:
                 assert new_directory is not None, "it was made"
-                _make_room(new_directory, new_name, new_key)
+                self._make_room(new_directory, new_name, new_key)
                 self._asides.move(Spot(directory, name, key), Spot(new_directory, new_name, new_key), seen)
                 moved = look(new_directory, new_name)
         if moved is None or identity(moved) != identity(seen):
@@ -250,6 +288,9 @@ class LocalEndpoint:
 
     def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:
         """Make a second link to the file; where there are none, a copy of it."""
+        if (links := self._renamed(key, new_key)) is not None:
+            with explained(self._place(key)):
+                return links.keep(key, new_key, expect)
         *above, name = _segments(key)
         *new_above, new_name = _segments(new_key)
         with (
@@ -259,13 +300,13 @@ class LocalEndpoint:
         ):
             if directory is None:
                 raise Changed(f"{key}: its directory is gone. Run again.")
-            seen = _expected(directory, name, key, expect)
+            seen = self._expected(directory, name, key, expect)
             now: os.stat_result | None = seen
             with self._tree.directory(new_above, make=True) as new_directory:
                 assert new_directory is not None, "it was made"
                 there = look(new_directory, new_name)
                 if there is None or not os.path.samestat(there, seen):
-                    _make_room(new_directory, new_name, new_key)
+                    self._make_room(new_directory, new_name, new_key)
                     here = Spot(directory, name, key)
                     now = self._asides.link(here, Spot(new_directory, new_name, new_key), seen)
         if now is not None:
@@ -289,6 +330,43 @@ class LocalEndpoint:
         self._unsynced.close()
         self._tree.close()
 
+    def _check(self, directory: int, name: str, key: str, expect: Entry | None) -> os.stat_result | None:
+        """Look before anything is transferred: what can't succeed should cost nothing."""
+        if expect is None:
+            self._make_room(directory, name, key)
+            return None
+        return self._expected(directory, name, key, expect)
+
+    def _expected(self, directory: int, name: str, key: str, expect: Entry) -> os.stat_result:
+        """The look at a key that found what is expected; raises `Changed` where it didn't."""
+        seen = look(directory, name)
+        if seen is None:
+            raise Changed(f"{key}: is gone. Run again.")
+        if self._tree.links is LinkMode.FOLLOW and stat.S_ISLNK(seen.st_mode):
+            raise Rejected(f"{key}: {THROUGH_A_LINK}")
+        if not is_expected(seen, expect):
+            raise Changed(f"{key}: changed since it was looked at. Run again.")
+        return seen
+
+    def _make_room(self, directory: int, name: str, key: str) -> None:
+        """See that nothing has the name of a new file; a link that is kept is another key."""
+        if self._links is not None and (seen := look(directory, name)) and stat.S_ISLNK(seen.st_mode):
+            raise Rejected(f"{key}: a symbolic link has its name. Rename one of the two.")
+        _make_room(directory, name, key)
+
+    def _links_of(self, key: str) -> Links | None:
+        """The symbolic links of this tree, where the key is that of one."""
+        if self._links is None or not is_link(key):
+            return None
+        with explained(self._place(key)):
+            return self._links if self._links.owns(key) else None
+
+    def _renamed(self, key: str, new_key: str) -> Links | None:
+        """The same for a key that gets another name; that must be of the same kind."""
+        if self._links is not None:
+            refuse_other_kind(key, new_key)
+        return self._links_of(key)
+
     def _tidy(self, above: list[str]) -> None:
         """Remove directories of the trash that are empty; elsewhere they are the user's."""
         if above[:1] == [TRASH]:
@@ -300,11 +378,11 @@ class LocalEndpoint:
 
     def _open(self, key: str, expect: Entry) -> int:
         *above, name = _segments(key)
-        with explained(self._place(key)), self._tree.directory(above) as directory:
+        with explained(self._place(key)), self._tree.directory(above, follow=True) as directory:
             if directory is None:
                 raise Changed(f"{key}: its directory is gone. Run again.")
             try:
-                opened = os.open(name, _READ, dir_fd=directory)
+                opened = os.open(name, self._tree.reading(_READ), dir_fd=directory)
             except OSError as error:
                 if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link or a socket is there by now
                     raise Changed(f"{key}: is no file any more. Run again.") from None
@@ -334,10 +412,10 @@ class LocalEndpoint:
                 written = os.fstat(opened)
                 with self._asides.alone(key):
                     if expect is None:
-                        _make_room(directory, name, key)
+                        self._make_room(directory, name, key)
                         self._asides.place(directory, temporary, name, key)
                     else:
-                        seen = _expected(directory, name, key, expect)
+                        seen = self._expected(directory, name, key, expect)
                         self._asides.replace(directory, temporary, name, key, seen)
             except BaseException:
                 with suppress(OSError):  # what can't be removed now, the next scan sweeps
@@ -522,23 +600,6 @@ def _segments(key: str) -> list[str]:
     if any(is_temporary(segment) for segment in segments):
         raise Rejected(f"{key}: has the form of bisyncer's own temporary names. Rename it.")
     return segments
-
-
-def _check(directory: int, name: str, key: str, expect: Entry | None) -> os.stat_result | None:
-    """Look before anything is transferred: what can't succeed should cost nothing."""
-    if expect is None:
-        _make_room(directory, name, key)
-        return None
-    return _expected(directory, name, key, expect)
-
-
-def _expected(directory: int, name: str, key: str, expect: Entry) -> os.stat_result:
-    seen = look(directory, name)
-    if seen is None:
-        raise Changed(f"{key}: is gone. Run again.")
-    if not is_expected(seen, expect):
-        raise Changed(f"{key}: changed since it was looked at. Run again.")
-    return seen
 
 
 def _make_room(directory: int, name: str, key: str) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bisyncer.endpoints.base import FORGETFUL, Endpoint, Uploads
 from bisyncer.errors import UsageError
-from bisyncer.model import ALL_CONDITIONS, Conditions, Remote
+from bisyncer.model import ALL_CONDITIONS, Conditions, LinkMode, Remote
 
 SCHEMES = ("file", "s3", "azure", "az", "oci")  # and memory, for tests: no wish of a user may name it
 REMOTE_SCHEMES = {
@@ -33,6 +33,8 @@ class _Given(NamedTuple):
     read_only: bool
     directories: bool
     trash_at: str | None
+    links: LinkMode
+    apart: str | None
 
 
 def open_endpoint(
@@ -46,18 +48,20 @@ def open_endpoint(
     read_only: bool = False,
     directories: bool = False,
     trash_at: str | None = None,
+    links: LinkMode = LinkMode.SKIP,
+    apart: str | None = None,
 ) -> Endpoint:
     """Open the root that a user wrote.
 
     `owner` marks temporary names so that only their pair sweeps them, and not even that where the root is
-    `read_only`; `conditions` are what an earlier
-    probe found that the store honours; `uploads` remembers what is sent in parts; `metadata` says whether
-    the mode and the owner of files travel, `directories` whether a tree's are listed, `trash_at` in which
-    directory a tree has its trash. Nothing is looked at yet: `probe` does that.
+    `read_only`; `conditions` are what an earlier probe found that the store honours; `uploads` remembers what
+    is sent in parts. `metadata` says whether the mode and the owner of files travel, `directories` whether a
+    tree's are listed, `trash_at` in which directory it has its trash, and `links` what becomes of its links,
+    none of which is followed into `apart`. Nothing is looked at yet: `probe` does that.
 
     Raises `UsageError` where the text names no root.
     """
-    given = _Given(owner, conditions, uploads, metadata, read_only, directories, trash_at)
+    given = _Given(owner, conditions, uploads, metadata, read_only, directories, trash_at, links, apart)
     match = _SCHEME.match(root)
     if match:
         scheme, rest = match[1].lower(), match[2]
@@ -124,6 +128,8 @@ def _local(path: str, given: _Given) -> Endpoint:
         read_only=given.read_only,
         directories=given.directories,
         trash_at=given.trash_at,
+        links=given.links,
+        apart=given.apart,
     )
 
 

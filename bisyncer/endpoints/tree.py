@@ -16,7 +16,7 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from bisyncer.errors import Changed, EndpointError, Rejected, Transient
-from bisyncer.model import TRASH, Entry
+from bisyncer.model import TRASH, Entry, LinkMode
 
 SCHEME: Final = "file://"
 
@@ -47,6 +47,11 @@ _LASTING = {
     errno.ELOOP: "a symbolic link is in its place, and links are not followed; move the link away",
     errno.EMLINK: "its directory can hold no more directories; tidy it",
 }
+
+THROUGH_A_LINK: Final = (
+    "is a symbolic link, and nothing is written through links. Change what it points to, or put a file or a "
+    "directory in its place."
+)
 
 _LAST_NS: Final = 2**63 - 1
 
@@ -85,10 +90,15 @@ def _storable(mtime_ns: int) -> int:
     return max(-_LAST_NS, min(_LAST_NS, mtime_ns))
 
 
+def is_version(seen: os.stat_result) -> bool:
+    """Whether a look found what may be a version of a key: a file, or a link itself."""
+    return stat.S_ISREG(seen.st_mode) or stat.S_ISLNK(seen.st_mode)
+
+
 def is_expected(seen: os.stat_result, expect: Entry) -> bool:
     """Whether a look found the version that `expect` is about; the tail of a racy stamp says nothing."""
     return (
-        stat.S_ISREG(seen.st_mode)
+        is_version(seen)
         and seen.st_size == expect.size
         and _storable(seen.st_mtime_ns) == expect.mtime_ns
         and f"{seen.st_ino:x}:{seen.st_ctime_ns:x}" == expect.stamp.partition("~")[0]
@@ -115,6 +125,22 @@ def kind(seen: os.stat_result) -> str:
     if stat.S_ISSOCK(mode):
         return "is a socket; only files are synced"
     return "is a device; only files are synced"
+
+
+def dangling(directory: int, name: str, error: OSError) -> str:
+    """Why a link can't be followed, in words; what it points to may come back."""
+    try:
+        target = os.readlink(name, dir_fd=directory)
+    except OSError:
+        target = "?"
+    if error.errno == errno.ENOENT:
+        why = "which isn't there"
+    elif error.errno == errno.ELOOP:
+        why = "which leads back to it"
+    else:
+        why = f"which can't be looked at ({os.strerror(error.errno or 0)})"
+    shown = target.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return f"is a symbolic link to {shown}, {why}. Put it right, or remove the link."
 
 
 def explain(error: OSError, place: str) -> EndpointError:
@@ -167,8 +193,15 @@ class Tree:
     taken for the empty directory under its mount point. No other directory is kept open.
     """
 
-    def __init__(self, path: str, touched: Callable[[int], None], trash_at: Tree | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        touched: Callable[[int], None],
+        trash_at: Tree | None = None,
+        links: LinkMode = LinkMode.SKIP,
+    ) -> None:
         """`touched` is told of each directory in which another one was made; `trash_at` holds the trash."""
+        self.links = links
         self.root = SCHEME + path
         self._trash_at = trash_at
         self._path = path
@@ -190,19 +223,39 @@ class Tree:
         return self._trash_at if self._trash_at is not None and segments[:1] == [TRASH] else self
 
     @contextmanager
-    def directory(self, segments: list[str], *, make: bool = False) -> Iterator[int | None]:
+    def directory(
+        self, segments: list[str], *, make: bool = False, follow: bool = False
+    ) -> Iterator[int | None]:
         """Open the directory that `segments` name, for searching; None where it isn't there.
 
         With `make`, missing directories are made. Raises `Rejected` where something else is in the
         place of one of them, or only for a link or a special file without `make`: below a plain file
-        there is certainly nothing.
+        there is certainly nothing. With `follow`, which is for reading alone, links are followed where
+        this tree's are.
         """
-        directory = self._descend(segments, make=make)
+        directory = self._descend(segments, make=make, flags=self.reading(SEARCH) if follow else SEARCH)
         try:
             yield directory
         finally:
             if directory is not None:
                 os.close(directory)
+
+    def reading(self, flags: int) -> int:
+        """The flags to open something for reading with, which follow links where this tree's are followed."""
+        return flags & ~os.O_NOFOLLOW if self.links is LinkMode.FOLLOW else flags
+
+    def look(self, directory: int, name: str, key: str) -> os.stat_result | None:
+        """What `name` is; what it points to where this tree's links are followed.
+
+        Raises `Rejected` for a link that points to nothing: what it stands for isn't known to be gone.
+        """
+        seen = look(directory, name)
+        if seen is None or not stat.S_ISLNK(seen.st_mode) or self.links is not LinkMode.FOLLOW:
+            return seen
+        try:
+            return os.stat(name, dir_fd=directory)
+        except OSError as error:
+            raise Rejected(f"{key}: {dangling(directory, name, error)}") from None
 
     def prune(self, segments: list[str]) -> None:
         """Remove the directory that `segments` name and those above it, up to the first that isn't empty."""
@@ -227,11 +280,12 @@ class Tree:
                     ) from error
             return os.dup(self._opened)
 
-    def _descend(self, segments: list[str], *, make: bool) -> int | None:
+    def _descend(self, segments: list[str], *, make: bool, flags: int) -> int | None:
         directory = self.holding(segments).open_root()
         try:
             for depth, segment in enumerate(segments, 1):
-                below = self._enter(directory, segment, "/".join(segments[:depth]), make=make)
+                place = "/".join(segments[:depth])
+                below = self._enter(directory, segment, place, make=make, flags=flags)
                 if below is None:
                     os.close(directory)
                     return None
@@ -242,14 +296,14 @@ class Tree:
             raise
         return directory
 
-    def _enter(self, directory: int, segment: str, place: str, *, make: bool) -> int | None:
+    def _enter(self, directory: int, segment: str, place: str, *, make: bool, flags: int) -> int | None:
         try:
-            return os.open(segment, SEARCH, dir_fd=directory)
+            return os.open(segment, flags, dir_fd=directory)
         except FileNotFoundError:
             if not make:
                 return None
         except OSError as error:
-            _check_absent(error, directory, segment, place, make=make)
+            self._check_absent(error, directory, segment, place, make=make)
             return None
         try:
             # What lay in a directory that few may search isn't to be had by all in the trash.
@@ -260,18 +314,21 @@ class Tree:
         try:
             return os.open(segment, SEARCH, dir_fd=directory)
         except OSError as error:
-            _check_absent(error, directory, segment, place, make=make)
+            self._check_absent(error, directory, segment, place, make=make)
             return None
 
-
-def _check_absent(error: OSError, directory: int, segment: str, place: str, *, make: bool) -> None:
-    """Return where `error` means that nothing can be below `segment`; raise what it means otherwise."""
-    if error.errno in {errno.ENOTDIR, errno.ELOOP}:
-        seen = look(directory, segment)
-        if seen is not None and stat.S_ISREG(seen.st_mode):
-            if not make:
-                return
-            raise Rejected(f"{place}: is a file, so nothing can be below it. Rename one of the two.")
-        if seen is not None and not stat.S_ISDIR(seen.st_mode):
-            raise Rejected(f"{place}: {kind(seen)}, so nothing below it is touched. Move it away.")
-    raise explain(error, place) from error
+    def _check_absent(self, error: OSError, directory: int, segment: str, place: str, *, make: bool) -> None:
+        """Return where `error` means that nothing can be below `segment`; raise what it means otherwise."""
+        if error.errno in {errno.ENOTDIR, errno.ELOOP}:
+            seen = look(directory, segment)
+            if seen is not None and stat.S_ISREG(seen.st_mode):
+                if not make:
+                    return
+                raise Rejected(f"{place}: is a file, so nothing can be below it. Rename one of the two.")
+            if seen is not None and stat.S_ISLNK(seen.st_mode) and self.links is not LinkMode.SKIP:
+                if self.links is LinkMode.KEEP and not make:
+                    return  # a link has a key of its own, and nothing is below it
+                raise Rejected(f"{place}: {THROUGH_A_LINK}")
+            if seen is not None and not stat.S_ISDIR(seen.st_mode):
+                raise Rejected(f"{place}: {kind(seen)}, so nothing below it is touched. Move it away.")
+        raise explain(error, place) from error

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import Final
 
 from bisyncer.endpoints.aside import PREFIX, Asides, is_temporary
 from bisyncer.endpoints.directory import directory_entry
-from bisyncer.endpoints.tree import LIST, Tree, kind, make_entry
+from bisyncer.endpoints.links import BOTH
+from bisyncer.endpoints.tree import LIST, Tree, dangling, is_version, kind, look, make_entry
 from bisyncer.errors import EndpointError, ListingIncomplete, Transient
-from bisyncer.model import TRASH, Item, Unreadable
+from bisyncer.model import LINK_SUFFIX, TRASH, Item, LinkMode, Unreadable
 
 _AFTER_SLASH: Final = "0"  # the code point after '/': all keys below 'd' are less than 'd0'
 _CLOSED: Final = -1
@@ -25,13 +28,16 @@ _CLOSED: Final = -1
 class _Level:
     """One directory on the way down: the names in it that are still to come."""
 
-    __slots__ = ("broken", "names", "occupied", "odd", "prefix")
+    __slots__ = ("broken", "followed", "links", "names", "occupied", "odd", "place", "prefix")
 
-    def __init__(self, prefix: str, names: list[str], odd: dict[str, str], *, occupied: bool) -> None:
+    def __init__(self, prefix: str, names: list[str], odd: dict[str, str | None], *, occupied: bool) -> None:
         self.prefix = prefix
         self.occupied = occupied  # whether anything is in it, in the range or not
         self.names = iter(names)
-        self.odd = odd  # names that can't be keys, escaped, and why
+        self.odd = odd  # names that can't be keys, escaped, and why; None: that of a link, which can
+        self.links: Collection[str] = ()  # names of links among them, as they are listed
+        self.followed = False  # whether a link leads here
+        self.place: tuple[int, int] | None = None  # which directory it is, where links are followed
         self.broken: str | None = None  # why the directory couldn't be opened again, if so
 
 
@@ -47,15 +53,21 @@ class Walk:
         now_ns: Callable[[], int],
         *,
         directories: bool = False,
+        apart: str | None = None,
     ) -> None:
-        """With `directories`, each directory below the root is an item too, before what is in it."""
+        """With `directories`, each directory below the root is an item too, before what is in it.
+
+        No link is followed into the directory `apart`.
+        """
         self._tree = tree
         self._asides = asides  # None: what dead runs left is passed over, and not swept
         self._low = low
         self._high = high
         self._now_ns = now_ns
         self._directories = directories
+        self._apart = apart
         self._in_trash = low.startswith(TRASH + "/")  # else what lies there isn't told
+        self._levels: list[_Level] = []
         self._directory = _CLOSED  # the one that is open: that of the deepest level, or none
 
     def items(self) -> Iterator[Item]:
@@ -63,7 +75,8 @@ class Walk:
         high = self._high
         last = ""
         try:
-            levels = [self._root()]
+            levels = self._levels
+            levels.append(self._root())
             while levels:
                 level = levels[-1]
                 for name in level.names:
@@ -102,7 +115,8 @@ class Walk:
         if name[-1] == "/":
             return self._descend(name, key)
         if name in level.odd:
-            return Unreadable(key, level.odd[name])
+            why = level.odd[name]
+            return self._link(name, key) if why is None else Unreadable(key, why)
         try:
             seen = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
         except FileNotFoundError:
@@ -114,6 +128,22 @@ class Walk:
         if stat.S_ISDIR(seen.st_mode):
             return Unreadable(key, "became a directory while it was listed. Run again.")
         return Unreadable(key, kind(seen), skipped=True)
+
+    def _link(self, name: str, key: str) -> Item | None:
+        """A link that is kept as a link, or the file that one points to."""
+        keep = self._tree.links is LinkMode.KEEP
+        own = name.removesuffix(LINK_SUFFIX) if keep else name
+        try:
+            seen = os.stat(own, dir_fd=self._directory, follow_symlinks=not keep)
+        except OSError as error:
+            if look(self._directory, own) is None:
+                return None  # deleted since the directory was read
+            return Unreadable(key, dangling(self._directory, own, error))
+        if keep != stat.S_ISLNK(seen.st_mode) or stat.S_ISDIR(seen.st_mode):
+            return Unreadable(key, "became something else while it was listed. Run again.")
+        if not is_version(seen):
+            return Unreadable(key, kind(seen), skipped=True)
+        return make_entry(key, seen, self._now_ns()) if key >= self._low else None
 
     def _root(self) -> _Level:
         try:
@@ -133,44 +163,74 @@ class Walk:
     def _descend(self, name: str, key: str) -> _Level | Unreadable | None:
         """Go one level down; None where the directory is gone."""
         try:
-            below = os.open(name[:-1], LIST, dir_fd=self._directory)
+            below = os.open(name[:-1], self._tree.reading(LIST), dir_fd=self._directory)
         except FileNotFoundError:
             return None
         except OSError as error:
             return Unreadable(key, _sentence(error))
+        above = self._levels[-1]
+        followed = above.followed or name in above.links
         self._close()
         self._directory = below
+        if self._tree.links is LinkMode.FOLLOW and (round_again := self._leads_astray(followed=followed)):
+            self._close()
+            return Unreadable(key, round_again)
         try:
-            return self._read(key)
+            return self._read(key, followed=followed)
         except OSError as error:
             self._close()
             return Unreadable(key, _sentence(error))
 
-    def _read(self, prefix: str) -> _Level:
-        names, temporaries = self._names()
+    def _leads_astray(self, *, followed: bool) -> str | None:
+        """Why the directory that is open, by way of a link, isn't gone down into; None where it is."""
+        if not followed:
+            return None
+        place = _place(self._directory)
+        round_again = next((level for level in self._levels if level.place == place), None)
+        if round_again is not None:
+            where = round_again.prefix.rstrip("/") or "the root"
+            return f"is reached by a symbolic link and is {where} again, without end. Remove the link."
+        if self._apart is not None:
+            real = Path(f"/proc/self/fd/{self._directory}").readlink()
+            if real.is_relative_to(self._apart):
+                return "is reached by a symbolic link and is in the other root of this pair. Remove the link."
+        return None
+
+    def _read(self, prefix: str, *, followed: bool = False) -> _Level:
+        names, temporaries, links = self._names()
+        if followed:
+            temporaries = []  # nothing is written through links
         if temporaries and self._asides is not None:
             # A sweep may put a version back under a name that wasn't there: read again.
             for name in temporaries:
                 self._asides.sweep(self._directory, name)
-            names, _ = self._names()
-        odd = _escape(names)
+            names, _, links = self._names()
+        odd: dict[str, str | None] = {**dict.fromkeys(links), **_escape(names), **_clashes(names, links)}
         names.sort()
         low, occupied = self._low, bool(names)
         if prefix < low:
             names = [name for name in names if (prefix + name).rstrip("/") + _AFTER_SLASH > low]
-        return _Level(prefix, names, odd, occupied=occupied)
+        level = _Level(prefix, names, odd, occupied=occupied)
+        level.links, level.followed = links, followed
+        if self._tree.links is LinkMode.FOLLOW:
+            level.place = _place(self._directory)
+        return level
 
-    def _names(self) -> tuple[list[str], list[str]]:
-        names, temporaries = _names(self._directory)
+    def _names(self) -> tuple[list[str], list[str], Collection[str]]:
+        links: set[str] = set()
+        if self._tree.links is LinkMode.SKIP:
+            names, temporaries = _names(self._directory)
+        else:
+            names, temporaries = _names_and_links(self._directory, self._tree.links, links)
         if not self._in_trash and TRASH + "/" in names:
             names.remove(TRASH + "/")
-        return names, temporaries
+        return names, temporaries, links
 
     def _reopen(self, level: _Level) -> None:
         """Come back to a directory from below; where it isn't there any more, what is left in it isn't."""
         segments = level.prefix.split("/")[:-1]
         try:
-            with self._tree.directory(segments) as directory:
+            with self._tree.directory(segments, follow=True) as directory:
                 if directory is None:
                     level.broken = "its directory went away while it was listed. Run again."
                 else:
@@ -200,6 +260,49 @@ def _names(directory: int) -> tuple[list[str], list[str]]:
             else:
                 names.append(name)
     return names, temporaries
+
+
+def _names_and_links(directory: int, mode: LinkMode, links: set[str]) -> tuple[list[str], list[str]]:
+    """The names as `_names` gives them, where links are no mere names; those of links go to `links` too."""
+    names: list[str] = []
+    temporaries: list[str] = []
+    with os.scandir(directory) as found:
+        for entry in found:
+            name = entry.name
+            if name.startswith(PREFIX) and is_temporary(name):
+                temporaries.append(name)
+                continue
+            if entry.is_symlink():
+                if mode is LinkMode.KEEP:
+                    name += LINK_SUFFIX
+                elif _leads_to_directory(entry):
+                    name += "/"
+                links.add(name)
+            elif entry.is_dir(follow_symlinks=False):
+                name += "/"
+            names.append(name)
+    return names, temporaries
+
+
+def _leads_to_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # what is wrong with it, a look at it will tell
+
+
+def _clashes(names: list[str], links: Collection[str]) -> dict[str, str]:
+    """Leave each name once; return those that a link and a file have, and why none of the two is a key."""
+    if not links or len(names) == len(set(names)):
+        return {}
+    twice = {name for name, times in Counter(names).items() if times > 1}
+    names[:] = set(names)
+    return dict.fromkeys(twice, BOTH)
+
+
+def _place(directory: int) -> tuple[int, int]:
+    seen = os.fstat(directory)
+    return seen.st_dev, seen.st_ino
 
 
 def _escape(names: list[str]) -> dict[str, str]:

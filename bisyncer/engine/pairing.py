@@ -19,7 +19,7 @@ from bisyncer.endpoints.resilient import ResilientEndpoint
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.uploads import Remembered
 from bisyncer.errors import NeedsResync, UsageError
-from bisyncer.model import ALL_CONDITIONS, Job, Mode, Policy, Resolve, Side
+from bisyncer.model import ALL_CONDITIONS, Job, LinkMode, Mode, Policy, Resolve, Side
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 
@@ -47,7 +47,7 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
     remotes = {remote.name: remote for remote in job.remotes}
     one, two = known.conditions if known else (ALL_CONDITIONS, ALL_CONDITIONS)
 
-    def opened(root: str, side: Side, trash_at: str | None = None) -> Endpoint:
+    def opened(root: str, side: Side, trash_at: str | None = None, apart: str | None = None) -> Endpoint:
         return open_endpoint(
             root,
             remotes,
@@ -58,9 +58,16 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
             read_only=side not in job.mode.writes,
             directories=job.policy.create_empty_dirs,
             trash_at=trash_at,
+            links=job.links,
+            apart=apart,
         )
 
     path1, path2 = opened(job.path1, Side.PATH1), opened(job.path2, Side.PATH2)
+    if job.links is LinkMode.FOLLOW:  # neither may come to lie in the other by a link
+        path1, path2 = (
+            opened(job.path1, Side.PATH1, apart=path2.root),
+            opened(job.path2, Side.PATH2, apart=path1.root),
+        )
     if path1.overlaps(path2):
         where = "are the same place" if path1.root == path2.root else "lie one inside the other"
         raise UsageError(
@@ -83,7 +90,8 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
         taken[name] = apart
         if all(end.capabilities.names is NameRules.TREE for end in (apart, endpoints[side])):
             path = job.path1 if side is Side.PATH1 else job.path2
-            endpoints[side] = opened(path, side, apart.root.removeprefix("file://"))  # which can rename
+            aside = apart.root.removeprefix("file://")
+            endpoints[side] = opened(path, side, aside, endpoints[side.other].root)  # which can rename
         else:
             endpoints[side] = BackupDirEndpoint(endpoints[side], apart)
     return endpoints

@@ -12,6 +12,7 @@ from bisyncer.core.merge import merge
 from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.left_alone import LeftAlone
 from bisyncer.model import (
+    LINK_SUFFIX,
     Action,
     Ancestor,
     Delta,
@@ -51,10 +52,11 @@ def make_plan(
         if verdict is Verdict.NOTHING:
             tally.unchanged += 1
             continue
-        if verdict is not Verdict.HOLD and _is_marker(triple, policy):
+        if unsynced := _unsynced(triple, policy):
             tally.ancestors -= triple.ancestor is not None
             if triple.ancestor is not None:
-                forgotten = _forgotten(triple.key, delta1, delta2)
+                reason = f"{unsynced}, and left alone"
+                forgotten = Action(triple.key, Verdict.FORGET, delta1, delta2, None, None, None, reason)
                 count(forgotten, tally)
                 yield forgotten
             continue
@@ -92,18 +94,16 @@ _EXCLUDED_NOW = "excluded now, and left alone on both sides"
 EXCLUDED = "the filters leave it out"  # why a mirror deletes what path1 may hold
 
 
-def _is_marker(triple: Triple, policy: Policy) -> bool:
-    """Whether a key is a directory in a pair that doesn't sync empty ones: it is left out without a word."""
+def _unsynced(triple: Triple, policy: Policy) -> str | None:
+    """Why a key is left out without a word: it is of a kind that this pair doesn't sync, or no longer."""
+    items = (triple.path1, triple.path2)
+    if triple.key.endswith(LINK_SUFFIX):
+        places = (item for item in items if isinstance(item, Unreadable))
+        return "symbolic links are not synced" if any(p.hides_link(triple.key) for p in places) else None
     if not triple.key.endswith("/") or policy.create_empty_dirs or not policy.restless:
-        return False
-    entries = (each for each in (triple.path1, triple.path2) if isinstance(each, Entry))
-    return all(folder_marker(each.key, each.size) for each in entries)
-
-
-def _forgotten(key: str, delta1: Delta, delta2: Delta) -> Action:
-    """An empty directory that was synced once, before `create_empty_dirs` was switched off."""
-    reason = "empty directories are not synced any more, and it is left alone on both sides"
-    return Action(key, Verdict.FORGET, delta1, delta2, None, None, None, reason)
+        return None
+    markers = all(isinstance(item, Entry) and folder_marker(item.key, item.size) for item in items if item)
+    return "empty directories are not synced" if markers else None
 
 
 def uncount(action: Action, tally: Tally) -> None:

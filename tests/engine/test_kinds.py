@@ -1,7 +1,8 @@
-"""Empty directories: synced where that is asked for, and removed where a run made them so."""
+"""Empty directories and links: synced where that is asked for; directories that a run emptied are removed."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from bisyncer.endpoints import memory
 from bisyncer.errors import Transient
-from bisyncer.model import TRASH, Remote, Summary
+from bisyncer.model import TRASH, LinkMode, Remote, Summary
 from tests.pair import Pair
 from tests.world import ONE, TWO, carried_out
 
@@ -75,9 +76,9 @@ class Kinds:
         self.set(create_empty_dirs=True)
         self.pair.align()
 
-    def set(self, *, create_empty_dirs: bool) -> None:
+    def set(self, *, create_empty_dirs: bool = False, links: LinkMode = LinkMode.SKIP) -> None:
         policy = replace(self.pair.job.policy, create_empty_dirs=create_empty_dirs)
-        self.pair.job = replace(self.pair.job, policy=policy)
+        self.pair.job = replace(self.pair.job, policy=policy, links=links)
         self.pair.reopen()
 
     def run(self, **changes: object) -> dict[str, int]:
@@ -342,3 +343,137 @@ def test_a_directory_that_cannot_be_looked_at_stays(kinds: Kinds) -> None:
     kinds.pair.hooked[ONE].before = fail
     assert kinds.run() == {"delete-from-path1": 1}
     assert kinds.one.held() == ["d/", "z"]
+
+
+# Links.
+
+
+def test_a_link_travels_to_the_other_side_and_back_as_a_link(kinds: Kinds) -> None:
+    kinds.set(links=LinkMode.KEEP)
+    (kinds.one.path / "l").symlink_to("one")
+    assert kinds.run() == {"copy-to-path2": 1}
+    assert kinds.run() == {}
+    if isinstance(kinds.two, Folder):
+        assert str((kinds.two.path / "l").readlink()) == "one"
+        (kinds.two.path / "l").unlink()
+        (kinds.two.path / "l").symlink_to("/the/other")
+    else:
+        assert kinds.two.store.contents()["l.rclonelink"] == b"one"
+        kinds.two.store.put("l.rclonelink", b"/the/other")
+
+    assert kinds.run() == {"copy-to-path1": 1}
+    assert str((kinds.one.path / "l").readlink()) == "/the/other"
+    assert kinds.run() == {}
+
+    (kinds.one.path / "l").rename(kinds.one.path / "m")
+    assert kinds.run() == {"move-on-path2": 1}
+    (kinds.one.path / "m").unlink()
+    assert kinds.run() == {"delete-from-path2": 1}
+    assert kinds.two.held() == []
+
+
+def test_a_conflict_of_two_links_keeps_the_text_of_both(tmp_path: Path) -> None:
+    kinds = Kinds(tmp_path, Folder(tmp_path / "two"))
+    kinds.set(links=LinkMode.KEEP)
+    for side, target in ((kinds.one, "one"), (kinds.two, "the other")):
+        assert isinstance(side, Folder)
+        (side.path / "l").symlink_to(target)
+
+    assert kinds.run() == {"conflict": 1}
+
+    assert isinstance(kinds.two, Folder)
+    for path in (kinds.one.path, kinds.two.path):
+        texts = {str((path / "l").readlink()), (path / "l.rclonelink.conflict1").read_text()}
+        assert texts == {"one", "the other"}
+    assert kinds.run() == {}
+    kinds.pair.close()
+
+
+@pytest.mark.parametrize("first", ["file", "link", "directory"])
+@pytest.mark.parametrize("then", ["file", "link", "directory"])
+def test_whatever_takes_the_place_of_another_kind_arrives(kinds: Kinds, first: str, then: str) -> None:
+    kinds.set(links=LinkMode.KEEP)
+
+    def make(kind: str) -> None:
+        path = kinds.one.path / "k"
+        if kind == "link":
+            path.symlink_to("target")
+        else:
+            kinds.one.make("k" if kind == "file" else "k/below")
+
+    make(first)
+    kinds.run()
+    path = kinds.one.path / "k"
+    shutil.rmtree(path) if first == "directory" else path.unlink()
+    make(then)
+
+    kinds.pair.run()  # in the way of what comes may be what is to go
+    kinds.run()
+
+    assert kinds.run() == {}
+    two = kinds.two
+    if isinstance(two, Folder):
+        assert two.held() == kinds.one.held()
+        assert (two.path / "k").is_symlink() == (then == "link")
+    else:
+        assert two.held() == [{"file": "k", "link": "k.rclonelink", "directory": "k/below"}[then]]
+
+
+def test_a_change_that_comes_to_a_key_below_a_followed_link_is_a_problem_in_words(kinds: Kinds) -> None:
+    kinds.set(links=LinkMode.FOLLOW)
+    outside = kinds.one.path.parent / "outside"
+    outside.mkdir()
+    (outside / "x").write_text("x")
+    (kinds.one.path / "l").symlink_to(outside)
+    assert kinds.run() == {"copy-to-path2": 1}
+    assert kinds.run() == {}
+
+    kinds.two.make("l/new")
+    kinds.two.remove("l/x")
+    problems = dict(kinds.pair.run().problems)
+
+    assert sorted(problems) == ["l/new", "l/x"]
+    assert all("nothing is written through links" in each for each in problems.values())
+    assert [path.name for path in outside.iterdir()] == ["x"]
+
+    (outside / "x").write_text("changed here")
+    kinds.two.remove("l/new")
+    assert kinds.run() == {"copy-to-path2": 1}
+    (kinds.one.path / "l").unlink()
+    assert kinds.run() == {"delete-from-path2": 1}
+    assert (outside / "x").exists()
+
+
+def test_the_other_root_is_not_reached_by_a_link(tmp_path: Path) -> None:
+    kinds = Kinds(tmp_path, Folder(tmp_path / "two"))
+    kinds.set(links=LinkMode.FOLLOW)
+    kinds.two.make("x")
+    (kinds.one.path / "l").symlink_to("../two")
+
+    for _ in range(2):
+        (problem,) = kinds.pair.run().problems
+        assert problem.key == "l/"
+        assert "the other root of this pair" in problem.sentence
+
+    assert kinds.one.held() == ["x"]
+    kinds.pair.close()
+
+
+def test_exclude_patterns_hold_for_links(kinds: Kinds) -> None:
+    kinds.set(links=LinkMode.KEEP)
+    (kinds.one.path / "l").symlink_to("target")
+    (kinds.one.path / "m").symlink_to("target")
+
+    assert kinds.run(exclude=("l.rclonelink",)) == {"copy-to-path2": 1}
+
+
+def test_switched_back_links_are_left_alone_on_both_sides(kinds: Kinds) -> None:
+    kinds.set(links=LinkMode.KEEP)
+    (kinds.one.path / "l").symlink_to("target")
+    kinds.run()
+    kinds.set(links=LinkMode.SKIP)
+
+    assert kinds.run() == {"forget": 1}
+    assert kinds.run() == {}
+    assert (kinds.one.path / "l").is_symlink()
+    assert kinds.two.held() == (["l"] if isinstance(kinds.two, Folder) else ["l.rclonelink"])
