@@ -177,6 +177,17 @@ _WRITES: Mapping[Verdict, Side] = {
     Verdict.DELETE_FROM_PATH2: Side.PATH2,
 }
 
+_SURVIVORS: Mapping[tuple[Verdict, Delta, Delta], Side] = {
+    (Verdict.COPY_TO_PATH2, Delta.CHANGED, Delta.DELETED): Side.PATH1,
+    (Verdict.COPY_TO_PATH1, Delta.DELETED, Delta.CHANGED): Side.PATH2,
+}
+
+
+def survivor(verdict: Verdict, delta1: Delta, delta2: Delta) -> Side | None:
+    """The side whose edit is copied to the other, which had deleted the key; None for all else."""
+    return _SURVIVORS.get((verdict, delta1, delta2))
+
+
 PROBLEMS_SHOWN = 100  # a report lists this many; `bisyncer problems` lists all
 
 
@@ -198,6 +209,11 @@ class Action(NamedTuple):
     reason: str | None = None
     winner: Side | None = None
     origin: Entry | None = None
+
+    @property
+    def survivor(self) -> Side | None:
+        """The side whose edit survives a deletion on the other; None where that isn't what it is."""
+        return survivor(self.verdict, self.delta1, self.delta2)
 
     def entry(self, side: Side) -> Entry | None:
         """The entry that `side` held when the plan was made."""
@@ -606,6 +622,7 @@ class Tally:
     changed: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     verdicts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     size: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    survived: int = 0  # edits of keys that the other side deleted
 
 
 class RunOutcome(StrEnum):
@@ -654,3 +671,4 @@ class Summary:
     ahead: int = 0  # keys with a time to come, whose age can't be told
     scope: str | None = None  # the part that was looked at, in words; None: all of the pair
     left: int = 0  # keys that only path2 has, and that were left there
+    survived: int = 0  # edits that were copied to a side that had deleted the key

@@ -18,8 +18,8 @@ from bisyncer.cli.options import MAX_NUMBER, Asked, Json, command, with_examples
 from bisyncer.cli.table import entry_digest, entry_row, entry_text, print_json, print_rows, say
 from bisyncer.config.load import Config
 from bisyncer.errors import BisyncerError, UsageError
-from bisyncer.model import Side
-from bisyncer.report.words import instant, shown_key, shown_line, shown_size
+from bisyncer.model import Entry, Side
+from bisyncer.report.words import instant, shown_key, shown_line, shown_size, survival
 
 if TYPE_CHECKING:
     from bisyncer.engine.text_diff import TextDiff
@@ -102,7 +102,8 @@ def show_conflict(
     config = asked.load()
     with opened_store(config) as store:
         conflict = _conflict(store, number)
-        diff = None if as_json or conflict.state != "open" else _diff(conflict, config, store)
+        told = as_json or conflict.state not in {"open", "replaced"} or conflict.kept_as is None
+        diff = None if told else _diff(conflict, config, store)
     if as_json:
         print_json([_row(conflict)])
         return 0
@@ -110,8 +111,8 @@ def show_conflict(
     say(f"key       {shown_key(conflict.key)}")
     say(f"detected  {instant(conflict.detected_ns)}")
     print_rows((" " * len("settled "), "path1", "path2"), _side_by_side(conflict), none="")
-    if conflict.resolution is not None:
-        say(f"settled   {shown_line(conflict.resolution)}")
+    if (how := _how(conflict)) is not None:
+        say(f"settled   {shown_line(how)}")
     elif conflict.state == "open":
         say(f"settle    bisyncer conflicts resolve {conflict.id} --keep path1|path2|both")
     if diff is not None:
@@ -120,6 +121,16 @@ def show_conflict(
         for line in diff.lines:
             say("\t".join(map(shown_line, line.split("\t"))))
     return 0
+
+
+def _how(conflict: Conflict) -> str | None:
+    """How a conflict came to be settled, as far as there is more to tell than its state."""
+    if conflict.state == "survived":
+        return survival(conflict.winner)
+    if conflict.state == "replaced":
+        kept = "" if conflict.kept_as else "; the bucket has the version before"
+        return f"{conflict.winner}'s version replaced that of {conflict.winner.other}{kept}"
+    return conflict.resolution
 
 
 def _diff(conflict: Conflict, config: Config, store: Store) -> TextDiff:
@@ -135,16 +146,20 @@ def _diff(conflict: Conflict, config: Config, store: Store) -> TextDiff:
 
 def _side_by_side(conflict: Conflict) -> list[tuple[str, ...]]:
     """What each side held when they met, a fact a line, and where that version is kept."""
-    one, two = conflict.path1, conflict.path2
-    from bisyncer.engine.text_diff import place  # noqa: PLC0415 -- see `opened`
-
-    places = [place(conflict, side) for side in Side]
+    entries = (conflict.path1, conflict.path2)
+    places = [conflict.key if side is conflict.winner else conflict.kept_as for side in Side]
     return [
-        ("size", shown_size(one.size), shown_size(two.size)),
-        ("time", *("not known" if e.mtime_ns is None else instant(e.mtime_ns) for e in (one, two))),
-        ("digest", *(entry_digest(entry) or "not known" for entry in (one, two))),
-        ("kept at", *map(shown_key, places)),
+        ("size", *("deleted" if entry is None else shown_size(entry.size) for entry in entries)),
+        ("time", *map(_time, entries)),
+        ("digest", *("-" if entry is None else entry_digest(entry) or "not known" for entry in entries)),
+        ("kept at", *("-" if place is None else shown_key(place) for place in places)),
     ]
+
+
+def _time(entry: Entry | None) -> str:
+    if entry is None:
+        return "-"
+    return "not known" if entry.mtime_ns is None else instant(entry.mtime_ns)
 
 
 @app.command("resolve")
@@ -277,9 +292,8 @@ def _cells(conflict: Conflict) -> list[str]:
         conflict.pair,
         shown_key(conflict.key),
         instant(conflict.detected_ns),
-        entry_text(conflict.path1),
-        entry_text(conflict.path2),
+        *("deleted" if entry is None else entry_text(entry) for entry in (conflict.path1, conflict.path2)),
         conflict.winner,
-        shown_key(conflict.kept_as),
+        "-" if conflict.kept_as is None else shown_key(conflict.kept_as),
         conflict.state,
     ]

@@ -14,9 +14,9 @@ from bisyncer.cli.table import entry_row, print_json, print_rows, say
 from bisyncer.config import setting
 from bisyncer.config.load import Config
 from bisyncer.errors import UsageError
-from bisyncer.model import RunOutcome
+from bisyncer.model import RunOutcome, survivor
 from bisyncer.report.jsonl import REPORT_KEYS
-from bisyncer.report.words import instant, shown_duration, shown_key, shown_line, shown_root
+from bisyncer.report.words import instant, shown_duration, shown_key, shown_line, shown_root, survival
 
 if TYPE_CHECKING:
     from bisyncer.state.records import ActionRow, Run
@@ -265,7 +265,7 @@ def _action_row(action: ActionRow) -> dict[str, object]:
         "state": action.state,
         "finished": None if action.finished_ns is None else instant(action.finished_ns),
         "winner": action.winner,
-        "sentence": action.sentence,
+        "sentence": action.sentence or survival(survivor(action.verdict, action.delta1, action.delta2)),
         "path1": {"delta": action.delta1, **(entry_row(action.path1) or {})},
         "path2": {"delta": action.delta2, **(entry_row(action.path2) or {})},
     }
@@ -273,7 +273,8 @@ def _action_row(action: ActionRow) -> dict[str, object]:
 
 def _action_line(action: ActionRow) -> str:
     when = "" if action.finished_ns is None else f"{instant(action.finished_ns)} "
-    why = "" if action.sentence is None else f": {shown_line(action.sentence)}"
+    sentence = action.sentence or survival(survivor(action.verdict, action.delta1, action.delta2))
+    why = "" if sentence is None else f": {shown_line(sentence)}"
     key = shown_key(action.key) + (f" from {shown_key(action.origin)}" if action.origin is not None else "")
     line = f"{action.verdict} {key} ({action.delta1} / {action.delta2})"
     return f"{when}{action.state} {line}{why}"

@@ -83,6 +83,7 @@ def make_plan(
 def count(action: Action, tally: Tally, times: int = 1) -> None:
     """Add an action to the tally; `times=-1` takes it out again."""
     tally.verdicts[action.verdict] += times
+    tally.survived += times * (action.survivor is not None)
     side = action.verdict.side
     if side is not None and action.origin is None:  # of a move, no bytes go anywhere
         entry = action.entry(side.other)

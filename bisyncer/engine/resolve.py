@@ -18,10 +18,17 @@ from bisyncer.engine.trash import Trash, folder_of, opened_trash
 from bisyncer.errors import BisyncerError, Changed, Unfinished, UsageError
 from bisyncer.model import Agreement, Ancestor, Entry, Job, Resolve, Side
 from bisyncer.state.lease import Lease
-from bisyncer.state.records import Conflict, Pair
+from bisyncer.state.records import Conflict, ConflictState, Pair
 from bisyncer.state.store import Store
 
 BOTH: Final = "both"
+
+_CLOSED: Final = {
+    ConflictState.RESOLVED: "is resolved already",
+    ConflictState.SETTLED: "is settled already",
+    ConflictState.REPLACED: "needs no decision, one version has replaced the other",
+    ConflictState.SURVIVED: "needs no decision, the edit has survived",
+}
 
 
 @contextmanager
@@ -63,20 +70,20 @@ class Resolving:
             raise UsageError(
                 f"Pair '{self.pair.name}' has no conflict {conflict_id}. See `bisyncer conflicts list`."
             )
-        if conflict.state != "open":
-            raise UsageError(f"Conflict {conflict_id} ({conflict.key}) is {conflict.state} already.")
+        if conflict.state is not ConflictState.OPEN:
+            raise UsageError(f"Conflict {conflict_id} ({conflict.key}) {_CLOSED[conflict.state]}.")
         if keep == BOTH:
             self.store.resolve_conflict(conflict_id, BOTH, {}, self.lease)
-            return f"{conflict.key} and {conflict.kept_as} both stay"
-        known = self.store.ancestors_of(self.pair.id, [conflict.key, conflict.kept_as])
-        named, aside = known.get(conflict.key), known.get(conflict.kept_as)
+            return f"{conflict.key} and {conflict.beside} both stay"
+        known = self.store.ancestors_of(self.pair.id, [conflict.key, conflict.beside])
+        named, aside = known.get(conflict.key), known.get(conflict.beside)
         if named is None or aside is None:
-            gone = conflict.key if named is None else conflict.kept_as
+            gone = conflict.key if named is None else conflict.beside
             raise _moved(conflict, f"{gone} was deleted or renamed since.")
         _refuse_edited(conflict, named, aside)
         folder = folder_of(self.store.now_ns(), f"c{conflict_id}")
         trash = opened_trash(self.job.trash, self.endpoints, self._probes, folder)
-        kept = winner(conflict.path1, conflict.path2, Resolve(keep))
+        kept = winner(conflict.met(Side.PATH1), conflict.met(Side.PATH2), Resolve(keep))
         try:
             stores = _Stores(self.endpoints, trash, self.lease)
             ancestor = _settle(conflict, named, aside, stores, swap=kept is not conflict.winner)
@@ -84,9 +91,9 @@ class Resolving:
             raise _moved(conflict, str(error)) from error
         for endpoint in self.endpoints.values():
             endpoint.flush()
-        settled = {conflict.key: ancestor, conflict.kept_as: None}
+        settled = {conflict.key: ancestor, conflict.beside: None}
         self.store.resolve_conflict(conflict_id, keep, settled, self.lease)
-        return f"{conflict.key} is the version of {kept}; {conflict.kept_as} is removed"
+        return f"{conflict.key} is the version of {kept}; {conflict.beside} is removed"
 
     @cached_property
     def _probes(self) -> Mapping[Side, Probe]:
@@ -107,7 +114,7 @@ def _refuse_edited(conflict: Conflict, named: Ancestor, aside: Ancestor) -> None
     What the last run recorded may be a later edit, which nobody was shown. The other version may stand
     at the name already, where an earlier attempt was cut short.
     """
-    shown = {Side.PATH1: conflict.path1, Side.PATH2: conflict.path2}
+    shown = {side: conflict.met(side) for side in Side}
     lost = shown[conflict.winner.other]
     for held, may_be in ((named, tuple(shown.values())), (aside, (lost,))):
         if all(by_digest(held.path1.digests, met.digests) is not Agreement.SAME for met in may_be):
@@ -145,7 +152,7 @@ def _settle(
         if side in trash:
             trash[side].take(aside.side(side))
         else:
-            endpoints[side].delete(conflict.kept_as, expect=aside.side(side))
+            endpoints[side].delete(conflict.beside, expect=aside.side(side))
     return named
 
 

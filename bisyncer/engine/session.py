@@ -173,6 +173,7 @@ class _Run:
     problems: list[Problem] = field(default_factory=list)  # the first PROBLEMS_SHOWN
     problem_count: int = 0
     conflicts: list[tuple[int, str]] = field(default_factory=list)
+    survived: int = 0
 
     def begin(self) -> None:
         self.started_ns = self.now_ns()
@@ -443,7 +444,7 @@ class _Run:
                         self.reporter.tell(Acted(outcome))
                     waiting.append(outcome)
                     # A conflict at once: were it lost, no later run could tell that a person should look.
-                    conflict = isinstance(outcome, Done) and outcome.kept is not None
+                    conflict = isinstance(outcome, Done) and outcome.kept is not None and outcome.kept.loser
                     late = self.now_ns() - committed_ns > COMMIT_EVERY_NS
                     if conflict or late or len(waiting) >= COMMITTED:
                         self._commit(waiting)
@@ -499,6 +500,7 @@ class _Run:
                 continue
             verdict = outcome.planned.action.verdict
             self.done[verdict] += 1
+            self.survived += outcome.planned.action.survivor is not None
             if verdict.side is not None:
                 self.size[verdict.side] += outcome.size
 
@@ -559,6 +561,7 @@ class _Run:
             ahead=self.tally.ahead,
             scope=self.job.scope.words,
             left=self.tally.verdicts[Verdict.LEAVE],
+            survived=self.tally.survived if self.job.dry_run else self.survived,
         )
         self.store.end_run(self.number, outcome, as_json(summary))
         self.reporter.tell(RunEnded(summary))

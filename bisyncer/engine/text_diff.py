@@ -51,12 +51,12 @@ def text_diff(conflict: Conflict, endpoints: Mapping[Side, Endpoint]) -> TextDif
 
 def place(conflict: Conflict, side: Side) -> str:
     """The key that holds the version that `side` had."""
-    return conflict.key if side is conflict.winner else conflict.kept_as
+    return conflict.key if side is conflict.winner else conflict.beside
 
 
 def _version(conflict: Conflict, side: Side, endpoint: Endpoint) -> bytes | str:
     """The version that a side had, or why it can't be shown."""
-    met = conflict.path1 if side is Side.PATH1 else conflict.path2
+    met = conflict.met(side)
     key = place(conflict, side)
     if met.size > LARGEST:
         return f"{side}'s version has {shown_size(met.size)}, too much to be shown"
@@ -75,7 +75,8 @@ def _read(endpoint: Endpoint, found: Entry, met: Entry) -> bytes | None:
     with endpoint.read(found.key, expect=found) as opened:
         passing = Hashing(opened)
         read = b"".join(iter(lambda: passing.read(CHUNK), b""))
-    return read if by_digest(passing.digests(), met.digests) is Agreement.SAME else None
+    # What was replaced may never have been read before: then its size is all that was recorded.
+    return None if by_digest(passing.digests(), met.digests) is Agreement.DIFFERENT else read
 
 
 def _lines(version: bytes) -> list[str] | str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from bisyncer.model import Action, Done, Mode, Outcome, RunOutcome, Side, Summary, Verdict
 from bisyncer.report.events import Acted, Event, Reporter, RunBegan, RunEnded, WouldAct
 from bisyncer.report.jsonl import ACTIONS
-from bisyncer.report.words import shown_count, shown_duration, shown_key, shown_line, shown_size
+from bisyncer.report.words import shown_count, shown_duration, shown_key, shown_line, shown_size, survival
 
 Write = Callable[[str], None]
 
@@ -20,7 +20,8 @@ def action_line(action: Action) -> str:
     if action.origin is not None:
         key = f"{key} from {shown_key(action.origin.key)}"
     line = f"{action.verdict} {key} ({action.delta1} / {action.delta2})"
-    return line if action.reason is None else f"{line}: {shown_line(action.reason)}"
+    reason = action.reason or survival(action.survivor)
+    return line if reason is None else f"{line}: {shown_line(reason)}"
 
 
 def would_line(action: Action) -> str:
@@ -68,12 +69,7 @@ def summary_line(summary: Summary) -> str:
         return f"{head}: nothing was changed; closed: {closed}{planned}"
     nothing = "nothing to do" if summary.exit_code == 0 else "nothing done"
     parts = [", ".join(_counted(summary)) or nothing, f"{summary.unchanged:,} unchanged"]
-    if summary.problem_count:
-        parts.append(shown_count(summary.problem_count, "problem"))
-    if summary.conflicts:
-        parts.append(
-            f"{shown_count(len(summary.conflicts), 'new conflict')}: bisyncer conflicts list {summary.pair}"
-        )
+    parts += _met(summary)
     if failed := sum(counts.get("transient", 0) for counts in summary.requests.values()):
         throttled = sum(counts.get("throttled", 0) for counts in summary.requests.values())
         too_many = f", {throttled:,} for being too many" if throttled else ""
@@ -90,6 +86,18 @@ def summary_line(summary: Summary) -> str:
     if summary.skipped:
         parts.append(f"{summary.skipped:,} skipped: --verbose names them")
     return f"{head}: {'; '.join(parts)}"
+
+
+def _met(summary: Summary) -> Iterable[str]:
+    """What a run met that somebody may want to look at."""
+    if summary.problem_count:
+        yield shown_count(summary.problem_count, "problem")
+    listed = f"bisyncer conflicts list {summary.pair}"
+    if summary.conflicts:
+        yield f"{shown_count(len(summary.conflicts), 'new conflict')}: {listed}"
+    if summary.survived:
+        where = "" if summary.dry_run else f": {listed} --settled"
+        yield f"{shown_count(summary.survived, 'edit')} survived a deletion{where}"
 
 
 def problem_lines(summary: Summary) -> Iterable[str]:

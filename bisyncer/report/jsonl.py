@@ -22,7 +22,7 @@ from bisyncer.report.events import (
     SkippedPlace,
     WouldAct,
 )
-from bisyncer.report.words import instant, shown_root
+from bisyncer.report.words import instant, shown_root, survival
 
 ACTIONS: Final = (
     "copy-to-path1",
@@ -62,6 +62,7 @@ REPORT_KEYS: Final = (
     "left",
     "waiting",
     "ahead",
+    "survived",
 )
 
 _STEP_S: Final = 10.0  # counts of a long phase are logged this often
@@ -94,6 +95,7 @@ def as_json(summary: Summary) -> dict[str, object]:
         "left": summary.left,
         "waiting": summary.waiting,
         "ahead": summary.ahead,
+        "survived": summary.survived,
     }
 
 
@@ -112,8 +114,8 @@ def action_row(action: Action) -> dict[str, object]:
     }
     if action.origin is not None:
         row["from"] = action.origin.key
-    if action.reason is not None:
-        row["reason"] = action.reason
+    if (reason := action.reason or survival(action.survivor)) is not None:
+        row["reason"] = reason
     return row
 
 

@@ -6,6 +6,8 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Final
 
+from bisyncer.model import Side
+
 _NS = 10**9
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # Cc: terminal escapes and newlines; Cf: what turns the reading direction round or is invisible;
@@ -63,6 +65,11 @@ def shown_duration(length_ns: int) -> str:
 def shown_count(number: int, noun: str) -> str:
     """A number and its noun: 1 problem, 2 problems."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def survival(survivor: Side | None) -> str | None:
+    """What became of an edit of a key that the other side deleted; None where there is none."""
+    return None if survivor is None else f"{survivor}'s edit survives the deletion on {survivor.other}"
 
 
 def instant(time_ns: int) -> str:

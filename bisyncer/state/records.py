@@ -34,11 +34,15 @@ class ConflictState(StrEnum):
     """Whether a conflict still waits for a person.
 
     `resolved` by `bisyncer conflicts resolve`; `settled` by deleting the version that was kept beside.
+    Two that never waited: `replaced` by the winner, as `conflict_loser` or the mode of a resync said; and
+    `survived`, an edit of what the other side had deleted.
     """
 
     OPEN = "open"
     RESOLVED = "resolved"
     SETTLED = "settled"
+    REPLACED = "replaced"
+    SURVIVED = "survived"
 
 
 class Pair(NamedTuple):
@@ -93,21 +97,34 @@ class ActionRow(NamedTuple):
 class Conflict(NamedTuple):
     """A key that was changed on both sides: `winner` kept the name, the other version is at `kept_as`.
 
-    The entries are what each side held at the key when they met.
+    The entries are what each side held at the key when they met; None: it had been deleted there. `kept_as`
+    is None where there is no other version, or its bucket keeps it.
     """
 
     id: int
     pair: str
     run: int
     key: str
-    kept_as: str
+    kept_as: str | None
     winner: Side
     detected_ns: int
-    path1: Entry
-    path2: Entry
+    path1: Entry | None
+    path2: Entry | None
     state: ConflictState
     resolved_ns: int | None
     resolution: str | None
+
+    @property
+    def beside(self) -> str:
+        """The key of the other version, of a conflict that has one."""
+        assert self.kept_as is not None, f"conflict {self.id} has no other version"
+        return self.kept_as
+
+    def met(self, side: Side) -> Entry:
+        """What `side` held, of a conflict of two versions."""
+        entry = self.path1 if side is Side.PATH1 else self.path2
+        assert entry is not None, f"conflict {self.id} has no version of {side}"
+        return entry
 
 
 class Trouble(NamedTuple):
@@ -195,8 +212,8 @@ def conflict_of(row: Row[Any]) -> Conflict:
         kept_as=row.kept_as,
         winner=Side(row.winner),
         detected_ns=row.detected_ns,
-        path1=rows.held(row.key, row.path1_size, row.path1_mtime_ns, row.path1_stamp, row.path1_digests),
-        path2=rows.held(row.key, row.path2_size, row.path2_mtime_ns, row.path2_stamp, row.path2_digests),
+        path1=rows.entry(row.key, row.path1_size, row.path1_mtime_ns, row.path1_stamp, row.path1_digests),
+        path2=rows.entry(row.key, row.path2_size, row.path2_mtime_ns, row.path2_stamp, row.path2_digests),
         state=ConflictState(row.state),
         resolved_ns=row.resolved_ns,
         resolution=row.resolution,

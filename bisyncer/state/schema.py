@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 # What `migrations/versions` ends in. Kept here so that opening a state at head doesn't need Alembic.
-REVISION = "0003"
+REVISION = "0004"
 
 metadata = MetaData(
     naming_convention={
@@ -130,12 +130,12 @@ conflict = Table(
     Column("pair_id", _ID, ForeignKey("pair.id", ondelete="CASCADE"), nullable=False),
     Column("run_id", _ID, nullable=False),
     Column("key", _KEY, nullable=False),
-    Column("kept_as", _KEY, nullable=False),
+    Column("kept_as", _KEY),  # NULL: there is no other version, or its bucket keeps it
     Column("winner", Text, nullable=False),
     Column("detected_ns", BigInteger, nullable=False),
-    *_entry("path1", nullable=False),
+    *_entry("path1"),
     Column("path1_digests", Text),
-    *_entry("path2", nullable=False),
+    *_entry("path2"),
     Column("path2_digests", Text),
     Column("state", Text, nullable=False),
     Column("resolved_ns", BigInteger),

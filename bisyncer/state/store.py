@@ -36,6 +36,7 @@ from bisyncer.model import (
     Ancestor,
     Conditions,
     Done,
+    Entry,
     Kept,
     Mode,
     Outcome,
@@ -434,6 +435,8 @@ class Store:
                 (_insert_conflict(connection, met, key, settled, kept_as), key)
                 for key, settled, kept_as in kept
             ]
+            if settled_at_once := [met | each for each in _settled_at_once(done, now)]:
+                connection.execute(insert(schema.conflict), settled_at_once)
             self._end_problems(connection, lease.pair_id, list(ancestors))
             self._write_problems(connection, lease.pair_id, run, troubled, now)
             self._many(connection, _FINISH_ACTION, finished)
@@ -476,6 +479,14 @@ class Store:
                         schema.problem.c.pair_id == pair_id, schema.problem.c.run_id != run
                     )
                 )
+            told = schema.conflict.c
+            connection.execute(
+                delete(schema.conflict).where(
+                    told.pair_id == pair_id,
+                    told.state.in_([ConflictState.REPLACED.value, ConflictState.SURVIVED.value]),
+                    told.detected_ns < self.now_ns() - ACTIONS_KEPT_NS,
+                )
+            )
             newest_pruned = (
                 select(table.id)
                 .where(table.pair_id == pair_id)
@@ -799,14 +810,33 @@ def _insert_conflict(
     connection: Connection, fixed: Mapping[str, object], key: str, kept: Kept, kept_as: str
 ) -> int:
     """Insert a conflict that a run has settled, and return its number; `fixed` is the same for all."""
-    columns: dict[str, object] = {}
-    for side, entry in ((Side.PATH1, kept.path1), (Side.PATH2, kept.path2)):
-        names = (f"{side}_size", f"{side}_mtime_ns", f"{side}_stamp", f"{side}_digests")
-        columns.update(zip(names, rows.facts(entry), strict=True))
-    columns |= {"key": key, "kept_as": kept_as, "winner": kept.winner.value}
+    columns = _conflict(key, kept.winner, kept.path1, kept.path2, kept_as)
     number: int = connection.execute(
         insert(schema.conflict)
         .values(state=ConflictState.OPEN.value, **fixed, **columns)
         .returning(schema.conflict.c.id)
     ).scalar_one()
     return number
+
+
+def _settled_at_once(done: Iterable[Done], now: int) -> Iterator[dict[str, object]]:
+    """The rows of conflicts that wait for nobody: a loser that was replaced, an edit of what was deleted."""
+    for outcome in done:
+        action, kept = outcome.planned.action, outcome.kept
+        if kept is not None and kept.loser is None:
+            row = _conflict(action.key, kept.winner, kept.path1, kept.path2, outcome.trashed)
+            yield row | {"state": ConflictState.REPLACED.value, "resolved_ns": now}
+        elif action.survivor is not None:
+            row = _conflict(action.key, action.survivor, action.path1, action.path2, None)
+            yield row | {"state": ConflictState.SURVIVED.value, "resolved_ns": now}
+
+
+def _conflict(
+    key: str, winner: Side, path1: Entry | None, path2: Entry | None, kept_as: str | None
+) -> dict[str, object]:
+    """The columns of a conflict that say what met, and what came of it."""
+    columns: dict[str, object] = {"key": key, "kept_as": kept_as, "winner": winner.value}
+    for side, entry in ((Side.PATH1, path1), (Side.PATH2, path2)):
+        names = (f"{side}_size", f"{side}_mtime_ns", f"{side}_stamp", f"{side}_digests")
+        columns.update(zip(names, rows.facts(entry), strict=True))
+    return columns

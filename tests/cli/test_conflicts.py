@@ -254,3 +254,37 @@ def test_what_was_settled_is_told_as_json(desk: Desk) -> None:
     assert [(row["settled"], row["sentence"]) for row in answer.json] == [
         (False, "Conflict 1 (x.txt) is resolved already.")
     ]
+
+
+def test_an_edit_of_what_was_deleted_is_told_and_listed_among_the_settled(desk: Desk) -> None:
+    desk.align(files=3)
+    put(desk.one, {"f000": "edited"})
+    (desk.two / "f000").unlink()
+
+    answer = desk("run", "cms", "--fail-on-conflict")
+
+    line = "copy-to-path2 f000 (changed / deleted): path1's edit survives the deletion on path2"
+    assert answer.code == 0
+    assert answer.lines[0] == line
+    assert "; 1 edit survived a deletion: bisyncer conflicts list cms --settled" in answer.lines[-1]
+    assert line in desk("show", "2").out
+    assert desk("conflicts", "list").out == "There are no conflicts.\n"
+    [row] = desk("conflicts", "list", "--settled", "--json").json
+    assert (row["state"], row["winner"], row["path2"], row["kept_as"]) == ("survived", "path1", None, None)
+    shown = desk("conflicts", "show", str(row["id"])).out
+    assert "settled   path1's edit survives the deletion on path2" in shown
+    assert "deleted" in desk("conflicts", "list", "--settled").lines[1]
+    refused = desk("conflicts", "resolve", str(row["id"]), "--keep", "path1")
+    sentence = "bisyncer: Conflict 1 (f000) needs no decision, the edit has survived.\n"
+    assert (refused.code, refused.err) == (2, sentence)
+
+
+def test_a_version_that_was_replaced_is_shown_beside_the_one_that_replaced_it(desk: Desk) -> None:
+    desk.align({"cms": 'conflict_loser = "delete"'})
+    desk.clash()
+
+    lines = desk("conflicts", "show", "1").lines
+    assert lines[0] == "conflict  1 of cms, replaced, found by run 2"
+    assert "settled   path2's version replaced that of path1" in lines
+    assert lines[-2:] == ["-of one", "+of the two"]
+    assert held(desk.one) == held(desk.two) == {"x.txt": "of the two"}

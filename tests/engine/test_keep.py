@@ -68,9 +68,9 @@ def test_a_conflict_is_recorded_with_what_each_side_held(world: World) -> None:
     (conflict,) = world.conflicts()
 
     assert (conflict.key, conflict.kept_as, conflict.winner) == ("k0", "k0.conflict1", TWO)
-    assert (conflict.path1.size, conflict.path2.size) == (14, 11)
+    assert (conflict.met(ONE).size, conflict.met(TWO).size) == (14, 11)
     assert (conflict.run, conflict.state) == (summary.run, "open")
-    digests = [dict(met.digests)[Algorithm.SHA256][:8] for met in (conflict.path1, conflict.path2)]
+    digests = [dict(met.digests)[Algorithm.SHA256][:8] for met in (conflict.met(ONE), conflict.met(TWO))]
     assert digests == [sha256(text.encode()).hexdigest()[:8] for text in ("written in one", "then in two")]
 
 
@@ -203,7 +203,7 @@ def test_two_conflicts_never_share_one_copy_however_alike(world: World) -> None:
 
     first, second = world.conflicts()
     assert first.kept_as != second.kept_as
-    assert world.held(ONE)[first.kept_as] == world.held(ONE)[second.kept_as] == "the same loser"
+    assert world.held(ONE)[first.beside] == world.held(ONE)[second.beside] == "the same loser"
 
 
 def test_a_resync_settles_a_conflict_whose_other_version_is_gone_and_no_other(world: World) -> None:

@@ -357,6 +357,31 @@ def test_a_table_that_is_rebuilt_uses_no_number_of_a_run_again(tmp_path: Path) -
     database.close()
 
 
+def test_conflicts_that_wait_outlast_every_revision_and_no_number_is_used_again(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path}/state.db")
+    migrate.bring_to_head(database)
+    conflict = (
+        "INSERT INTO conflict (pair_id, run_id, key, kept_as, winner, detected_ns, path1_size, path1_stamp, "
+        "path2_size, path2_stamp, state) VALUES (1, 1, 'k', ?, 'path1', 0, 1, 's', ?, ?, ?)"
+    )
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO pair (name, owner, path1, path2, mode) VALUES ('p', '00000000', 'a', 'b', 'bisync')"
+        )
+        connection.exec_driver_sql(conflict, ("k.conflict1", 1, "s", "open"))
+        connection.exec_driver_sql(conflict, (None, None, None, "survived"))
+
+    alembic(database, command.downgrade, "0003")
+    with database.write() as connection:
+        assert connection.exec_driver_sql("SELECT id, state FROM conflict").all() == [(1, "open")]
+        connection.exec_driver_sql(conflict, ("k.conflict2", 1, "s", "open"))
+    migrate.bring_to_head(database)
+
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT id FROM conflict").scalars().all() == [1, 3]
+    database.close()
+
+
 CHANGES = ("CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE")
 
 
