@@ -17,6 +17,9 @@ from bisyncer.errors import Halt
 # The folder or prefix below each root that holds what runs replaced and deleted; nothing in it is synced.
 TRASH: Final = ".bisyncer-trash"
 
+# The folder or prefix below each root that holds the seals of its pairs; nothing in it is synced either.
+SEALS: Final = ".bisyncer-seal"
+
 # The stamps of a directory in a tree, under a key that ends in '/': one in which nothing is, and any other.
 DIRECTORY: Final = "directory"
 OCCUPIED: Final = "occupied directory"
@@ -437,6 +440,7 @@ class Limits:
     max_delete_percent: float | None = 50.0
     max_delete_count: int | None = None
     floor: int = 10  # keys recorded: below it, the guards about the whole side don't look
+    max_skew_ns: int | None = 900 * 10**9  # of a store's clock, where times decide
     force: frozenset[str] = frozenset()
 
 
@@ -594,6 +598,7 @@ class Job:
     links: LinkMode = LinkMode.SKIP
     remove_empty_dirs: bool = True  # those that a run emptied, and the other side hasn't
     require_conditional: bool = False
+    strict: bool = False  # the first problem ends the run
     bwlimit: tuple[Limit, ...] = ()
     max_duration_ns: int | None = None
     dry_run: bool = False
@@ -610,7 +615,8 @@ class Tally:
     """Counts of one plan: all that a gate may look at.
 
     `scanned` counts entries by side, `ancestors` the keys recorded before the run, `changed` the keys
-    by side whose content is another than recorded. `size` is bytes to be copied to each side.
+    by side whose content is another than recorded. `size` is bytes to be copied to each side, and `replaced`
+    bytes there whose place they take.
     """
 
     scanned: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
@@ -623,6 +629,7 @@ class Tally:
     verdicts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     size: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     survived: int = 0  # edits of keys that the other side deleted
+    replaced: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
 
 
 class RunOutcome(StrEnum):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from bisyncer.cli.app import main
-from bisyncer.model import TRASH
+from bisyncer.core.reserved import is_reserved
 from bisyncer.state.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,11 +114,11 @@ def put(tree: Path, files: Mapping[str, str]) -> None:
 
 
 def held(tree: Path) -> dict[str, str]:
-    """What a tree holds, but for its trash."""
+    """What a tree holds, but for what is bisyncer's own."""
     return {
         path.relative_to(tree).as_posix(): path.read_text()
         for path in sorted(tree.rglob("*"))
-        if path.is_file() and TRASH not in path.relative_to(tree).parts
+        if path.is_file() and not is_reserved(path.relative_to(tree).as_posix())
     }
 
 

@@ -17,7 +17,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 from botocore.exceptions import ClientError
 
-from bisyncer.core.trash import in_trash
+from bisyncer.core.reserved import is_reserved
 from bisyncer.endpoints import linux
 from bisyncer.model import Remote
 from tests.oci.account import BUCKET as OCI_BUCKET
@@ -71,8 +71,8 @@ class Place(Protocol):
 
 
 def held(place: Place) -> dict[str, bytes]:
-    """All that a place holds, by key, but for what runs have put into its trash."""
-    found = {key: place.read(key) for key in place.names() if not in_trash(key)}
+    """All that a place holds, by key, but for what is bisyncer's own."""
+    found = {key: place.read(key) for key in place.names() if not is_reserved(key)}
     return {key: data for key, data in found.items() if data is not None}
 
 

@@ -13,7 +13,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
-from bisyncer.core.trash import in_trash
+from bisyncer.core.reserved import is_reserved
 from bisyncer.endpoints import memory
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.memory import MemoryEndpoint
@@ -21,7 +21,7 @@ from bisyncer.endpoints.tree import split
 from bisyncer.engine import pairing, session
 from bisyncer.engine.resolve import resolving
 from bisyncer.errors import Rejected
-from bisyncer.model import Action, Entry, Item, Job, Side, Summary
+from bisyncer.model import SEALS, TRASH, Action, Entry, Item, Job, Side, Summary
 from bisyncer.report.events import Event, WouldAct
 from bisyncer.state.records import Conflict
 from bisyncer.state.store import Store
@@ -63,10 +63,14 @@ Hook = Callable[[str, str], None]
 
 
 class Hooked:
-    """An endpoint that calls `before` and `after` with the method's name and the key, around each call."""
+    """An endpoint that calls `before` and `after` with the method's name and the key, around each call.
+
+    Of calls about seals it says nothing, unless `with_seals` is set: tests count what they are about.
+    """
 
     def __init__(self, inner: Endpoint) -> None:
         self.inner = inner
+        self.with_seals = False
         self.tree = False  # behave as a tree does: names of files only, stamps that move by themselves
         self.before: Hook = lambda _method, _key: None
         self.after: Hook = lambda _method, _key: None
@@ -100,46 +104,46 @@ class Hooked:
 
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
         for item in self.inner.scan(low, high):
-            self.before("scan", item[0])
+            self._before("scan", item[0])
             yield item
-        self.before("scan", "")
+        self._before("scan", "")
 
     def stat(self, key: str) -> Entry | None:
-        self.before("stat", key)
+        self._before("stat", key)
         return self.inner.stat(key)
 
     def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
-        self.before("read", key)
+        self._before("read", key)
         return self.inner.read(key, expect=expect, start=start)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
-        self.before("write", key)
+        self._before("write", key)
         written = self.inner.write(key, source, expect=expect)
-        self.after("write", key)
+        self._after("write", key)
         return written
 
     def delete(self, key: str, *, expect: Entry) -> None:
-        self.before("delete", key)
+        self._before("delete", key)
         self.inner.delete(key, expect=expect)
-        self.after("delete", key)
+        self._after("delete", key)
 
     def copy_from(self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None) -> Entry | None:
         assert isinstance(source, Hooked)
-        self.before("copy_from", key)
+        self._before("copy_from", key)
         copied = self.inner.copy_from(source.inner, key, entry=entry, expect=expect)
-        self.after("copy_from", key)
+        self._after("copy_from", key)
         return copied
 
     def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
-        self.before("move", key)
+        self._before("move", key)
         moved = self.inner.move(key, new_key, expect=expect)
-        self.after("move", key)
+        self._after("move", key)
         return moved
 
     def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:
-        self.before("keep", key)
+        self._before("keep", key)
         twin = self.inner.keep(key, new_key, expect=expect)
-        self.after("keep", key)
+        self._after("keep", key)
         return twin
 
     def abort(self, upload: Upload) -> None:
@@ -150,6 +154,14 @@ class Hooked:
 
     def close(self) -> None:
         self.inner.close()
+
+    def _before(self, method: str, key: str) -> None:
+        if self.with_seals or not key.startswith(SEALS):
+            self.before(method, key)
+
+    def _after(self, method: str, key: str) -> None:
+        if self.with_seals or not key.startswith(SEALS):
+            self.after(method, key)
 
 
 @dataclass
@@ -203,12 +215,12 @@ class World:
         self.stores[side].remove(key)
 
     def held(self, side: Side) -> dict[str, str]:
-        """What a side holds, but for its trash."""
-        return {key: text for key, text in self._contents(side).items() if not in_trash(key)}
+        """What a side holds, but for its trash and its seals."""
+        return {key: text for key, text in self._contents(side).items() if not is_reserved(key)}
 
     def trash(self, side: Side) -> dict[str, str]:
         """What lies in the trash of a side, by its name there."""
-        return {key: text for key, text in self._contents(side).items() if in_trash(key)}
+        return {key: text for key, text in self._contents(side).items() if key.startswith(TRASH)}
 
     def _contents(self, side: Side) -> dict[str, str]:
         return {key: data.decode() for key, data in self.stores[side].contents().items()}

@@ -37,6 +37,9 @@ GATES = (
     "emptied",
     "check-file",
     "mount",
+    "identity",
+    "free-space",
+    "clock-skew",
 )
 
 Resync = Annotated[

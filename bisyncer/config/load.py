@@ -162,8 +162,12 @@ class Config:
                 bounds=_bounds(values),
             ),
             limits=Limits(
-                max_delete_percent=limit.percent, max_delete_count=limit.number, force=frozenset(force)
+                max_delete_percent=limit.percent,
+                max_delete_count=limit.number,
+                force=frozenset(force),
+                max_skew_ns=values[setting.MAX_SKEW],
             ),
+            strict=values[setting.STRICT],
             trash=_trash(values),
             backup_dir1=values.get(setting.BACKUP_DIR1),
             backup_dir2=values.get(setting.BACKUP_DIR2),

@@ -94,6 +94,11 @@ REQUIRE_MOUNT: Final = Setting("require_mount", parser.switch, False, "", # noqa
     "Do nothing unless a local root lies on a mounted file system of its own.", Shape.SWITCH)
 MAX_DELETE: Final = Setting("max_delete", parser.max_delete, "50%", "LIMIT",
     'How much of one side a run may delete: a percentage ("50%"), a count, both, or "off".', Shape.MANY)
+MAX_SKEW: Final = Setting("max_skew", parser.duration_or_off, "15m", "DURATION",
+    "Do nothing where times decide and a store's clock is further from this host's, or off.")
+STRICT: Final = Setting("strict", parser.switch, False, "", # noqa: FBT003 -- as above
+    "The first problem with a key ends the run: before any change where the plan finds it, else with what is "
+    "done committed. Otherwise the other keys go on.", Shape.SWITCH)
 CONFLICT_RESOLVE: Final = Setting("conflict_resolve", parser.choice(Resolve), "newer", "WHICH",
     "Which version of a conflict keeps the name: newer, older, larger, smaller, path1 or path2; or none, "
     "which chooses nobody: path1's stays, and the other is kept beside it, until a person decides.")
@@ -164,6 +169,8 @@ PAIR: Final[tuple[Setting[object], ...]] = (
     CHECK_FILE,
     REQUIRE_MOUNT,
     MAX_DELETE,
+    MAX_SKEW,
+    STRICT,
     REQUIRE_CONDITIONAL,
     CONFLICT_RESOLVE,
     CONFLICT_LOSER,

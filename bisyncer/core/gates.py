@@ -1,4 +1,4 @@
-"""Gates that look at the plan's counts, and nothing else, before the first change.
+"""Gates that look at the plan's counts, and at numbers about the stores, before the first change.
 
 The guards about a whole side look from `Limits.floor` recorded keys up: a pair of one file may be edited
 or emptied without anybody's leave. They look at the sides that a mode believes: what path2 of a mirror lost
@@ -8,9 +8,13 @@ or got is put right by the run, and is no danger.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from bisyncer.errors import Halt
-from bisyncer.model import Limits, Mode, Side, Tally, Verdict
+from bisyncer.model import Evidence, Limits, Mode, Policy, Problem, Resolve, Side, Tally, Verdict
+
+MARGIN_BYTES: Final = 1 << 20  # that stay free
+BLOCK_BYTES: Final = 4096  # that a file may take more than it has
 
 Gate = Callable[[Tally, Limits, Mode], Halt | None]
 
@@ -21,13 +25,23 @@ _FOLLOWED: Mapping[Mode, tuple[Side, ...]] = {
     Mode.COPY: (Side.PATH1,),
     Mode.DUAL_COPY: (),
 }
+_COPIES = {Side.PATH1: Verdict.COPY_TO_PATH1, Side.PATH2: Verdict.COPY_TO_PATH2}
 _DELETES = {Side.PATH1: Verdict.DELETE_FROM_PATH1, Side.PATH2: Verdict.DELETE_FROM_PATH2}
 
 
-def judge(tally: Tally, limits: Limits, mode: Mode) -> tuple[Halt, ...]:
+def judge(
+    tally: Tally,
+    limits: Limits,
+    mode: Mode,
+    places: Mapping[Side, Place] | None = None,
+    policy: Policy | None = None,
+) -> tuple[Halt, ...]:
     """All gates that are closed for this plan and not opened by force, in their fixed order."""
-    halts = (gate(tally, limits, mode) for gate in GATES)
-    return tuple(halt for halt in halts if halt is not None and halt.gate not in limits.force)
+    halts = [halt for gate in GATES if (halt := gate(tally, limits, mode)) is not None]
+    if places is not None and policy is not None:
+        halts += free_space(tally, places)
+        halts += clock_skew(tally, places, limits.max_skew_ns, policy)
+    return tuple(halt for halt in halts if halt.gate not in limits.force)
 
 
 def emptied(tally: Tally, limits: Limits, mode: Mode) -> Halt | None:
@@ -91,6 +105,77 @@ def all_changed(tally: Tally, limits: Limits, mode: Mode) -> Halt | None:
                 "meant, run again with --force all-changed.",
             )
     return None
+
+
+class Place(NamedTuple):
+    """What is known of the store of a side, in numbers.
+
+    `free_bytes` and `skew_ns` are None where the store tells none. `keeps` says that what is replaced there
+    goes on taking its room, in a trash.
+    """
+
+    root: str
+    free_bytes: int | None = None
+    skew_ns: int | None = None
+    keeps: bool = False
+
+
+def free_space(tally: Tally, places: Mapping[Side, Place]) -> list[Halt]:
+    """A side where what is to be copied to it, and what its trash keeps, finds no room."""
+    return [
+        Halt(
+            "free-space",
+            f"{needed:,} bytes are needed on {side} ({place.root}), of which {tally.size[side]:,} are to be "
+            f"copied there, and {place.free_bytes:,} are free. Nothing was changed. Free some, such as by "
+            "`bisyncer trash purge`; or run with --force free-space, which copies what finds room.",
+        )
+        for side, place in places.items()
+        if place.free_bytes is not None
+        and (needed := _needed(tally, side, keeps=place.keeps)) > place.free_bytes
+    ]
+
+
+def _needed(tally: Tally, side: Side, *, keeps: bool) -> int:
+    copies = tally.verdicts[_COPIES[side]]
+    if copies == 0:
+        return 0
+    replaced = 0 if keeps else tally.replaced[side]
+    return max(0, tally.size[side] - replaced) + copies * BLOCK_BYTES + MARGIN_BYTES
+
+
+def clock_skew(
+    tally: Tally, places: Mapping[Side, Place], max_skew_ns: int | None, policy: Policy
+) -> list[Halt]:
+    """A store whose clock is far from this host's, where times decide."""
+    by_time = Evidence.MTIME in policy.compare
+    conflicts = tally.verdicts[Verdict.CONFLICT]
+    if conflicts and policy.conflict_resolve in {Resolve.NEWER, Resolve.OLDER}:
+        decides = f"conflict_resolve = {policy.conflict_resolve} goes by times"
+    elif by_time:
+        decides = "compare goes by times"
+    else:
+        return []
+    return [
+        Halt(
+            "clock-skew",
+            f"The clock of {side} ({place.root}) is {abs(place.skew_ns) / 1e9:,.0f} s "
+            f"{'ahead of' if place.skew_ns > 0 else 'behind'} this host's, max_skew allows "
+            f"{max_skew_ns / 1e9:,.0f} s, and {decides}. Nothing was changed. Let both hosts set their "
+            "clocks by NTP; or run with --force clock-skew.",
+        )
+        for side, place in places.items()
+        if max_skew_ns is not None and place.skew_ns is not None and abs(place.skew_ns) > max_skew_ns
+    ]
+
+
+def strict(number: int, first: Problem) -> Halt:
+    """Problems that the plan found, where the first is to end the run."""
+    have = "key has a problem" if number == 1 else "keys have problems"
+    return Halt(
+        "strict",
+        f"{number} {have}, and strict is set; the first is {first.key!r}: {first.sentence.rstrip('.')}. "
+        "Nothing was changed. Mend that, or run with --no-strict, which does all other keys.",
+    )
 
 
 GATES: tuple[Gate, ...] = (emptied, max_delete, all_changed)

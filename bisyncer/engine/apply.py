@@ -47,8 +47,6 @@ from bisyncer.model import (
 )
 from bisyncer.state.lease import Lease
 
-GIVE_UP = 4  # failures in a row a thread, after which a store is taken to be gone
-
 _T = TypeVar("_T")
 
 _MOVES = (Verdict.MOVE_ON_PATH1, Verdict.MOVE_ON_PATH2)
@@ -91,9 +89,13 @@ def _settled(action: Action) -> Ancestor | None:
 
 
 def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -> Iterator[Outcome]:
-    """Perform all of `plan`, never more than twice the width handed out; in order of completion."""
+    """Perform all of `plan`, never more than twice the width handed out; in order of completion.
+
+    Failures that may pass wait until it is known whether a store is gone, which is told once and not for each
+    key that was in flight: these wait for the next run.
+    """
     running: set[Future[Outcome]] = set()
-    failed = 0  # in a row, each after several attempts
+    failed: list[Outcome] = []  # in a row, each after several attempts
     gone: str | None = None
     try:
         while True:
@@ -103,23 +105,31 @@ def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -
             if not running:
                 return
             ended, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in ended:
-                outcome = future.result()
-                yield outcome
-                if not (isinstance(outcome, Failed) and outcome.passing):
-                    failed = 0
-                    continue
-                failed += 1
-                if failed >= GIVE_UP * worker.width and gone is None:
-                    failed, gone = 0, worker.gone()
+            outcomes = [future.result() for future in ended]
+            failed += [outcome for outcome in outcomes if _passes(outcome)]
+            others = [outcome for outcome in outcomes if not _passes(outcome)]
+            # So many in a row, or all that there was: it may be the store.
+            if failed and not others and gone is None and (len(failed) >= worker.width or not running):
+                gone = worker.gone()
+                yield from failed if gone is None else ()
+                failed = failed if gone else []
+            if others and gone is None:
+                yield from failed
+                failed = []
+            yield from others
             # What was in flight has been yielded by then, and is committed.
             if gone is not None and not running:
                 raise Gone(
-                    f"{gone} What was done before is committed. See that the store is there, run again."
+                    f"{gone} What was done before is committed, and {len(failed)} keys that were on their "
+                    "way wait for the next run. See that the store is there, and run again."
                 )
     finally:
         for future in running:
             future.cancel()
+
+
+def _passes(outcome: Outcome) -> bool:
+    return isinstance(outcome, Failed) and outcome.passing
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeVar
 
+from bisyncer.core.reserved import is_reserved
 from bisyncer.core.trash import LOW
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine import session
@@ -105,7 +106,7 @@ def judged(reconcile_s: float, sla_s: float) -> Judgement:
 def _count(endpoint: Endpoint, stop: threading.Event) -> int:
     found = 0
     for item in endpoint.scan():
-        found += not isinstance(item, Unreadable)
+        found += not isinstance(item, Unreadable) and not is_reserved(item.key)
         if found % 1000 == 0 and stop.is_set():
             raise Interrupted(_STOPPED)
     return found

@@ -8,7 +8,10 @@ from collections.abc import Callable
 
 
 class Deadline:
-    """A stop that comes by itself after `max_duration_ns`; None: it only comes when it is told to."""
+    """A stop that comes by itself after `max_duration_ns`; None: it only comes when it is told to.
+
+    A run that gives up stops for itself, and not those that share the event.
+    """
 
     def __init__(
         self,
@@ -19,6 +22,7 @@ class Deadline:
     ) -> None:
         self._stop = stop
         self._now_s = now_s
+        self._given_up = threading.Event()
         self._ends_s = None if max_duration_ns is None else now_s() + max_duration_ns / 1e9
 
     @property
@@ -26,9 +30,18 @@ class Deadline:
         """Whether the time is over, and nobody said stop."""
         return not self._stop.is_set() and self._left_s() == 0
 
+    @property
+    def given_up(self) -> bool:
+        """Whether the run gave up, and nobody said stop."""
+        return self._given_up.is_set() and not self._stop.is_set()
+
+    def give_up(self) -> None:
+        """Take up no more work in this run."""
+        self._given_up.set()
+
     def is_set(self) -> bool:
         """Whether no more work is to be taken up."""
-        return self._stop.is_set() or self._left_s() == 0
+        return self._stop.is_set() or self._given_up.is_set() or self._left_s() == 0
 
     def wait(self, seconds: float) -> bool:
         """Wait so long, or until no more work is to be taken up; return whether that is so."""

@@ -8,9 +8,10 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from bisyncer.endpoints.base import Endpoint, NameRules, Probe
+from bisyncer.engine.identity import Identity
 from bisyncer.engine.pairing import open_pair
 from bisyncer.engine.trash import keeps
-from bisyncer.errors import BisyncerError
+from bisyncer.errors import BisyncerError, Halt
 from bisyncer.model import TRASH, Job, RunOutcome, Side
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
@@ -57,6 +58,8 @@ def examine(job: Job, store: Store) -> Iterator[Finding]:
         return
     try:
         yield from _roots(job, pair, endpoints)
+        if pair is not None and pair.aligned_ns is not None:
+            yield from _identity(job, pair, endpoints, store)
     finally:
         for endpoint in endpoints.values():
             endpoint.close()
@@ -144,6 +147,26 @@ def _writable(job: Job, side: Side, endpoint: Endpoint, probe: Probe) -> Iterato
     if probe.free_bytes is not None:
         yield _space(probe.free_bytes)._replace(side=side)
     yield _trash(job, side, endpoint, probe)
+
+
+def _identity(job: Job, pair: Pair, endpoints: Mapping[Side, Endpoint], store: Store) -> Iterator[Finding]:
+    seals = Identity(pair, endpoints, store, job.mode.writes)
+    try:
+        closed = seals.look()
+    except BisyncerError as error:
+        closed = [Halt("identity", str(error))]
+    for halt in closed:
+        yield Finding("identity", Grade.FAIL, halt.sentence)
+    if closed:
+        return
+    for side in sorted(job.mode.writes):
+        told = (
+            "it is the place that it was"
+            if seals.sealed(side)
+            else "it has no seal yet, so another place at this address isn't noticed: the next run that "
+            "changes something writes one"
+        )
+        yield Finding("identity", Grade.OK if seals.sealed(side) else Grade.WARN, told, side)
 
 
 def _conditions(job: Job, endpoint: Endpoint, probe: Probe) -> Finding:

@@ -10,7 +10,7 @@ from bisyncer.core.bounds import waits
 from bisyncer.core.compare import compare
 from bisyncer.core.decide import meaning
 from bisyncer.core.filters import Filters
-from bisyncer.core.trash import in_trash
+from bisyncer.core.reserved import is_reserved
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.left_alone import LeftAlone
 from bisyncer.engine.look import by_facts, judge, look
@@ -35,8 +35,8 @@ class Explanation(NamedTuple):
 
 def explain(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, key: str) -> Explanation:
     """Look at one key on both sides and judge it as a run would, content and all; change nothing."""
-    if key == TRASH or in_trash(key):
-        raise UsageError(f"{key}: is bisyncer's trash, which is never synced. See `bisyncer trash list`.")
+    if key == TRASH or is_reserved(key):
+        raise UsageError(f"{key}: lies in a folder of bisyncer's own, and is never synced.")
     pair = bound_pair(job, endpoints, store)
     endpoints = resilient(endpoints, job)
     ancestor = None if job.resync else store.ancestors_of(pair.id, [key]).get(key)

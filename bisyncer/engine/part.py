@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import NamedTuple, TypeVar
 
 from bisyncer.core.filters import Filters
+from bisyncer.core.reserved import is_reserved
 from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.look import look_at
 from bisyncer.engine.scan import Scan
@@ -130,7 +131,7 @@ def _has_below(key: str, trees: Sequence[Endpoint], ancestors: _Ancestors) -> bo
 
 
 def _look(key: str, endpoint: Endpoint, filters: Filters) -> Item | None:
-    return None if filters.excluded(key) else look_at(endpoint, key)
+    return None if filters.excluded(key) or is_reserved(key) else look_at(endpoint, key)
 
 
 def _outermost(folders: Iterable[str]) -> list[str]:

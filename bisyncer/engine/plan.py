@@ -88,6 +88,8 @@ def count(action: Action, tally: Tally, times: int = 1) -> None:
     if side is not None and action.origin is None:  # of a move, no bytes go anywhere
         entry = action.entry(side.other)
         tally.size[side] += times * (entry.size if entry else 0)
+        there = action.entry(side)
+        tally.replaced[side] += times * (there.size if entry and there else 0)
 
 
 DELETES = frozenset({Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2})

@@ -20,9 +20,8 @@ def probed(endpoints: Mapping[Side, Endpoint], tried: Collection[Side] = ()) -> 
 
 
 def halts(job: Job, endpoints: Mapping[Side, Endpoint], probes: Mapping[Side, Probe]) -> tuple[Halt, ...]:
-    """All closed gates that force doesn't open."""
-    found = [halt for look in (_mount, _check_file) for halt in look(job, endpoints, probes)]
-    return tuple(halt for halt in found if halt.gate not in job.limits.force)
+    """All closed gates."""
+    return tuple(halt for look in (_mount, _check_file) for halt in look(job, endpoints, probes))
 
 
 def _mount(job: Job, endpoints: Mapping[Side, Endpoint], probes: Mapping[Side, Probe]) -> list[Halt]:

@@ -7,7 +7,8 @@ from itertools import chain
 from typing import NamedTuple
 
 from bisyncer.core import conflict
-from bisyncer.core.trash import Trashed, in_trash
+from bisyncer.core.reserved import is_reserved
+from bisyncer.core.trash import Trashed
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.pairing import bound_pair, resilient
 from bisyncer.engine.trash import Purged, purge, versions
@@ -39,8 +40,8 @@ def restore(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, wanted: 
 
     Raises `UsageError` where there is no such version, or `new_key` can't be taken.
     """
-    if wanted.new_key is not None and (wanted.new_key == TRASH or in_trash(wanted.new_key)):
-        raise UsageError(f"{wanted.new_key}: lies in the trash itself. Choose another name.")
+    if wanted.new_key is not None and (wanted.new_key == TRASH or is_reserved(wanted.new_key)):
+        raise UsageError(f"{wanted.new_key}: lies in a folder of bisyncer's own. Choose another name.")
     pair = bound_pair(job, endpoints, store)
     endpoints = resilient(endpoints, job)
     with Lease.take(store, pair) as lease:

@@ -13,7 +13,8 @@ from queue import Empty, Queue
 from typing import Final
 
 from bisyncer.core.filters import Filters
-from bisyncer.core.trash import LAST_FOLDER, LOW, in_trash, read_name
+from bisyncer.core.reserved import START, is_reserved
+from bisyncer.core.trash import LAST_FOLDER, LOW, read_name
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.shards import Shard
@@ -144,14 +145,14 @@ def _without_trash(endpoint: Endpoint, low: str, high: str | None) -> Generator[
     skips = endpoint.capabilities.ordered_listing
     with closing(_closable(endpoint.scan(low, high))) as items:
         for item in items:
-            if TRASH not in item[0]:
+            if START not in item[0]:
                 yield item
             elif item[0] == TRASH:
                 yield Unreadable(TRASH, "has the name of bisyncer's trash, and is not synced. Rename it.")
-            elif not in_trash(item[0]):
+            elif not is_reserved(item[0]):
                 yield item
             elif not item[0].startswith(LOW):
-                continue  # of a pair whose root lies inside this one
+                continue  # a seal, or of a pair whose root lies inside this one
             elif read_name(item[0]) is None:
                 yield Unreadable(item[0], "lies in bisyncer's trash, and is not synced. Move it elsewhere.")
             elif skips and low < LAST_FOLDER:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from bisyncer.core.bounds import left_alone
 from bisyncer.core.filters import Filters
-from bisyncer.core.gates import judge
+from bisyncer.core.gates import Place, judge, strict
 from bisyncer.core.renames import Rename
 from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.engine import preflight
@@ -21,6 +21,8 @@ from bisyncer.engine.apply import Worker, apply
 from bisyncer.engine.check import check, recount
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.emptied import Emptied
+from bisyncer.engine.identity import GATE as IDENTITY
+from bisyncer.engine.identity import Identity
 from bisyncer.engine.kept_plan import KeptPlan, still_so
 from bisyncer.engine.left_alone import LeftAlone
 from bisyncer.engine.marked import Marked
@@ -89,6 +91,7 @@ _Row = TypeVar("_Row", Action, Planned)
 DAY_NS = 86400 * 10**9
 
 REPORTED = tuple(v for v in Verdict if v not in {Verdict.NOTHING, Verdict.LEAVE, Verdict.CHECK})
+CHANGING = tuple(v for v in Verdict if v.side is not None or v in {Verdict.CONFLICT, Verdict.CHECK})
 EXIT_CODES = {
     RunOutcome.SUCCESS: 0,
     RunOutcome.FAILED: BisyncerError.exit_code,
@@ -118,6 +121,8 @@ def run(
     assert not (job.resync and job.scope.words), "a resync forgets the ancestors of a whole pair"
     if kept is not None:
         kept.refuse_other(pair, job.mode)
+        # A person saw the plan, and which gates were closed: these are open for it, and no others.
+        job = replace(job, limits=replace(job.limits, force=job.limits.force | kept.gates))
     until = Deadline(stop, job.max_duration_ns)
     with Lease.take(store, pair) as lease:
         stores = guarded(resilient(endpoints, job, until), job.mode)
@@ -143,6 +148,8 @@ def run(
             if not until.passed:
                 return this.end(RunOutcome.INTERRUPTED)
             return this.end(RunOutcome.INTERRUPTED, sentence=str(error), exit_code=Unfinished.exit_code)
+        except Unfinished as error:
+            return this.end(RunOutcome.UNFINISHED, sentence=str(error))
         except BaseException as error:
             this.end(RunOutcome.FAILED, sentence=str(error), exit_code=getattr(error, "exit_code", None))
             raise
@@ -174,6 +181,9 @@ class _Run:
     problem_count: int = 0
     conflicts: list[tuple[int, str]] = field(default_factory=list)
     survived: int = 0
+    closed: tuple[Halt, ...] = ()  # gates of which a dry run tells in the end
+    identity: Identity = field(init=False)
+    probes: Mapping[Side, Probe] = field(default_factory=dict)
 
     def begin(self) -> None:
         self.started_ns = self.now_ns()
@@ -197,9 +207,10 @@ class _Run:
         )
         self.policy = dated(policy_for(self.job, self.endpoints, self.pair), self.started_ns)
         self.marked = None if self.job.exclude_if_present is None else Marked(self.job.exclude_if_present)
-        probes = self.probe()
-        if halts := preflight.halts(self.job, self.endpoints, probes):
-            raise Halted(halts)
+        probes = self.probes = self.probe()
+        self.identity = Identity(self.pair, self.endpoints, self.store, self.job.mode.writes)
+        found = preflight.halts(self.job, self.endpoints, probes) + tuple(self.identity.look())
+        self._close(found)
         folder = folder_of(self.started_ns, self.number)
         self.trash = opened_trash(self.job.trash, self.endpoints, probes, folder)
         self.versioned = frozenset(side for side in Side if probes[side].versioned)
@@ -215,6 +226,13 @@ class _Run:
             self.pair = self.store.record_conditions(self.pair, (one, two))
             require_conditions(self.job, self.endpoints)
         return probes
+
+    def _close(self, found: tuple[Halt, ...]) -> None:
+        """Halt where a gate is closed; a dry run tells first what the run would do that opened it."""
+        opened = self.job.limits.force | ({IDENTITY} if self.job.resync else set())
+        self.closed = tuple(halt for halt in found if halt.gate not in opened)
+        if self.closed and not self.job.dry_run:
+            raise Halted(self.closed)
 
     def plan(self) -> None:
         self.reporter.tell(PhaseBegan(Phase.SCAN))
@@ -298,10 +316,7 @@ class _Run:
             self.store.amend(self.number, forgotten, dropped)
 
     def take(self, kept: KeptPlan) -> None:
-        """Take up the actions of a kept plan; what moved since it was made is left alone, and is a problem.
-
-        A person saw the plan, and which gates were closed: these are open for it, and no others.
-        """
+        """Take up the actions of a kept plan; what moved since is left alone, and is a problem."""
         self.reporter.tell(PhaseBegan(Phase.CHECK, kept.total))
         looked = 0
         batches = still_so(kept.actions(), self.endpoints, self.policy, self.job.transfers)
@@ -318,8 +333,6 @@ class _Run:
                 looked += len(batch)
                 self.reporter.tell(Checked(looked))
         self._weigh()
-        limits = self.job.limits
-        self.job = replace(self.job, limits=replace(limits, force=limits.force | kept.gates))
 
     def _weigh(self) -> None:
         """Give the gates the measure of the whole pair, where only some keys were looked at.
@@ -406,8 +419,22 @@ class _Run:
         self.reporter.tell(PlanMade(self.tally))
         if self.job.dry_run:
             self.show()
-        if halts := judge(self.tally, self.job.limits, self.job.mode):
+        halts = self.closed + judge(self.tally, self.job.limits, self.job.mode, self._places(), self.policy)
+        if self.job.strict and self.problems:
+            halts += (strict(self.problem_count, self.problems[0]),)
+        if halts:
             raise Halted(halts)
+
+    def _places(self) -> dict[Side, Place]:
+        return {
+            side: Place(
+                endpoint.root,
+                self.probes[side].free_bytes if side in self.job.mode.writes else None,
+                self.probes[side].skew_ns,
+                side in self.trash,
+            )
+            for side, endpoint in self.endpoints.items()
+        }
 
     def show(self) -> None:
         for planned in self.store.planned(self.number):
@@ -419,6 +446,9 @@ class _Run:
             # What only path2 has a mirror deletes from the first run on after an alignment that is whole.
             mode = Mode.COPY if self.job.mode is Mode.MIRROR else self.job.mode
             self.pair = self.store.begin_alignment(self.pair, self.lease, mode)
+        changes = any(self.tally.verdicts[verdict] for verdict in CHANGING)
+        if changes or self.job.resync or self.identity.broken:
+            self._seal()
         total = sum(self.tally.verdicts[verdict] for verdict in REPORTED if verdict is not Verdict.HOLD)
         self.reporter.tell(PhaseBegan(Phase.APPLY, total, sum(self.tally.size.values())))
         worker = Worker(
@@ -439,9 +469,7 @@ class _Run:
         try:
             with closing(outcomes):
                 for outcome in outcomes:
-                    # A stamp that moved without its content is noted in the state, and is no news.
-                    if outcome.planned.action.verdict not in {Verdict.NOTHING, Verdict.LEAVE}:
-                        self.reporter.tell(Acted(outcome))
+                    self._hear(outcome)
                     waiting.append(outcome)
                     # A conflict at once: were it lost, no later run could tell that a person should look.
                     conflict = isinstance(outcome, Done) and outcome.kept is not None and outcome.kept.loser
@@ -458,6 +486,20 @@ class _Run:
             self.store.settle_conflicts(self.pair, self.lease)
         if self.pair.mode is not self.job.mode and self.job.scope.words is None:
             self.pair = self.store.record_mode(self.pair, self.job.mode, self.lease)
+        if changes:
+            # A copy of a side that somebody took meanwhile is older than its seal from now on.
+            with suppress(Halted):  # the next run tells
+                self._seal()
+
+    def _seal(self) -> None:
+        self.identity.seal(self.lease, self.now_ns(), self.stop.wait)
+
+    def _hear(self, outcome: Outcome) -> None:
+        # A stamp that moved without its content is noted in the state, and is no news.
+        if outcome.planned.action.verdict not in {Verdict.NOTHING, Verdict.LEAVE}:
+            self.reporter.tell(Acted(outcome))
+        if self.job.strict and not isinstance(outcome, Done):
+            self.stop.give_up()
 
     def _emptied(self) -> Emptied | None:
         if not self.job.remove_empty_dirs:
@@ -505,6 +547,11 @@ class _Run:
                 self.size[verdict.side] += outcome.size
 
     def _go_on(self) -> None:
+        if self.stop.given_up:
+            raise Unfinished(
+                "Stopped at the first problem, since strict is set. What was done is committed; the next run "
+                "goes on."
+            )
         if self.stop.passed:
             raise Interrupted(
                 "The time of this run (max_duration) is over. What was done is committed; the next goes on."

@@ -74,7 +74,7 @@ def summary_line(summary: Summary) -> str:
         throttled = sum(counts.get("throttled", 0) for counts in summary.requests.values())
         too_many = f", {throttled:,} for being too many" if throttled else ""
         parts.append(f"{shown_count(failed, 'request')} failed for a while{too_many}")
-    if summary.outcome is RunOutcome.INTERRUPTED and summary.sentence:
+    if summary.outcome in {RunOutcome.INTERRUPTED, RunOutcome.UNFINISHED} and summary.sentence:
         parts.append(summary.sentence)
     if summary.left:
         then = ", and deleted by the next run" if summary.mode is Mode.MIRROR else ", and left there"

@@ -63,6 +63,7 @@ REPORT_KEYS: Final = (
     "waiting",
     "ahead",
     "survived",
+    "sentence",
 )
 
 _STEP_S: Final = 10.0  # counts of a long phase are logged this often
@@ -96,6 +97,7 @@ def as_json(summary: Summary) -> dict[str, object]:
         "waiting": summary.waiting,
         "ahead": summary.ahead,
         "survived": summary.survived,
+        "sentence": summary.sentence,
     }
 
 

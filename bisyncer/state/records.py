@@ -63,6 +63,23 @@ class Pair(NamedTuple):
     conditions: tuple[Conditions, Conditions] = (ALL_CONDITIONS, ALL_CONDITIONS)
 
 
+class Seal(NamedTuple):
+    """What is known of the seal of a side: its number, and what its object was when it was last written.
+
+    A number of None: whatever is there is accepted. `pending` is the number of the one that is being written,
+    if any.
+    """
+
+    number: int | None
+    pending: int | None = None
+    entry: Entry | None = None
+
+    @property
+    def newest(self) -> int:
+        """The highest number that the side may have."""
+        return max(self.number or 0, self.pending or 0)
+
+
 class Run(NamedTuple):
     """A run of a pair; without an end it is going on, or was killed."""
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 # What `migrations/versions` ends in. Kept here so that opening a state at head doesn't need Alembic.
-REVISION = "0004"
+REVISION = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -179,5 +179,20 @@ upload = Table(
     Column("upload_id", Text, primary_key=True),
     Column("key", _KEY, nullable=False),
     Column("began_ns", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The object by which each side is known again; no row: there was never one. `key` is that of the object.
+seal = Table(
+    "seal",
+    metadata,
+    Column("pair_id", _ID, ForeignKey("pair.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("side", Text, primary_key=True),
+    Column("number", BigInteger),  # NULL: whatever is there is accepted
+    Column("pending", BigInteger),
+    Column("key", _KEY),
+    Column("size", BigInteger),
+    Column("mtime_ns", BigInteger),
+    Column("stamp", Text),
     sqlite_with_rowid=False,
 )

@@ -58,6 +58,7 @@ from bisyncer.state.records import (
     ConflictState,
     Pair,
     Run,
+    Seal,
     Trouble,
     action_of,
     conflict_of,
@@ -124,6 +125,13 @@ _UPSERT_PROBLEM = (
     "tries = problem.tries + 1, run_id = excluded.run_id"
 )
 _DELETE_PROBLEM = 'DELETE FROM problem WHERE pair_id = ? AND "key" = ?'
+
+_UPSERT_SEAL = (
+    'INSERT INTO seal (pair_id, side, number, pending, "key", size, mtime_ns, stamp) '
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (pair_id, side) DO UPDATE SET number = excluded.number, pending = excluded.pending, "
+    '"key" = excluded."key", size = excluded.size, mtime_ns = excluded.mtime_ns, stamp = excluded.stamp'
+)
 
 _NOT_PLANNED = {"run_id", "state", "finished_ns"}  # the columns of an action that a plan doesn't have
 
@@ -240,6 +248,11 @@ class Store:
         with self.database.write(durable=True) as connection:
             _verify(connection, lease, pair.id)
             connection.execute(delete(schema.ancestor).where(schema.ancestor.c.pair_id == pair.id))
+            # With no ancestors nothing can look deleted, so it doesn't matter what the seals say.
+            connection.execute(delete(schema.seal).where(schema.seal.c.pair_id == pair.id))
+            connection.execute(
+                insert(schema.seal), [{"pair_id": pair.id, "side": side.value} for side in Side]
+            )
             row = connection.execute(
                 update(schema.pair)
                 .where(schema.pair.c.id == pair.id)
@@ -633,6 +646,29 @@ class Store:
         statement = select(table.side, table.key, table.upload_id).where(table.pair_id == pair_id)
         with self.database.read() as connection:
             return [(Side(row.side), row.key, row.upload_id) for row in connection.execute(statement)]
+
+    # Seals
+
+    def seals(self, pair_id: int) -> dict[Side, Seal]:
+        """What is known of the seal of each side that may have one."""
+        with self.database.read() as connection:
+            found = connection.execute(select(schema.seal).where(schema.seal.c.pair_id == pair_id))
+            return {
+                Side(row.side): Seal(
+                    row.number, row.pending, rows.entry(row.key, row.size, row.mtime_ns, row.stamp, None)
+                )
+                for row in found
+            }
+
+    def note_seals(self, lease: Fence, seals: Mapping[Side, Seal], *, durable: bool = False) -> None:
+        """Remember these seals in the place of what was known of those sides."""
+        batch = [
+            (lease.pair_id, side.value, number, pending, entry and entry.key, *rows.facts(entry)[:3])
+            for side, (number, pending, entry) in seals.items()
+        ]
+        with self.database.write(durable=durable) as connection:
+            _verify(connection, lease, lease.pair_id)
+            self._many(connection, _UPSERT_SEAL, batch)
 
     # Inside
 

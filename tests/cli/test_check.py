@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 from tests.desk import Desk, held, put
 
@@ -77,7 +78,7 @@ def test_what_cannot_be_told_is_3(desk: Desk) -> None:
 
 def test_a_root_that_is_gone_is_2(desk: Desk) -> None:
     desk.align()
-    desk.two.rmdir()
+    shutil.rmtree(desk.two)
     answer = desk("check", "cms")
     assert (answer.code, answer.out) == (2, "")
     assert "there is no such directory" in answer.err

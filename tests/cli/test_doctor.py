@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,7 @@ def test_a_look_leaves_nothing_behind(desk: Desk) -> None:
 
 def test_a_root_that_is_gone_is_told_with_its_cure_and_the_other_is_still_looked_at(desk: Desk) -> None:
     desk.align(files=1)
-    for path in desk.one.iterdir():
-        path.unlink()
-    desk.one.rmdir()
+    shutil.rmtree(desk.one)
 
     answer = desk("doctor", "cms")
 

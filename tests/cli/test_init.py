@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -185,7 +186,7 @@ def test_the_same_name_with_other_roots_is_refused(desk: Desk) -> None:
 @pytest.mark.parametrize("command", [["init", "cms"], ["run"], ["plan", "cms"]], ids=" ".join)
 def test_a_root_that_is_gone_is_one_line(command: list[str], desk: Desk) -> None:
     desk.align()
-    desk.two.rmdir()
+    shutil.rmtree(desk.two)
     answer = desk(*command)
     assert answer.code == 2
     assert answer.err.count("\n") == 1

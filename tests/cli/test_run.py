@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from bisyncer.cli import running
+from bisyncer.core.reserved import is_reserved
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.state.lease import Lease
 from tests.desk import Desk, held, put
@@ -40,6 +42,8 @@ KEYS = [
     "left",
     "waiting",
     "ahead",
+    "survived",
+    "sentence",
 ]
 
 
@@ -241,7 +245,7 @@ def test_of_several_pairs_the_most_serious_code_counts_and_each_has_its_turn(des
     desk.align({"cms": "", "media": "", "docs": ""})
     put(desk.one, {"x": "a file"})
     put(desk.two, {"x/y": "a folder"})
-    (desk.folder / "media2").rmdir()
+    shutil.rmtree(desk.folder / "media2")
     put(desk.folder / "docs1", {"a": "x"})
 
     answer = desk("run", "--all", "--json")
@@ -266,6 +270,8 @@ def test_the_first_signal_lets_what_is_in_flight_be_finished(
     written: list[str] = []
 
     def write(self: LocalEndpoint, key: str, *arguments: Any, **options: Any) -> Any:
+        if is_reserved(key):
+            return real(self, key, *arguments, **options)
         if not written:
             os.kill(os.getpid(), number)
         written.append(key)
@@ -327,7 +333,7 @@ def test_a_reader_who_leaves_does_not_stop_a_run(desk: Desk) -> None:
 
 def test_a_reader_who_leaves_hides_no_halt(desk: Desk) -> None:
     desk.align(files=12)
-    for path in desk.one.iterdir():
+    for path in desk.one.glob("f*"):
         path.unlink()
     process = desk.process("run")
     assert process.stdout and process.stderr
@@ -338,7 +344,7 @@ def test_a_reader_who_leaves_hides_no_halt(desk: Desk) -> None:
 
 def test_a_missing_root_is_one_line(desk: Desk) -> None:
     desk.align()
-    desk.two.rmdir()
+    shutil.rmtree(desk.two)
     answer = desk("run")
     assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
 

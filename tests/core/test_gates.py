@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from bisyncer.core.gates import judge
-from bisyncer.model import Limits, Mode, Side, Tally, Verdict
+from bisyncer.core.gates import BLOCK_BYTES, MARGIN_BYTES, Place, judge
+from bisyncer.model import Evidence, Limits, Mode, Policy, Resolve, Side, Tally, Verdict
 
 DELETE = {Side.PATH1: Verdict.DELETE_FROM_PATH1, Side.PATH2: Verdict.DELETE_FROM_PATH2}
 
@@ -161,3 +163,63 @@ def test_what_is_said_of_an_emptied_side_opens_only_gates_that_can_close() -> No
 
     assert "--force emptied --force max-delete" in mirror.sentence
     assert "--force emptied." in copy.sentence
+
+
+def closed_about(counts: Tally, policy: Policy | None = None, **place: Any) -> list[str]:
+    """The sentences of the gates about path2's store."""
+    places = {Side.PATH1: Place("file:///one"), Side.PATH2: Place("file:///two", **place)}
+    return [halt.sentence for halt in judge(counts, Limits(), Mode.BISYNC, places, policy or Policy())]
+
+
+@pytest.mark.parametrize(("keeps", "needed"), [(True, 1000), (False, 400)])
+def test_copies_that_find_room_pass_and_one_byte_less_halts(keeps: bool, needed: int) -> None:
+    counts = tally()
+    counts.verdicts[Verdict.COPY_TO_PATH2] = 3
+    counts.size[Side.PATH2], counts.replaced[Side.PATH2] = 1000, 600
+    enough = needed + 3 * BLOCK_BYTES + MARGIN_BYTES
+
+    assert closed_about(counts, free_bytes=enough, keeps=keeps) == []
+    [sentence] = closed_about(counts, free_bytes=enough - 1, keeps=keeps)
+    assert f"{enough:,} bytes are needed on path2" in sentence
+    assert f"{enough - 1:,} are free" in sentence
+    assert "--force free-space" in sentence
+
+
+def test_a_full_side_to_which_nothing_is_copied_passes() -> None:
+    counts = tally()
+    counts.verdicts[Verdict.DELETE_FROM_PATH2] = 3
+
+    assert closed_about(counts, free_bytes=0) == []
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(conflict_resolve=Resolve.NEWER),
+        Policy(conflict_resolve=Resolve.OLDER),
+        Policy(compare=frozenset({Evidence.MTIME})),
+    ],
+)
+def test_a_clock_that_is_as_far_off_as_allowed_passes_and_one_nanosecond_more_halts(
+    policy: Policy, sign: int
+) -> None:
+    counts = tally()
+    counts.verdicts[Verdict.CONFLICT] = 1
+    limit = Limits().max_skew_ns
+    assert limit is not None
+
+    assert closed_about(counts, policy, skew_ns=sign * limit) == []
+    [sentence] = closed_about(counts, policy, skew_ns=sign * (limit + 1))
+    assert f"900 s {'ahead of' if sign > 0 else 'behind'} this host's" in sentence
+    assert "--force clock-skew" in sentence
+
+
+def test_a_clock_is_let_be_where_no_time_decides() -> None:
+    conflicts = tally()
+    conflicts.verdicts[Verdict.CONFLICT] = 1
+    hour = 3600 * 10**9
+
+    assert closed_about(tally(), skew_ns=hour) == []
+    assert closed_about(conflicts, Policy(conflict_resolve=Resolve.LARGER), skew_ns=hour) == []
+    assert closed_about(conflicts, skew_ns=None) == []

@@ -144,7 +144,7 @@ def test_a_place_that_cannot_be_read_is_told_once_and_nothing_below_it_is_missin
 
     def scan(low: str = "", high: str | None = None) -> list[Item]:
         items: list[Item] = [item for item in inner_scan(low, high) if not item[0].startswith("d/")]
-        return [items[0], Unreadable("d/", "permission denied."), *items[1:]]
+        return sorted([*items, Unreadable("d/", "permission denied.")], key=lambda item: item[0])
 
     inner_scan: Callable[..., list[Item]] = inner.scan  # type: ignore[assignment]
     monkeypatch.setattr(inner, "scan", scan)

@@ -290,7 +290,9 @@ def test_a_run_that_made_no_plan_leaves_no_file_and_the_old_one_as_it_was(world:
     file = keep(world)
     old = file.read_bytes()
     writer = PlanWriter(file)
-    job = replace(world.job, dry_run=True, check_file="missing")
+    job = replace(world.job, dry_run=True)
+    world.put(ONE, {"new": "text"})
+    world.stop.set()
     session.run(job, world.endpoints, world.state, writer, stop=world.stop)
 
     assert writer.close() is None

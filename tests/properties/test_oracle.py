@@ -84,6 +84,8 @@ class Pair(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory(prefix="bisyncer-oracle-")
         self.world = World(Path(self.folder.name))
         self.world.hooked[ONE].tree = tree
+        for side in Side:
+            self.world.hooked[side].with_seals = True
         self.policy = policy
         self.tokens = count(1)
         self.alive: set[str] = set()

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from bisyncer.core.trash import in_trash
-from bisyncer.model import TRASH
+from bisyncer.core.reserved import is_reserved
 from tests.servers import BUCKET, S3Server
 
 PAIR = "p"
@@ -89,7 +88,7 @@ def contents(tree: Path) -> dict[str, str]:
     return {
         str(path.relative_to(tree)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(tree.rglob("*"))
-        if path.is_file() and not path.is_symlink() and TRASH not in path.relative_to(tree).parts
+        if path.is_file() and not path.is_symlink() and not is_reserved(path.relative_to(tree).as_posix())
     }
 
 
@@ -103,7 +102,7 @@ def bucket_contents(server: S3Server, prefix: str) -> dict[str, str]:
                 client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
             ).hexdigest()
             for key in keys
-            if not in_trash(key)
+            if not is_reserved(key)
         }
 
 

@@ -165,6 +165,7 @@ def test_on_postgresql_every_key_sorts_by_bytes(database: Database) -> None:
         ("conflict", "kept_as", "C"),
         ("conflict", "key", "C"),
         ("problem", "key", "C"),
+        ("seal", "key", "C"),
         ("upload", "key", "C"),
     ]
 
