@@ -184,7 +184,7 @@ class Worker:
         except Changed as error:
             if not planned.again and not _is_respelling(planned.action):
                 return self._look_again(planned, error)
-            if self._may_wait(look(planned.action.key, None, self.endpoints)):
+            if self._waits(planned):
                 return Waits(planned)
             sentence = f"keeps changing while it is synced, and is looked at again next run: {error}"
             return Raced(planned, Problem(planned.action.key, sentence))
@@ -198,7 +198,7 @@ class Worker:
             # What path1 holds there is none of the run's business, so there is nothing to judge it by.
             return Raced(planned, Problem(key, f"was written to meanwhile, and is looked at again: {moved}"))
         triple = look(key, self.recorded([key]).get(key), self.endpoints)
-        if self._may_wait(triple):
+        if self._is_young(triple):
             return Waits(planned)
         found = judge(triple, self.endpoints, self.policy)
         if found is None:
@@ -213,8 +213,13 @@ class Worker:
             return Raced(planned, Problem(key, f"was deleted meanwhile, which the next run follows: {moved}"))
         return self.perform(again)
 
-    def _may_wait(self, triple: Triple) -> bool:
-        """Whether somebody may still be writing a key that moved."""
+    def _waits(self, planned: Planned) -> bool:
+        """Whether a key that keeps moving is one that somebody may still be writing."""
+        if self.policy.bounds.min_age_ns is None:
+            return False
+        return self._is_young(look(planned.action.key, None, self.endpoints))
+
+    def _is_young(self, triple: Triple) -> bool:
         found = by_facts(triple, self.policy)
         return found is not None and waits(found, self.policy.bounds, self.now_ns()) is not None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -10,6 +11,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple
 
+from bisyncer.core.bounds import outside
 from bisyncer.core.compare import agreement, delta
 from bisyncer.core.directories import merge_directories
 from bisyncer.core.filters import Filters
@@ -18,13 +20,15 @@ from bisyncer.core.merge import merge
 from bisyncer.endpoints.base import Endpoint, NameRules, Source
 from bisyncer.engine.check import settled_agreement
 from bisyncer.engine.deadline import Deadline
-from bisyncer.engine.look import look
+from bisyncer.engine.look import by_facts, look
+from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import policy_for, recorded_pair, resilient
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import WHOLE
 from bisyncer.engine.transfer import CHUNK
 from bisyncer.errors import Changed, EndpointError, Interrupted
 from bisyncer.model import (
+    ANY_VERSION,
     Agreement,
     Ancestor,
     Delta,
@@ -81,7 +85,8 @@ def differences(
         endpoint.probe()
     filters, tally, reporter = Filters.of(job), Tally(), Silent()
     directories = policy_for(job, endpoints).create_empty_dirs
-    one, two = (Scan(endpoints[side], side, filters, tally, reporter) for side in Side)
+    marked = None if job.exclude_if_present is None else Marked(job.exclude_if_present)
+    one, two = (Scan(endpoints[side], side, filters, tally, reporter, marked=marked) for side in Side)
     comparing = _Comparing(job, endpoints, until, download=download)
     # Of a pair that was never aligned nothing is known. A download, which may take days, believes no record,
     # and should not keep the state from being tidied so long.
@@ -93,7 +98,12 @@ def differences(
         closing(two.items(WHOLE[0])) as path2,
     ):
         joined = merge_directories if directories else merge
-        yield from comparing.all(joined(ancestors, path1, path2), job.transfers)
+        for found in comparing.all(joined(ancestors, path1, path2), job.transfers):
+            if marked is not None and found.mark is not Mark.EQUAL:
+                # What is listed before the mark of its directory is told from the rest by a look.
+                marked.look([found.key], endpoints, job.transfers)
+            if marked is None or not marked.has(found.key):
+                yield found
     for problem in one.problems + two.problems:
         yield Found(Mark.ERROR, *problem)
 
@@ -108,6 +118,7 @@ class _Comparing:
         directories = job.policy.create_empty_dirs
         policy = Policy(create_empty_dirs=directories)
         self._policy = policy_for(replace(job, policy=policy), endpoints)
+        self._bounds = job.policy.bounds
         self._until = until
         self._download = download
         # A pair that goes by size or time may have recorded keys whose contents nobody compared.
@@ -134,6 +145,8 @@ class _Comparing:
 
     def _begin(self, triple: Triple, pool: ThreadPoolExecutor) -> Found | Future[Found] | None:
         """Judge one key at once where that needs no look; None where nothing is to be said of it."""
+        if self._is_outside(triple):
+            return None
         if (found := self._by_presence(triple)) is not None:
             return found
         one, two = triple.path1, triple.path2
@@ -148,6 +161,12 @@ class _Comparing:
         if agreed is Agreement.UNKNOWN:
             return pool.submit(self._settle, triple._replace(path1=one, path2=two))
         return Found(Mark.EQUAL if agreed is Agreement.SAME else Mark.DIFFERENT, triple.key)
+
+    def _is_outside(self, triple: Triple) -> bool:
+        if self._bounds == ANY_VERSION:
+            return False
+        action = by_facts(triple, self._policy)
+        return action is not None and outside(action, self._bounds, time.time_ns()) is not None
 
     def _by_presence(self, triple: Triple) -> Found | None:
         """What is to be said of a key that isn't an entry on both sides."""

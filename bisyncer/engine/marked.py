@@ -27,6 +27,8 @@ class Marked:
     def look(self, keys: Iterable[str], endpoints: Mapping[Side, Endpoint], width: int) -> None:
         """Look for the file in every directory above these keys, once; for where no listing passes it."""
         folders = {folder for key in keys for folder in _above(key)} - self._looked
+        if not folders:
+            return
         self._looked |= folders
         asked = [(folder, endpoint) for folder in sorted(folders) for endpoint in endpoints.values()]
         with ThreadPoolExecutor(width, thread_name_prefix="looks") as pool:

@@ -425,8 +425,7 @@ class Store:
         for outcome in outcomes:
             state, sentence = ActionState.DONE, None
             if isinstance(outcome, Waits):
-                dropped.append((run, outcome.planned.seq))
-                continue
+                continue  # as if it had not been planned
             if isinstance(outcome, Done):
                 # At once, not at the end of the run: the space of a million records is for the ancestors.
                 if outcome.planned.action.verdict in _QUIET:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,10 +10,25 @@ from pathlib import Path
 
 import pytest
 
-from bisyncer.core.bounds import waits
+from bisyncer.core.bounds import outside, waits
 from bisyncer.engine.explain import explain
 from bisyncer.errors import Rejected
-from bisyncer.model import Action, Bounds, Delta, Entry, Policy, Scope, Side, Summary, Verdict
+from bisyncer.model import (
+    Action,
+    Bounds,
+    Delta,
+    Entry,
+    Item,
+    Mode,
+    Policy,
+    Scope,
+    Side,
+    Summary,
+    Unreadable,
+    Verdict,
+)
+from tests.pair import paired
+from tests.places import BUCKETS, Places, Tree
 from tests.world import ONE, TWO, World, carried_out
 
 HOUR_NS = 3600 * 10**9
@@ -131,6 +147,44 @@ def test_a_file_that_grows_while_it_is_copied_waits_and_is_no_problem_with_min_a
     assert world.state.problems("p") == []
 
 
+def test_a_file_that_is_edited_once_while_it_is_copied_is_young_again_and_waits(world: World) -> None:
+    align(world, "a")
+    put(world, ONE, "a", "1", 2 * HOUR_NS)
+    edits = [2 * HOUR_NS, 0]  # how long ago, by their times
+
+    def edit(method: str, key: str) -> None:
+        if method == "read" and edits:
+            put(world, ONE, key, f"edit {len(edits)}", edits.pop(0))
+
+    world.hooked[ONE].before = edit
+    for waiting in (1, 0):
+        summary = world.run(policy=YOUNG)
+        assert quiet(summary)
+        assert summary.waiting == 1
+        assert world.held(TWO) == {"a": "old"}
+        put(world, ONE, "a", "2", 2 * HOUR_NS)
+        edits[:] = [0] if waiting else []
+    assert carried_out(world.run(policy=YOUNG)) == {"copy-to-path2": 1}
+
+
+def test_gates_weigh_what_is_done_against_the_keys_that_do_not_wait(world: World) -> None:
+    keys = [f"k{number:02}" for number in range(24)]
+    align(world, *keys)
+    for number, key in enumerate(keys):
+        put(world, ONE, key, "new", 2 * HOUR_NS * (number % 2))
+
+    assert [halt.gate for halt in world.run(policy=YOUNG).halts] == ["all-changed"]
+
+
+def test_sizes_and_ages_are_not_asked_of_directories() -> None:
+    directory = Entry("d/", 0, time.time_ns(), "s")
+    action = Action("d/", Verdict.COPY_TO_PATH2, Delta.NEW, Delta.ABSENT, None, directory, None)
+    bounds = Bounds(min_size=1, min_age_ns=HOUR_NS, max_age_ns=2 * HOUR_NS)
+
+    assert outside(action, bounds, time.time_ns() + 9 * HOUR_NS) is None
+    assert waits(action, bounds, time.time_ns()) is None
+
+
 def test_a_run_in_which_all_changed_and_waits_halts_at_no_gate(world: World) -> None:
     keys = [f"k{number}" for number in range(12)]
     align(world, *keys)
@@ -233,6 +287,52 @@ def test_a_directory_that_holds_the_file_on_either_side_is_left_alone_on_both(wo
     assert world.held(TWO)["d/z"] == "old"
 
 
+def test_what_is_deleted_on_both_sides_of_a_marked_directory_is_forgotten(world: World) -> None:
+    align(world, "d/!", "d/z", "e")
+    put(world, ONE, "d/.nosync", "")
+    for side in Side:
+        world.remove(side, "d/!", "d/z")
+
+    assert carried_out(world.run(exclude_if_present=".nosync")) == {"forget": 2}
+
+
+def test_deletions_in_a_marked_directory_close_no_gate(world: World) -> None:
+    keys = [f"d/!{number:02}" for number in range(12)]  # each is listed before the mark
+    align(world, *keys, "e")
+    world.remove(ONE, *keys)
+    put(world, TWO, "d/.nosync", "")
+
+    assert carried_out(world.run(exclude_if_present=".nosync")) == {"forget": 12}
+    assert sorted(world.held(TWO)) == [*keys, "d/.nosync", "e"]
+    assert quiet(world.run(exclude_if_present=".nosync"))
+
+
+def test_a_mirror_leaves_what_only_path2_has_in_a_marked_directory(world: World) -> None:
+    align(world, "a")
+    put(world, TWO, "d/.nosync", "")
+    put(world, TWO, "d/x", "1")
+
+    for _ in range(2):
+        assert quiet(world.run(exclude_if_present=".nosync", mode=Mode.MIRROR))
+    assert "d/x" in world.held(TWO)
+
+
+def test_a_place_that_can_not_be_read_in_a_marked_directory_is_no_problem(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    align(world, "d/.nosync", "d/in/a", "e/in/a")
+    inner = world.hooked[ONE].inner
+
+    def closed(low: str = "", high: str | None = None) -> list[Item]:
+        found = (item for item in inner.scan(low, high) if "/in/" not in item[0])
+        return sorted([*found, Unreadable("d/in/", "closed"), Unreadable("e/in/", "closed")])
+
+    monkeypatch.setattr(world.hooked[ONE], "scan", closed)
+    summary = world.run(exclude_if_present=".nosync")
+
+    assert [problem.key for problem in summary.problems] == ["e/in/"]
+
+
 @pytest.mark.parametrize("scope", [Scope(prefix="d/sub"), Scope(keys=("d/sub/new", "other"))])
 def test_a_run_of_a_part_looks_for_the_file_above_what_it_plans(world: World, scope: Scope) -> None:
     align(world, "a")
@@ -300,3 +400,26 @@ def test_why_a_key_is_left_alone_is_explained(
 def test_entries_without_a_time_are_of_no_age(world: World) -> None:
     action = Action("a", Verdict.COPY_TO_PATH2, Delta.NEW, Delta.ABSENT, None, Entry("a", 1, None, "s"), None)
     assert waits(action, YOUNG.bounds, time.time_ns()) is None
+
+
+@pytest.mark.parametrize("kind", BUCKETS)
+def test_an_object_is_as_old_as_its_upload_and_one_that_did_not_change_holds_no_edit(
+    kind: str, places: Places, tmp_path: Path
+) -> None:
+    tree, bucket = places("tree"), places(kind)
+    assert isinstance(tree, Tree)
+
+    def write(key: str, data: bytes) -> None:
+        tree.plant(key, data)
+        os.utime(tree.folder / key, (1_600_000_000, 1_600_000_000 + len(data)))
+
+    write("a", b"old")
+    with paired(tmp_path, tree, bucket, policy=YOUNG) as pair:
+        assert carried_out(pair.align()) == {"copy-to-path2": 1}
+        bucket.plant("uploaded", b"1")
+        write("a", b"edited")
+
+        summary = pair.run()
+
+        assert (carried_out(summary), summary.waiting) == ({"copy-to-path2": 1}, 1)
+        assert carried_out(pair.run(policy=Policy())) == {"copy-to-path1": 1}

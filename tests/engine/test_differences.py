@@ -11,7 +11,7 @@ import pytest
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.differences import BATCH, differences
 from bisyncer.errors import Interrupted, ListingIncomplete, Rejected, Transient, UsageError
-from bisyncer.model import Evidence, Item, Policy, Side, Unreadable
+from bisyncer.model import Bounds, Evidence, Item, Policy, Side, Unreadable
 from tests.world import ONE, TWO, World
 
 TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}
@@ -119,6 +119,15 @@ def test_excluded_keys_and_markers_of_folders_are_left_out_as_a_run_leaves_them(
     world.put(ONE, {"u.tmp": "3"})
 
     assert told(world, exclude=("*.tmp",)) == ["= a"]
+
+
+def test_what_is_out_of_bounds_or_in_a_marked_directory_is_left_out(world: World) -> None:
+    world.align({"a": "1", "d/!": "1", "d/z": "1", "e": "12345"})
+    world.put(ONE, {"d/!": "2", "d/z": "2", "e": "123456", "f": "2"})
+    world.put(TWO, {"d/.nosync": ""})
+
+    bounds = Bounds(max_size=4)
+    assert told(world, exclude_if_present=".nosync", policy=Policy(bounds=bounds)) == ["= a", "+ f"]
 
 
 def test_a_key_that_fails_is_an_error_and_the_others_are_told(world: World) -> None:
