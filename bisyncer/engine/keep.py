@@ -10,13 +10,16 @@ Or replace the other version at once, where its side keeps what is replaced.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 
 from bisyncer.core.compare import by_digest
 from bisyncer.core.conflict import endings, names
-from bisyncer.endpoints.base import Endpoint
+from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.transfer import Keeper, agreed, content, stream, transfer
-from bisyncer.model import Agreement, Done, Entry, Kept, Planned, Policy, Side
+from bisyncer.errors import Rejected
+from bisyncer.model import Agreement, Done, Entry, Item, Kept, Planned, Policy, Side
+
+_REFUSED = 10  # names, after which the store is taken at its word
 
 
 class Taken:
@@ -107,11 +110,21 @@ def _free_name(
     """The first candidate that each side lacks or holds with that very content.
 
     The second case is what an attempt leaves that was cut short; taking it up keeps a crash from
-    leaving a copy more. Returns the name, and what each side already holds there.
+    leaving a copy more. Returns the name, and what each side already holds there. A name at which a side has
+    something else than a file is passed over; that every name is refused has another reason, and is raised.
     """
     known: Entry | None = None
+    refused = 0
     for name in candidates:
-        held = {side: endpoints[side].stat(name) for side in Side}
+        try:
+            held = {side: endpoints[side].stat(name) for side in Side}
+            if _is_a_folder(name, endpoints):
+                continue
+        except Rejected:
+            refused += 1
+            if refused == _REFUSED:
+                raise
+            continue
         there = [(endpoints[side], entry) for side, entry in held.items() if entry is not None]
         if not there:
             return name, held
@@ -122,3 +135,20 @@ def _free_name(
         if all(by_digest(entry.digests, known.digests) is Agreement.SAME for entry in read.values()):
             return name, {side: read.get(side) for side in Side}
     raise AssertionError("the candidates never end")
+
+
+def _is_a_folder(name: str, endpoints: Mapping[Side, Endpoint]) -> bool:
+    """Whether something lies below a name, of which a tree can hold one or the other."""
+    trees = [side for side in Side if endpoints[side].capabilities.names is NameRules.TREE]
+    if not trees:
+        return False
+    below = (endpoints[side].scan(f"{name}/", f"{name}0") for side in Side if side not in trees)
+    return any(endpoints[side].stat(f"{name}/") for side in trees) or any(map(_any, below))
+
+
+def _any(items: Iterator[Item]) -> bool:
+    try:
+        return next(items, None) is not None
+    finally:
+        if isinstance(items, Generator):
+            items.close()

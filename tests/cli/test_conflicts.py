@@ -288,3 +288,16 @@ def test_a_version_that_was_replaced_is_shown_beside_the_one_that_replaced_it(de
     assert "settled   path2's version replaced that of path1" in lines
     assert lines[-2:] == ["-of one", "+of the two"]
     assert held(desk.one) == held(desk.two) == {"x.txt": "of the two"}
+
+
+def test_a_name_where_something_else_than_a_file_is_is_passed_over(desk: Desk) -> None:
+    desk.align()
+    put(desk.one, {"x": "of one"})
+    put(desk.two, {"x": "of the two", "x.conflict1/inside": "was here"})
+    (desk.one / "x.conflict2").symlink_to("nowhere")
+
+    assert desk("run", "cms", "--conflict-resolve", "larger").code == 0
+
+    assert held(desk.two) == {"x": "of the two", "x.conflict1/inside": "was here", "x.conflict3": "of one"}
+    assert held(desk.one) == held(desk.two)
+    assert "nothing to do" in desk("run", "cms").out

@@ -10,7 +10,7 @@ from itertools import product
 import pytest
 
 from bisyncer.engine.suffix import dated
-from bisyncer.errors import Transient
+from bisyncer.errors import Rejected, Transient, Unfinished
 from bisyncer.model import Conditions, Loser, Policy, Resolve, Retention, Side
 from tests.world import ONE, TWO, World, carried_out
 
@@ -193,3 +193,70 @@ def test_a_loser_that_cannot_be_kept_is_not_replaced(world: World) -> None:
 
     assert [problem.key for problem in summary.problems] == ["k0"]
     assert (world.held(ONE)["k0"], world.held(TWO)["k0"]) == ("written in one", "then in two")
+
+
+def test_a_name_below_which_a_bucket_has_keys_is_passed_over_where_the_other_side_is_a_tree(
+    world: World,
+) -> None:
+    collide(world)
+    world.hooked[ONE].tree = True
+    world.put(TWO, {"k0.conflict1/inside": "new"})
+
+    world.run()
+
+    assert world.held(ONE)["k0.conflict2"] == world.held(TWO)["k0.conflict2"] == "written in one"
+    assert "k0.conflict1" not in world.held(ONE)
+
+
+def test_a_store_that_refuses_every_name_is_a_problem_and_ends_the_search(world: World) -> None:
+    collide(world)
+
+    def refuse(method: str, key: str) -> None:
+        if method == "stat" and ".conflict" in key:
+            raise Rejected("no name is good enough")
+
+    world.hooked[ONE].before = refuse
+    summary = world.run()
+
+    assert [problem.sentence for problem in summary.problems] == ["no name is good enough"]
+    assert (world.held(ONE)["k0"], world.held(TWO)["k0"]) == ("written in one", "then in two")
+
+
+@pytest.mark.parametrize("loser", Loser)
+def test_conflicts_again_and_again_come_to_rest_each_time(world: World, loser: Loser) -> None:
+    world.align(TEN)
+    policy = Policy(conflict_loser=loser)
+    for number in range(4):
+        world.put(ONE, {"k0": f"one {number}"})
+        world.put(TWO, {"k0": f"two {number}{number}"})
+        world.run(policy=policy)
+        assert world.plan(policy=policy) == []
+
+    everything = {*world.held(ONE).values(), *world.trash(ONE).values(), *world.trash(TWO).values()}
+    assert world.held(ONE) == world.held(TWO)
+    assert {f"one {number}" for number in range(4)} <= everything
+    assert len(world.held(ONE)) == len(TEN) + (0 if loser is Loser.DELETE else 4)
+
+
+@pytest.mark.parametrize("side", Side)
+def test_a_version_beside_that_is_named_after_its_side_lasts_while_it_is_resolved(
+    world: World, side: Side
+) -> None:
+    collide(world)
+    world.run(policy=Policy(conflict_loser=Loser.PATHNAME))
+    (conflict,) = world.conflicts()
+    assert conflict.beside == "k0.conflict1"
+
+    def interfere(method: str, key: str) -> None:
+        if method == "move" and key == conflict.beside:
+            world.hooked[side].before = lambda _method, _key: None
+            world.put(side, {key: "edited meanwhile"})
+
+    world.hooked[side].before = interfere
+    with pytest.raises(Unfinished):
+        world.resolve(conflict.id, "path2")
+    world.run()
+    world.run()
+
+    assert "edited meanwhile" in world.held(ONE).values()
+    assert world.held(ONE) == world.held(TWO)
