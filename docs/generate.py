@@ -88,7 +88,7 @@ def decision_table() -> str:
             "",
             "- bisync and dual-copy: nothing that is new or changed is ever deleted, and none is overwritten",
             "  but as the loser of a conflict, of which a copy is kept first.",
-            "  An edit beats a deletion.",
+            "  An edit beats a deletion, and the run [says so](../guides/conflicts.md).",
             "- mirror and copy: path1 is never written.",
             "  What path2 has of its own is overwritten by path1's version, and in a mirror deleted where",
             "  path1 has none; the [trash](../guides/trash.md) of path2 keeps it.",

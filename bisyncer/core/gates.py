@@ -149,8 +149,9 @@ def clock_skew(
     """A store whose clock is far from this host's, where times decide."""
     by_time = Evidence.MTIME in policy.compare
     conflicts = tally.verdicts[Verdict.CONFLICT]
-    if conflicts and policy.conflict_resolve in {Resolve.NEWER, Resolve.OLDER}:
-        decides = f"conflict_resolve = {policy.conflict_resolve} goes by times"
+    if conflicts and policy.rule in {Resolve.NEWER, Resolve.OLDER}:
+        setting = "conflict_resolve" if policy.resync_mode is Resolve.NONE else "resync_mode"
+        decides = f"{setting} = {policy.rule} goes by times"
     elif by_time:
         decides = "compare goes by times"
     else:

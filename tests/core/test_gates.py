@@ -198,6 +198,7 @@ def test_a_full_side_to_which_nothing_is_copied_passes() -> None:
     [
         Policy(conflict_resolve=Resolve.NEWER),
         Policy(conflict_resolve=Resolve.OLDER),
+        Policy(conflict_resolve=Resolve.PATH1, resync_mode=Resolve.NEWER),
         Policy(compare=frozenset({Evidence.MTIME})),
     ],
 )
@@ -222,4 +223,5 @@ def test_a_clock_is_let_be_where_no_time_decides() -> None:
 
     assert closed_about(tally(), skew_ns=hour) == []
     assert closed_about(conflicts, Policy(conflict_resolve=Resolve.LARGER), skew_ns=hour) == []
+    assert closed_about(conflicts, Policy(resync_mode=Resolve.PATH1), skew_ns=hour) == []
     assert closed_about(conflicts, skew_ns=None) == []
