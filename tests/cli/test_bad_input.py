@@ -80,12 +80,18 @@ def test_a_wrong_config(command: list[str], text: str, sentence: str, desk: Desk
             ["conflicts", "resolve", "7", "--keep", "path1"],
             "There is no conflict 7. See `bisyncer conflicts list`.",
         ),
-        (["conflicts", "resolve", "--keep", "path1"], "Name the conflicts to settle, or say --all."),
+        (
+            ["conflicts", "resolve", "--keep", "path1"],
+            "Name the conflicts to settle, or say --all or --glob.",
+        ),
         (
             ["conflicts", "resolve", "1", "--all", "--keep", "path1"],
-            "Name the conflicts to settle, or say --all.",
+            "Name the conflicts to settle, or say --all or --glob.",
         ),
-        (["conflicts", "resolve", "1", "--pair", "cms", "--keep", "path1"], "--pair goes with --all;"),
+        (
+            ["conflicts", "resolve", "1", "--pair", "cms", "--keep", "path1"],
+            "--pair goes with --all and --glob;",
+        ),
         (["init", "cns"], "bisyncer.toml has no pair 'cns'"),
         (
             ["init", "a", "b", "c"],
