@@ -21,7 +21,7 @@ from bisyncer.endpoints.open import below, remote_name
 from bisyncer.errors import UsageError
 from bisyncer.model import Remote
 
-_LINKS = "symbolic links are left alone"
+_LINKS = "symbolic links are a matter of the pair, whose links says what becomes of them"
 _LOCAL: Final = (
     Refused("copy_links", _LINKS),
     Refused("links", _LINKS),
