@@ -134,6 +134,24 @@ def test_an_empty_directory_comes_back_from_the_other_side_and_goes_again(kinds:
     assert kinds.run() == {}
 
 
+def test_only_directories_that_are_keys_are_counted(kinds: Kinds) -> None:
+    kinds.one.make("d/e/", "f/x")
+    kinds.run()
+
+    assert kinds.pair.run().scanned == {ONE: 2, TWO: 2}
+
+
+def test_the_marker_of_a_bucket_stays_as_long_as_anything_is_below_it(bucket: Kinds) -> None:
+    exclude = ("*.tmp",)
+    bucket.two.make("d/", "d/x", "d/x.tmp")
+    bucket.run(exclude=exclude)
+    bucket.one.remove("d/x", "d/")
+
+    bucket.run(exclude=exclude)
+
+    assert bucket.two.held() == ["d/", "d/x.tmp"]
+
+
 def test_a_directory_that_both_have_is_recorded_and_nothing_else(kinds: Kinds) -> None:
     kinds.one.make("d/")
     kinds.two.make("d/")
@@ -259,15 +277,16 @@ def test_switched_off_nothing_is_removed_and_markers_are_left_alone(kinds: Kinds
     assert kinds.run() == {}
 
 
-def test_an_empty_directory_is_no_rename_of_an_empty_file(bucket: Kinds) -> None:
+@pytest.mark.parametrize(("old", "new"), [("empty", "d/"), ("d/", "empty")])
+def test_an_empty_directory_is_no_rename_of_an_empty_file(bucket: Kinds, old: str, new: str) -> None:
     assert isinstance(bucket.two, Bucket)
-    bucket.two.store.put("empty", b"")
+    bucket.two.store.put(old, b"", mtime_ns=1)
     bucket.run()
-    bucket.two.remove("empty")
-    bucket.two.make("d/")
+    bucket.two.remove(old)
+    bucket.two.store.put(new, b"", mtime_ns=1)
 
     assert bucket.run() == {"copy-to-path1": 1, "delete-from-path1": 1}
-    assert bucket.one.held() == ["d/"]
+    assert bucket.one.held() == [new]
 
 
 # Those that a run emptied.

@@ -1,6 +1,7 @@
 """Random people who make and remove directories, files and links on both sides, also while a run is at work.
 
-Once nobody writes, both sides hold the same files, links and empty directories, and the next run does nothing.
+Once nobody writes, both sides hold the same files, links and empty directories; the next run does
+nothing.
 """
 
 from __future__ import annotations
