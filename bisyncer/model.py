@@ -295,7 +295,8 @@ Outcome = Done | Failed | Raced | Waits
 class Conditions(NamedTuple):
     """What a store was found to do itself: the requests whose condition it tests in the step of the deed.
 
-    `versions` says that it also keeps what is replaced or deleted.
+    `versions` says that it also keeps what is replaced or deleted, and `torn` that it tests the condition of
+    an upload in parts, but not in the step that publishes it.
     """
 
     put: bool = True
@@ -303,6 +304,7 @@ class Conditions(NamedTuple):
     delete: bool = True
     copy: bool = True  # inside the store
     versions: bool = False
+    torn: bool = False
 
 
 ALL_CONDITIONS = Conditions()

@@ -16,7 +16,15 @@ from bisyncer.config.load import Config
 from bisyncer.errors import UsageError
 from bisyncer.model import RunOutcome, survivor
 from bisyncer.report.jsonl import REPORT_KEYS
-from bisyncer.report.words import instant, shown_duration, shown_key, shown_line, shown_root, survival
+from bisyncer.report.words import (
+    instant,
+    shown_duration,
+    shown_key,
+    shown_line,
+    shown_root,
+    survival,
+    without_key,
+)
 
 if TYPE_CHECKING:
     from bisyncer.state.records import ActionRow, Run
@@ -151,7 +159,13 @@ def problems(asked: Asked, pair: MaybePair = None, *, as_json: Json = False) -> 
         )
         return 0
     rows = (
-        (each.pair, shown_key(each.key), instant(each.since_ns), str(each.tries), shown_line(each.sentence))
+        (
+            each.pair,
+            shown_key(each.key),
+            instant(each.since_ns),
+            str(each.tries),
+            shown_line(without_key(each.sentence, each.key)),
+        )
         for each in found
     )
     print_rows(("pair", "key", "since", "tries", "problem"), rows, none="There are no problems.")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
+from bisyncer.endpoints.silence import why_silent
 from bisyncer.errors import EndpointError, Rejected, Transient
 
 
@@ -99,6 +100,13 @@ _BY_STATUS = {
     429: Kind.PASSING,
     501: Kind.UNABLE,
 }
+# What an emulator says of a wrong key, and Azure of an account whose network rules keep this host out.
+_UNCLEAR_CODES = {"AuthorizationFailure"}
+_UNCLEAR = (
+    "access denied ({}). Either the key or the SAS is wrong: correct it. Or it is right and may not do this: "
+    "grant the role Storage Blob Data Contributor on the container, and let this host in by the account's "
+    "network rules."
+)
 _SENTENCES = {
     Kind.PASSING: "the store is busy or broken for now ({}). Run again later.",
     Kind.STALE: "changed since it was looked at ({}). Run again.",
@@ -149,7 +157,7 @@ def answered(status: int, headers: Mapping[str, str], body: bytes) -> Trouble:
         kind = Kind.SOURCE_STALE if status == 404 else Kind.UNABLE
     return Trouble(
         kind,
-        _SENTENCES[kind].format(said),
+        (_UNCLEAR if code in _UNCLEAR_CODES else _SENTENCES[kind]).format(said),
         throttled=status in _THROTTLING_STATUSES or code in _THROTTLING_CODES,
         retry_after_s=_retry_after_s(headers),
     )
@@ -186,8 +194,8 @@ def unanswered(error: AzureError, endpoint_url: str) -> Trouble:
         )
     return Trouble(
         Kind.PASSING,
-        f"no answer from {endpoint_url} ({said}). Check the address, the server and the network; then "
-        "run again.",
+        f"no answer from {endpoint_url} ({why_silent(said)}). Check the address, the server and the network; "
+        "then run again.",
     )
 
 

@@ -51,6 +51,7 @@ class Capabilities:
     max_key_bytes: int
     conditional_write: bool
     conditional_delete: bool
+    atomic_parts: bool = True  # tests the condition of a body in parts in the step that publishes it
     ordered_listing: bool = True  # lists by code point; otherwise a listing is sorted on disk first
     folds_case: bool = False  # finds a name by another spelling too, in upper and lower case ...
     folds_unicode: bool = False  # ... or in Unicode's composed and decomposed form; so it can't hold both

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from bisyncer.endpoints.silence import why_silent
 from bisyncer.errors import EndpointError, Rejected, Transient
 
 
@@ -111,8 +112,8 @@ def unanswered(endpoint_url: str, error: Exception) -> Failed:
     return Failed(
         Trouble(
             Kind.PASSING,
-            f"no answer from {endpoint_url} ({one_line(str(error))}). Check the address, the server and the "
-            "network; then run again.",
+            f"no answer from {endpoint_url} ({why_silent(str(error))}). Check the address, the server and "
+            "the network; then run again.",
         )
     )
 

@@ -116,6 +116,14 @@ def below(remote: Remote, place: str) -> str:
     return remote.root.rstrip("/") + posixpath.normpath("/" + place.lstrip("/"))
 
 
+def _refuse_dots(place: str, root: str) -> None:
+    """Raise where a segment of a place in a bucket would mean another place in a tree."""
+    if not {".", ".."}.isdisjoint(place.split("/")):
+        raise UsageError(
+            f"{root}: has '.' or '..' in it, and a bucket has no folders to go up to. Write the whole name."
+        )
+
+
 def _local(path: str, given: _Given) -> Endpoint:
     from bisyncer.endpoints.local import LocalEndpoint  # noqa: PLC0415 -- only when asked for
 
@@ -145,6 +153,7 @@ def _tree(place: str, _: Remote, given: _Given, root: str) -> Endpoint:
 def _s3(place: str, remote: Remote, given: _Given, root: str) -> Endpoint:
     from bisyncer.endpoints.s3 import S3Endpoint  # noqa: PLC0415 -- boto3 takes time to import
 
+    _refuse_dots(place, root)
     bucket, _, prefix = place.partition("/")
     if not bucket:
         start = root[: len(root) - len(place)]  # s3://, or the name of a remote and its colon
@@ -162,6 +171,7 @@ def _s3(place: str, remote: Remote, given: _Given, root: str) -> Endpoint:
 def _azure(place: str, remote: Remote, given: _Given, root: str) -> Endpoint:
     from bisyncer.endpoints.azure import AzureEndpoint  # noqa: PLC0415 -- the SDK takes time to import
 
+    _refuse_dots(place, root)
     container, _, prefix = place.partition("/")
     if not container:
         start = root[: len(root) - len(place)]
@@ -178,6 +188,7 @@ def _oci(place: str, remote: Remote, given: _Given, root: str) -> Endpoint:
         if error.name != "oci":
             raise
         raise UsageError(f"{root}: needs the SDK of OCI: pip install 'bisyncer[oci]'") from None
+    _refuse_dots(place, root)
     bucket, _, prefix = place.partition("/")
     bucket, _, namespace = bucket.partition("@")
     if not bucket:

@@ -87,6 +87,7 @@ class S3Endpoint:
             max_key_bytes=self._bucket.max_key_bytes,
             conditional_write=honoured.put and honoured.complete,
             conditional_delete=honoured.delete,
+            atomic_parts=not honoured.torn,
             server_copy=honoured.copy and honoured.complete,
             ordered_listing=not self._bucket.is_directory_bucket,
         )

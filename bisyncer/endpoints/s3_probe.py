@@ -61,6 +61,11 @@ def remarks(bucket: Bucket) -> tuple[str, ...]:
             "It keeps keys as directories (SeaweedFS): some names can't be held, and each listing is read "
             "whole and sorted on disk."
         )
+    if bucket.honoured.torn:
+        told.append(
+            "It tests the condition of a body in parts (over 8 MiB), but not in one step with publishing it, "
+            "so what somebody writes in that moment can be replaced."
+        )
     if bucket.is_directory_bucket:
         told.append("It is a directory bucket, so each listing is read whole and sorted on disk.")
     if bucket.honoured.versions:
@@ -101,7 +106,9 @@ def try_conditions(bucket: Bucket) -> Conditions:
             and two.holds("copy_object", IfMatch=two.etag(), MetadataDirective="REPLACE", **right)
         )
         delete = one.fails("delete_object", IfMatch=_WRONG) and one.holds("delete_object", IfMatch=one.etag())
-    return Conditions(put, complete, delete, copy, _keeps_versions(bucket))
+    # Measured with SeaweedFS 4.48, as above.
+    torn = complete and bucket.keeps_a_tree
+    return Conditions(put, complete, delete, copy, _keeps_versions(bucket), torn)
 
 
 @contextlib.contextmanager

@@ -206,6 +206,13 @@ def require_conditions(job: Job, endpoints: Mapping[Side, Endpoint]) -> None:
                 "require_conditional is set. Nothing was changed. Use a store that does; after an upgrade of "
                 "the store, `bisyncer init` tries it again."
             )
+        if not able.atomic_parts:
+            raise UsageError(
+                f"{side} ({endpoint.root}) tests the condition of a body in parts (over 8 MiB), but not in "
+                "one step with publishing it, and require_conditional is set. Nothing was changed. Use a "
+                "store that does, or see that nobody else writes to this one and leave require_conditional "
+                "out."
+            )
 
 
 def _refuse_other_roots(pair: Pair, endpoints: Mapping[Side, Endpoint]) -> None:

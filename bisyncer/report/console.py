@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterable
 from bisyncer.model import Action, Done, Mode, Outcome, RunOutcome, Side, Summary, Verdict
 from bisyncer.report.events import Acted, Event, Reporter, RunBegan, RunEnded, WouldAct
 from bisyncer.report.jsonl import ACTIONS
-from bisyncer.report.words import shown_count, shown_duration, shown_key, shown_line, shown_size, survival
+from bisyncer.report.words import (
+    shown_count,
+    shown_duration,
+    shown_key,
+    shown_line,
+    shown_size,
+    survival,
+    without_key,
+)
 
 Write = Callable[[str], None]
 
@@ -103,7 +111,7 @@ def _met(summary: Summary) -> Iterable[str]:
 def problem_lines(summary: Summary) -> Iterable[str]:
     """The problems of a run, and where the rest is where there are many."""
     for problem in summary.problems:
-        yield f"problem {shown_key(problem.key)}: {shown_line(problem.sentence)}"
+        yield f"problem {shown_key(problem.key)}: {shown_line(without_key(problem.sentence, problem.key))}"
     more = summary.problem_count - len(summary.problems)
     if more > 0:
         yield f"and {shown_count(more, 'more problem')}: bisyncer problems {summary.pair}"

@@ -15,6 +15,17 @@ _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNPRINTED: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
+def without_key(sentence: str, key: str) -> str:
+    """A sentence about a key, for a line that has named the key already."""
+    for told in (f"{key}: ", f"{key!r}: "):
+        if sentence.startswith(told):
+            return sentence.removeprefix(told)
+    for told in (f": {key!r}: ", f"/{key}: "):
+        if told in sentence:
+            return sentence.replace(told, ": ", 1)
+    return sentence
+
+
 def shown_line(text: str) -> str:
     """Text on one line, with whatever could move a cursor or hide itself written as an escape."""
     if text.isprintable():

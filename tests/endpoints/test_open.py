@@ -73,3 +73,12 @@ def test_a_tree_of_a_remote_is_the_tree_itself(tmp_path: Path) -> None:
         assert isinstance(endpoint, LocalEndpoint)
         assert endpoint.root == tree.as_uri()
         endpoint.close()
+
+
+@pytest.mark.parametrize("root", ["s3://b/p/../q", "az://c/..", "media:../b", "s3:b/./p", "cloud:c/../d"])
+def test_a_root_of_a_bucket_that_goes_up_is_refused(root: str) -> None:
+    if root.startswith("media"):  # counts from where the remote begins, out of which nothing leads
+        assert open_endpoint(root, REMOTES, owner="0123abcd").root == "s3://b/media/b"
+        return
+    with pytest.raises(UsageError, match="no folders to go up to"):
+        open_endpoint(root, REMOTES, owner="0123abcd")

@@ -578,7 +578,7 @@ class TestRcloneServe(S3Contract):
         with opened(rclone_serve, prefix) as endpoint:
             probe = endpoint.probe(scratch=True)
 
-            assert probe.conditions == (False, False, False, False, False)
+            assert probe.conditions == (False, False, False, False, False, False)
             assert sum("condition" in remark for remark in probe.remarks) == 4
             assert not endpoint.capabilities.server_copy
 

@@ -227,7 +227,7 @@ def test_a_store_that_refuses_conditions_is_written_to_without_them(moto: S3Serv
 
     with proxy(moto.endpoint_url, instead=refuse) as url, opened(moto, prefix, endpoint_url=url) as endpoint:
         probe = endpoint.probe(scratch=True)
-        assert probe.conditions == (False, False, False, False, False)
+        assert probe.conditions == (False, False, False, False, False, False)
         for key in (BY_OBSTORE, BY_BOTO3):
             first = put(endpoint, key, b"1")
             with pytest.raises(Changed):

@@ -11,7 +11,23 @@ from bisyncer.report.words import (
     shown_key,
     shown_line,
     shown_size,
+    without_key,
 )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("s3://b/p: 'd/k': access denied.", "s3://b/p: access denied."),
+        ("path1: 'd/k': a name like that can't be.", "path1: a name like that can't be."),
+        ("/srv/one/d/k: Permission denied.", "/srv/one: Permission denied."),
+        ("d/k: changed since it was looked at.", "changed since it was looked at."),
+        ("path2: 'd/k' changed since the plan was made.", "path2: 'd/k' changed since the plan was made."),
+        ("The disk is full.", "The disk is full."),
+    ],
+)
+def test_a_line_that_names_its_key_names_it_once(sentence: str, shown: str) -> None:
+    assert without_key(sentence, "d/k") == shown
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from bisyncer.model import TRASH
+from bisyncer.model import SEALS, TRASH
 from tests.scenarios.conftest import PAIR, Operator, actions, bucket_contents, contents
 from tests.servers import BUCKET, S3Server
 
@@ -29,7 +29,7 @@ def equal(operator: Operator, seaweed: S3Server, prefix: str) -> dict[str, str]:
     held = contents(operator.tree)
     assert held == bucket_contents(seaweed, prefix)
     assert not [name for name in held if "conflict" in name or "rescued" in name or ".bisyncer" in name]
-    left = [path.name for path in operator.tree.rglob(".bisyncer*") if path.name != TRASH]
+    left = [path.name for path in operator.tree.rglob(".bisyncer*") if path.name not in {TRASH, SEALS}]
     assert not left
     return held
 
