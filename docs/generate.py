@@ -330,6 +330,7 @@ PROMISES: Final[Mapping[str, str]] = {
     "max_key_bytes": "the longest key, in bytes of UTF-8 with its prefix",
     "conditional_write": "the store itself tests that a write replaces what was seen",
     "conditional_delete": "the store itself tests that a deletion removes what was seen",
+    "atomic_parts": "the condition of a body in parts is tested in the step that publishes it",
     "ordered_listing": "lists in the order of keys; else (SeaweedFS) the listing is sorted on disk",
     "folds_case": "finds a name in upper and lower case alike, so it can't hold both",
     "folds_unicode": "finds a name in both forms of Unicode alike, so it can't hold both",
