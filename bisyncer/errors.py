@@ -19,6 +19,7 @@
          +- Transient                 worth trying again          (never reaches the user as such)
          +- Changed                   the store holds something else (becomes a raced outcome)
          +- Rejected                  this store will not do this to this key (becomes a problem)
+             +- Clash                 it has the name already, in another spelling
 
 An error is a sentence: what happened, to which key or endpoint, and what to do now.
 """
@@ -139,3 +140,7 @@ class Changed(EndpointError):
 
 class Rejected(EndpointError):
     """The store will not do this to this key, now or later."""
+
+
+class Clash(Rejected):
+    """The store holds the name in another spelling, and can't hold both."""

@@ -7,6 +7,7 @@ same in code, database, command line, JSON and metrics.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -295,8 +296,9 @@ Outcome = Done | Failed | Raced | Waits
 class Conditions(NamedTuple):
     """What a store was found to do itself: the requests whose condition it tests in the step of the deed.
 
-    `versions` says that it also keeps what is replaced or deleted, and `torn` that it tests the condition of
-    an upload in parts, but not in the step that publishes it.
+    `versions` says that it also keeps what is replaced or deleted, `torn` that it tests the condition of an
+    upload in parts, but not in the step that publishes it, and `folds_case` that it finds a name in upper and
+    lower case alike.
     """
 
     put: bool = True
@@ -305,6 +307,7 @@ class Conditions(NamedTuple):
     copy: bool = True  # inside the store
     versions: bool = False
     torn: bool = False
+    folds_case: bool = False
 
 
 ALL_CONDITIONS = Conditions()
@@ -352,6 +355,23 @@ class Resolve(StrEnum):
     SMALLER = "smaller"
     PATH1 = "path1"
     PATH2 = "path2"
+
+
+class Fold(NamedTuple):
+    """Which differences between names are none: those of upper and lower case, those of Unicode's forms."""
+
+    case: bool
+    unicode: bool
+
+    def folded(self, key: str) -> str:
+        """What two keys have in common that are one name."""
+        if key.isascii():
+            return key.lower() if self.case else key
+        if self.unicode:
+            key = unicodedata.normalize("NFD", key)
+        if self.case:
+            key = key.casefold()
+        return unicodedata.normalize("NFC", key) if self.unicode else key
 
 
 class MatchNames(StrEnum):

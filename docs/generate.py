@@ -333,7 +333,6 @@ PROMISES: Final[Mapping[str, str]] = {
     "atomic_parts": "the condition of a body in parts is tested in the step that publishes it",
     "ordered_listing": "lists in the order of keys; else (SeaweedFS) the listing is sorted on disk",
     "folds_case": "finds a name in upper and lower case alike, so it can't hold both",
-    "folds_unicode": "finds a name in both forms of Unicode alike, so it can't hold both",
     "listed_mtime": "a listing tells the time of the content, not that of its upload",
     "listed_digests": "what a listing may tell of the content",
     "server_copy": "copies inside the store, between roots of one account",

@@ -7,27 +7,12 @@ sides hold is in no group, so two names that were in step under their own spelli
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from bisyncer.model import Planned, Side
+from bisyncer.model import Fold, Planned, Side
 
-
-class Fold(NamedTuple):
-    """Which differences between names are none."""
-
-    case: bool
-    unicode: bool
-
-    def folded(self, key: str) -> str:
-        """What two keys have in common that are one name; the text itself where that is all of it."""
-        if key.isascii():
-            return key.lower() if self.case else key
-        if self.unicode:
-            key = unicodedata.normalize("NFD", key)
-        if self.case:
-            key = key.casefold()
-        return unicodedata.normalize("NFC", key) if self.unicode else key
+_CASE = Fold(case=True, unicode=False)
 
 
 class Pair(NamedTuple):
@@ -45,17 +30,18 @@ def pair_of(group: Sequence[Planned]) -> Pair | None:
     return Pair(sides[Side.PATH1][0], sides[Side.PATH2][0])
 
 
-def clashes(group: Sequence[Planned], folds: Mapping[Side, Fold]) -> bool:
+def clashes(group: Sequence[Planned], folding: Collection[Side]) -> bool:
     """Whether a group that is no pair can't go across as it is.
 
-    Keys that are new on one side go across to a store that tells them apart. Where both sides have some,
-    which belongs to which is anybody's guess.
+    Keys that are new on one side go across to a store that tells them apart, which those of `folding` don't.
+    Where both sides have some, which belongs to which is anybody's guess.
     """
     sides = {side for side in Side for each in group if each.action.entry(side) is not None}
     if len(sides) > 1:
         return True
-    target = sides.pop().other
-    return len({folds[target].folded(each.action.key) for each in group}) < len(group)
+    if sides.pop().other not in folding:
+        return False
+    return len({_CASE.folded(each.action.key) for each in group}) < len(group)
 
 
 def told(key: str, other: str) -> tuple[str, str]:

@@ -32,6 +32,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Final, NamedTuple
 
 from bisyncer.endpoints import linux
+from bisyncer.endpoints.spelling import other_spelling
 from bisyncer.endpoints.tree import LIST, MAX_SEGMENT_BYTES, Identity, identity, is_version, look
 from bisyncer.errors import Changed, Rejected
 
@@ -181,6 +182,24 @@ class Asides:
             raise Rejected(f"{there.key}: lies on another file system than {here.key}.") from None
         finally:
             self._touched(here.directory)
+            self._touched(there.directory)
+
+    def respell(self, here: Spot, there: Spot) -> None:
+        """Give a file another spelling of its name, by which it is found already; whichever version it is.
+
+        What has both names is one file, so renaming it replaces nothing. Some file systems take that for
+        nothing to do; there it goes through an aside.
+        """
+        try:
+            os.rename(here.name, there.name, src_dir_fd=here.directory, dst_dir_fd=there.directory)
+            if other_spelling(there.directory, there.name) is None:
+                return
+            with self._open(here.directory, _NOBODY, _NOBODY) as aside:
+                os.rename(here.name, there.name, src_dir_fd=here.directory, dst_dir_fd=aside.directory)
+                self._settle(aside, there.name)
+        except FileNotFoundError:
+            raise Changed(f"{here.key}: went away before it was renamed. Run again.") from None
+        finally:
             self._touched(there.directory)
 
     def link(self, here: Spot, there: Spot, seen: os.stat_result) -> os.stat_result | None:

@@ -74,7 +74,7 @@ class Directories:
         """Remove a directory; raises `Changed` where it isn't empty, or is gone."""
         *above, name = split(key[:-1])
         with self._tree.directory(above) as directory:
-            if directory is None:
+            if directory is None or not self._tree.is_spelled(directory, name):
                 raise Changed(f"{key}: is gone already. Run again.")
             seen = look(directory, name)
             if seen is not None and stat.S_ISLNK(seen.st_mode) and self._tree.links is LinkMode.FOLLOW:

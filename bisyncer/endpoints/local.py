@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from bisyncer.endpoints import linux, mounts
@@ -31,7 +32,9 @@ from bisyncer.endpoints.aside import Asides, Spot, is_temporary
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.directory import Directories, is_directory
 from bisyncer.endpoints.links import Links, is_link, refuse_other_kind
+from bisyncer.endpoints.spelling import folds_case, other_spelling
 from bisyncer.endpoints.tree import (
+    LIST,
     MAX_KEY_BYTES,
     SCHEME,
     THROUGH_A_LINK,
@@ -46,8 +49,8 @@ from bisyncer.endpoints.tree import (
     split,
 )
 from bisyncer.endpoints.walk import Walk
-from bisyncer.errors import AccessDenied, Changed, Rejected, RootMissing, Transient, UsageError
-from bisyncer.model import TRASH, Entry, Item, LinkMode
+from bisyncer.errors import AccessDenied, Changed, Clash, Rejected, RootMissing, Transient, UsageError
+from bisyncer.model import ALL_CONDITIONS, TRASH, Entry, Item, LinkMode
 
 CAPABILITIES = Capabilities(
     names=NameRules.TREE,
@@ -58,6 +61,11 @@ CAPABILITIES = Capabilities(
     atomic_move=True,
 )
 
+_NAMES_TRIED = 32  # of the root, to see whether case is folded
+_FOLDS = (
+    "finds a name in upper and lower case alike, so it can't hold two that differ in nothing else; such "
+    "names of the other side are told as problems."
+)
 _PIECE = 1 << 20  # bytes taken from a source at a time
 _OCTAL = re.compile("[0-7]{1,7}")
 _NUMBER = re.compile("[0-9]{1,10}")
@@ -72,6 +80,7 @@ class LocalEndpoint:
     With `metadata`, the mode and the owner of a file go with its content, and come back with it. With
     `read_only`, a scan sweeps nothing. With `directories`, it tells of each directory too; that is a key that
     ends in '/'. `links` says what becomes of symbolic links; none is followed into the root `apart`.
+    `folds_case` is what an earlier probe found.
     """
 
     def __init__(
@@ -85,6 +94,7 @@ class LocalEndpoint:
         directories: bool = False,
         links: LinkMode = LinkMode.SKIP,
         apart: str | None = None,
+        folds_case: bool = False,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._path = _real(path)
@@ -95,6 +105,7 @@ class LocalEndpoint:
         self._unsynced = _Unsynced()
         beside = None if self._trash_at is None else Tree(self._trash_at, self._unsynced.add, links=links)
         self._tree = Tree(self._path, self._unsynced.add, beside, links=links)
+        self._tree.folds_case = folds_case
         self._asides = Asides(owner, self._unsynced.add)
         self._links = Links(self._tree, self._asides, now_ns) if links is LinkMode.KEEP else None
         self._lists_directories = directories
@@ -109,8 +120,10 @@ class LocalEndpoint:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What a tree can hold; a probe with `scratch` learns whether the file system can exchange names."""
-        return replace(CAPABILITIES, conditional_write=self._conditional_write)
+        """What a tree can hold; a probe learns whether the file system can exchange names, and folds case."""
+        return replace(
+            CAPABILITIES, conditional_write=self._conditional_write, folds_case=self._tree.folds_case
+        )
 
     @property
     def requests(self) -> Mapping[str, int]:
@@ -143,14 +156,18 @@ class LocalEndpoint:
         skew_ns = None
         if scratch:
             self._conditional_write, skew_ns = self._try_exchange()
+        else:
+            self._try_names()
         mount = mounts.mount_of(self._path)
         return Probe(
             mounted=mount.point != "/",
             filesystem=mount.filesystem,
             conditional_write=self._conditional_write,
             conditional_delete=True,
+            conditions=ALL_CONDITIONS._replace(folds_case=self._tree.folds_case),
             skew_ns=skew_ns,
             free_bytes=_free_bytes(self._path),
+            remarks=(_FOLDS,) if self._tree.folds_case else (),
         )
 
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
@@ -278,8 +295,12 @@ class LocalEndpoint:
             seen = self._expected(directory, name, key, expect)
             with self._tree.directory(new_above, make=True) as new_directory:
                 assert new_directory is not None, "it was made"
-                self._make_room(new_directory, new_name, new_key)
-                self._asides.move(Spot(directory, name, key), Spot(new_directory, new_name, new_key), seen)
+                here, there = Spot(directory, name, key), Spot(new_directory, new_name, new_key)
+                if above == new_above and self._is_one_file(directory, name, new_name):
+                    self._asides.respell(here, there)
+                else:
+                    self._make_room(new_directory, new_name, new_key)
+                    self._asides.move(here, there, seen)
                 moved = look(new_directory, new_name)
         if moved is None or identity(moved) != identity(seen):
             raise Changed(f"{new_key}: was written to as soon as it was in place. Run again.")
@@ -376,6 +397,14 @@ class LocalEndpoint:
         """A key as errors name it: which of two trees fails is half of what an operator must know."""
         return f"{self._path}/{key}"
 
+    def _is_one_file(self, directory: int, name: str, new_name: str) -> bool:
+        """Whether a file that is listed as `name` is what is found as `new_name`, which isn't listed."""
+        return (
+            self._tree.folds_case
+            and look(directory, new_name) is not None
+            and other_spelling(directory, new_name) == name
+        )
+
     def _open(self, key: str, expect: Entry) -> int:
         *above, name = _segments(key)
         with explained(self._place(key)), self._tree.directory(above, follow=True) as directory:
@@ -428,6 +457,17 @@ class LocalEndpoint:
             raise Changed(f"{key}: was written to as soon as it was in place. Run again.")
         return make_entry(key, now, self._now_ns())
 
+    def _try_names(self) -> None:
+        """Learn from what is there whether case is folded; what an empty root can't tell, `init` found."""
+        directory = self._tree.open_root()
+        try:
+            with suppress(OSError), os.scandir(self._path) as entries:
+                found = folds_case(directory, (entry.name for entry in islice(entries, _NAMES_TRIED)))
+                if found is not None:
+                    self._tree.folds_case = found
+        finally:
+            os.close(directory)
+
     def _try_exchange(self) -> tuple[bool, int]:
         """Whether two files of our own can trade places in the root, and how far its clock is ahead of ours.
 
@@ -439,6 +479,7 @@ class LocalEndpoint:
                 try:
                     for name in (one, two):
                         os.close(os.open(name, _CREATE, 0o600, dir_fd=directory))
+                    self._tree.folds_case = bool(folds_case(directory, [one]))
                     made = os.stat(two, dir_fd=directory, follow_symlinks=False)
                     skew_ns = made.st_mtime_ns - self._now_ns()
                     return _can_exchange(directory, one, two), skew_ns
@@ -611,11 +652,29 @@ def _make_room(directory: int, name: str, key: str) -> None:
     if seen is None:
         return
     if not stat.S_ISDIR(seen.st_mode):
+        other = other_spelling(directory, name)
+        if other is not None:
+            raise Clash(f"{key}: is spelled {other!r} here, and can't be both. Rename one of the two.")
         raise Changed(f"{key}: exists, and was expected not to. Run again.")
     try:
         os.rmdir(name, dir_fd=directory)
     except OSError:
-        raise Rejected(f"{key}: a directory of that name has files in it. Rename one of the two.") from None
+        raise Rejected(
+            f"{key}: a directory of that name has {_any_name(directory, name)!r} in it. Rename one of the "
+            "two."
+        ) from None
+
+
+def _any_name(directory: int, name: str) -> str:
+    """A name in a directory, to tell which one it is."""
+    with suppress(OSError):
+        opened = os.open(name, LIST, dir_fd=directory)
+        try:
+            with os.scandir(opened) as found:
+                return next((entry.name for entry in found), "something")
+        finally:
+            os.close(opened)
+    return "something"
 
 
 def _fill(opened: int, source: Source, key: str) -> None:

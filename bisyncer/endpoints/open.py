@@ -138,6 +138,7 @@ def _local(path: str, given: _Given) -> Endpoint:
         trash_at=given.trash_at,
         links=given.links,
         apart=given.apart,
+        folds_case=given.conditions.folds_case,
     )
 
 

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Final, NamedTuple
 
-from bisyncer.errors import Changed, EndpointError, Rejected, Transient
+from bisyncer.endpoints.spelling import other_spelling
+from bisyncer.errors import Changed, Clash, EndpointError, Rejected, Transient
 from bisyncer.model import TRASH, Entry, LinkMode
 
 SCHEME: Final = "file://"
@@ -208,6 +209,8 @@ class Tree:
         self._touched = touched
         self._lock = threading.Lock()
         self._opened: int | None = None
+        self.folds_case = False  # whether a name is found in upper and lower case alike
+        self._spelled: set[tuple[int, int, str]] = set()  # directories of which that was looked at
 
     def close(self) -> None:
         """Let go of the root; the next use opens it again."""
@@ -230,8 +233,8 @@ class Tree:
 
         With `make`, missing directories are made. Raises `Rejected` where something else is in the
         place of one of them, or only for a link or a special file without `make`: below a plain file
-        there is certainly nothing. With `follow`, which is for reading alone, links are followed where
-        this tree's are.
+        there is certainly nothing, nor below a directory that is spelled otherwise. With `follow`, which is
+        for reading alone, links are followed where this tree's are.
         """
         directory = self._descend(segments, make=make, flags=self.reading(SEARCH) if follow else SEARCH)
         try:
@@ -245,11 +248,13 @@ class Tree:
         return flags & ~os.O_NOFOLLOW if self.links is LinkMode.FOLLOW else flags
 
     def look(self, directory: int, name: str, key: str) -> os.stat_result | None:
-        """What `name` is; what it points to where this tree's links are followed.
+        """What is listed as `name`; what it points to where this tree's links are followed.
 
         Raises `Rejected` for a link that points to nothing: what it stands for isn't known to be gone.
         """
         seen = look(directory, name)
+        if seen is not None and not self.is_spelled(directory, name):
+            return None
         if seen is None or not stat.S_ISLNK(seen.st_mode) or self.links is not LinkMode.FOLLOW:
             return seen
         try:
@@ -284,8 +289,10 @@ class Tree:
         directory = self.holding(segments).open_root()
         try:
             for depth, segment in enumerate(segments, 1):
-                place = "/".join(segments[:depth])
+                place = "/".join([self._path, *segments[:depth]])
                 below = self._enter(directory, segment, place, make=make, flags=flags)
+                if below is not None and self.folds_case:
+                    below = self._as_spelled(directory, segment, below, place, make=make)
                 if below is None:
                     os.close(directory)
                     return None
@@ -295,6 +302,34 @@ class Tree:
             os.close(directory)
             raise
         return directory
+
+    def is_spelled(self, directory: int, name: str) -> bool:
+        """Whether what is found as `name` is listed so; asked of the directory only where case is folded."""
+        return not self.folds_case or other_spelling(directory, name) is None
+
+    def _as_spelled(self, directory: int, segment: str, below: int, place: str, *, make: bool) -> int | None:
+        """The directory `below`, if it is listed under this very name; else it is closed.
+
+        With `make`, an empty one gives way to this spelling, as it holds no version of anything.
+        """
+        here = os.fstat(directory)
+        known = (here.st_dev, here.st_ino, segment)
+        if known in self._spelled:
+            return below
+        other = other_spelling(directory, segment)
+        if other is None:
+            self._spelled.add(known)
+            return below
+        os.close(below)
+        if not make:
+            return None
+        try:
+            os.rmdir(segment, dir_fd=directory)
+        except OSError:
+            raise Clash(
+                f"{place}: is spelled {other!r} here, and can't be both. Rename one of the two."
+            ) from None
+        return self._enter(directory, segment, place, make=make, flags=SEARCH)
 
     def _enter(self, directory: int, segment: str, place: str, *, make: bool, flags: int) -> int | None:
         try:

@@ -26,7 +26,7 @@ from bisyncer.engine.look import by_facts, judge, look
 from bisyncer.engine.plan import EXCLUDED
 from bisyncer.engine.transfer import agreed, transfer
 from bisyncer.engine.trash import Trash
-from bisyncer.errors import BisyncerError, Changed, EndpointError, Gone, Rejected, Transient
+from bisyncer.errors import BisyncerError, Changed, Clash, EndpointError, Gone, Rejected, Transient
 from bisyncer.model import (
     DIRECTORY,
     Action,
@@ -291,8 +291,8 @@ class Worker:
             raise Changed(f"{self.endpoints[side.other].root}: {action.origin.key!r} is there again.")
         try:
             moved = self.endpoints[side].move(action.origin.key, action.key, expect=action.origin)
-        except Rejected:
-            if action.agreement is Agreement.DIFFERENT:
+        except Rejected as error:
+            if action.agreement is Agreement.DIFFERENT or isinstance(error, Clash):
                 raise
             return self._copy_renamed(planned, side, action.origin)
         if action.agreement is Agreement.DIFFERENT:
@@ -307,8 +307,9 @@ class Worker:
         """
         try:
             done = self._copy(planned)
-        except Rejected:
-            self._remove(side, origin)
+        except Rejected as error:
+            if not isinstance(error, Clash):
+                self._remove(side, origin)
             raise
         with suppress(Changed):  # an edit of the old name is a new key from now on
             self._remove(side, origin)

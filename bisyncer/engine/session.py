@@ -133,8 +133,8 @@ def run(
                 this.plan()
                 this.leave_alone()
                 this.check()
-                this.match_spellings()
                 this.find_renames()
+                this.match_spellings()
             else:
                 this.take(kept)
                 this.leave_alone()
@@ -378,7 +378,7 @@ class _Run:
         if not spellings.may_meet(self.tally):
             return
         rows, at = partial(self.store.planned, self.number), partial(self.store.planned_at, self.number)
-        with closing(spellings.settle(rows, at)) as batches:
+        with closing(spellings.settle(rows, at, self._recorded)) as batches:
             for settled in batches:
                 self._go_on()
                 for before, after in settled.held:

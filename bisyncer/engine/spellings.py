@@ -11,18 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby, islice
 from typing import Final, NamedTuple
 
-from bisyncer.core.renames import Rename, is_new
-from bisyncer.core.spellings import Fold, Pair, clashes, pair_of, told
+from bisyncer.core.renames import MOVES, Rename, is_new
+from bisyncer.core.spellings import Pair, clashes, pair_of, told
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.spool import in_order
 from bisyncer.engine.check import settled_agreement
 from bisyncer.errors import EndpointError
-from bisyncer.model import MatchNames, Planned, Policy, Side, Tally, Verdict
+from bisyncer.model import Ancestor, Fold, MatchNames, Planned, Policy, Side, Tally, Verdict
 
 _BATCH: Final = 100  # groups looked at together
 _MOST: Final = 100  # keys of one group that are looked at; the rest goes on as planned
 
 _COPIES = {Side.PATH1: Verdict.COPY_TO_PATH1, Side.PATH2: Verdict.COPY_TO_PATH2}
+_DELETES = {Side.PATH1: Verdict.DELETE_FROM_PATH1, Side.PATH2: Verdict.DELETE_FROM_PATH2}
 
 
 class Spelled(NamedTuple):
@@ -33,7 +34,7 @@ class Spelled(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """Rows of a plan that are held, before and after; and pairs that become a move."""
+    """Rows of a plan that are held, before and after; and two rows each that become one, under one name."""
 
     held: Sequence[tuple[Planned, Planned]]
     renamed: Sequence[Rename]
@@ -46,43 +47,52 @@ class Spellings:
         self._endpoints = endpoints
         self._policy = policy
         self._width = width
-        able = {side: endpoint.capabilities for side, endpoint in endpoints.items()}
-        self._folds = {side: Fold(each.folds_case, each.folds_unicode) for side, each in able.items()}
+        self._folding = {side for side, endpoint in endpoints.items() if endpoint.capabilities.folds_case}
         self._fold = Fold(
-            policy.match_names is MatchNames.FOLDED or any(fold.case for fold in self._folds.values()),
-            policy.match_names is not MatchNames.EXACT or any(fold.unicode for fold in self._folds.values()),
+            case=policy.match_names is MatchNames.FOLDED or bool(self._folding),
+            unicode=policy.match_names is not MatchNames.EXACT,
         )
 
     def may_meet(self, tally: Tally) -> bool:
         """Whether two names of a plan can be one: where each side gets some, or one that can't tell them."""
         copies = {side: tally.verdicts[_COPIES[side]] for side in Side}
-        folding = (side for side in Side if self._folds[side] != Fold(case=False, unicode=False))
-        return all(copies.values()) or any(copies[side] > 1 for side in folding)
+        return all(copies.values()) or any(copies[side] for side in self._folding)
 
     def settle(
         self,
         planned: Callable[..., Iterator[Planned]],
         planned_at: Callable[[Collection[int]], Mapping[int, Planned]],
+        recorded: Callable[[Collection[str]], Mapping[str, Ancestor]],
     ) -> Generator[Settled]:
         """Yield what becomes of the names that are one, some groups at a time; no store is written."""
-        folded = in_order(self._candidates(planned(*_COPIES.values())))
+        wanted = [*_COPIES.values(), *(_DELETES[side] for side in self._folding)]
+        folded = in_order(self._candidates(planned(*wanted)))
         groups = _groups(folded)
         with ThreadPoolExecutor(self._width, thread_name_prefix="spellings") as pool:
             while batch := list(islice(groups, _BATCH)):
                 rows = planned_at([seq for group in batch for seq in group])
-                yield _joined(pool.map(self._settled, ([rows[seq] for seq in group] for group in batch)))
+                known = recorded([row.action.key for row in rows.values() if _is_deletion(row)])
+                named = ([rows[seq] for seq in group] for group in batch)
+                yield _joined(pool.map(lambda group, known=known: self._settled(group, known), named))
 
     def _candidates(self, rows: Iterable[Planned]) -> Iterator[Spelled]:
         for row in rows:
             key, side = row.action.key, row.action.verdict.side
-            if side is not None and is_new(row, side) and (self._fold.case or not key.isascii()):
+            counts = side is not None and key[-1:] != "/" and (_is_deletion(row) or is_new(row, side))
+            if counts and (self._fold.case or not key.isascii()):
                 yield Spelled(self._fold.folded(key), row.seq)
 
-    def _settled(self, group: Sequence[Planned]) -> Settled:
+    def _settled(self, group: Sequence[Planned], known: Mapping[str, Ancestor]) -> Settled:
+        deleted = [row for row in group if _is_deletion(row)]
+        group = [row for row in group if not _is_deletion(row)]
+        if len(deleted) == len(group) == 1:
+            return _spelled_anew(deleted[0], group[0], known.get(deleted[0].action.key))
+        if len(group) <= 1:
+            return Settled((), ())
         pair = pair_of(group)
         if pair is not None:
             return self._moved(pair) if self._policy.fix_case else _held(group, _apart(pair))
-        return _held(group, _one_name(group)) if clashes(group, self._folds) else Settled((), ())
+        return _held(group, _one_name(group)) if clashes(group, self._folding) else Settled((), ())
 
     def _moved(self, pair: Pair) -> Settled:
         """The pair as a move on path2; its content is compared, since only then are both sides in step."""
@@ -94,13 +104,35 @@ class Spellings:
         except EndpointError as error:
             return _held(pair, [f"can't be compared with its other spelling: {error}"] * 2)
         action = pair.path1.action._replace(
-            verdict=Verdict.MOVE_ON_PATH2,
+            verdict=MOVES[Side.PATH2],
             agreement=agreed,
             path1=entries[Side.PATH1],
             origin=entries[Side.PATH2],
         )
         moved = Planned(pair.path1.seq, action)
         return Settled((), [Rename(deleted=pair.path2, copied=pair.path1, moved=moved)])
+
+
+def _is_deletion(row: Planned) -> bool:
+    return row.action.verdict in _DELETES.values()
+
+
+def _spelled_anew(deleted: Planned, copied: Planned, old: Ancestor | None) -> Settled:
+    """A name that is spelled anew across, and whose content is another: on this side it is renamed.
+
+    The old spelling stands in the way of the new one, and were it deleted first the name would be away. Its
+    ancestor goes along, by which the next run sees that the content changed, and on which side.
+    """
+    side = deleted.action.verdict.side
+    if old is None or side is None or copied.action.verdict.side is not side:
+        return Settled((), ())
+    then = old.side(side.other)._replace(key=copied.action.key)
+    one, two = (None, then) if side is Side.PATH1 else (then, None)
+    origin = deleted.action.entry(side)
+    assert origin is not None, f"the deletion of {deleted.action.key!r} has nothing to delete"
+    origin = origin._replace(digests=old.side(side).digests)
+    action = copied.action._replace(verdict=MOVES[side], path1=one, path2=two, origin=origin)
+    return Settled((), [Rename(deleted, copied, Planned(copied.seq, action))])
 
 
 def _groups(spelled: Iterator[Spelled]) -> Iterator[list[int]]:

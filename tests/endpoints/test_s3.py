@@ -32,7 +32,7 @@ from bisyncer.errors import (
     Transient,
     UsageError,
 )
-from bisyncer.model import Algorithm, Digest, Entry, Remote, Unreadable
+from bisyncer.model import Algorithm, Conditions, Digest, Entry, Remote, Unreadable
 from tests.endpoints.contract import (
     BUCKET_KEYS,
     MTIME_NS,
@@ -578,7 +578,7 @@ class TestRcloneServe(S3Contract):
         with opened(rclone_serve, prefix) as endpoint:
             probe = endpoint.probe(scratch=True)
 
-            assert probe.conditions == (False, False, False, False, False, False)
+            assert probe.conditions == Conditions(put=False, complete=False, delete=False, copy=False)
             assert sum("condition" in remark for remark in probe.remarks) == 4
             assert not endpoint.capabilities.server_copy
 

@@ -26,7 +26,7 @@ from bisyncer.errors import (
     Transient,
     UsageError,
 )
-from bisyncer.model import Entry, Remote
+from bisyncer.model import Conditions, Entry, Remote
 from tests.endpoints.contract import MTIME_NS, BytesSource, entries, keys, now, put, whole
 from tests.endpoints.test_listing import amazon, plain, rows_of
 from tests.endpoints.test_s3 import BY_BOTO3, BY_OBSTORE, LARGE, S3Behind, opened, whole_in_large_pieces
@@ -227,7 +227,7 @@ def test_a_store_that_refuses_conditions_is_written_to_without_them(moto: S3Serv
 
     with proxy(moto.endpoint_url, instead=refuse) as url, opened(moto, prefix, endpoint_url=url) as endpoint:
         probe = endpoint.probe(scratch=True)
-        assert probe.conditions == (False, False, False, False, False, False)
+        assert probe.conditions == Conditions(put=False, complete=False, delete=False, copy=False)
         for key in (BY_OBSTORE, BY_BOTO3):
             first = put(endpoint, key, b"1")
             with pytest.raises(Changed):
