@@ -11,7 +11,7 @@ import pytest
 
 from bisyncer.endpoints import memory
 from bisyncer.errors import Transient
-from bisyncer.model import TRASH, LinkMode, Remote, Summary
+from bisyncer.model import SEALS, TRASH, LinkMode, Remote, Summary
 from tests.pair import Pair
 from tests.world import ONE, TWO, carried_out
 
@@ -40,7 +40,7 @@ class Folder:
 
     def held(self) -> list[str]:
         """Files, and directories that are empty."""
-        paths = (path for path in self.path.rglob("*") if TRASH not in path.parts)
+        paths = (path for path in self.path.rglob("*") if not {TRASH, SEALS} & set(path.parts))
         found = ((path, path.is_dir()) for path in paths)
         kept = ((path, is_dir) for path, is_dir in found if not is_dir or not any(path.iterdir()))
         return sorted(path.relative_to(self.path).as_posix() + "/" * is_dir for path, is_dir in kept)
@@ -64,7 +64,7 @@ class Bucket:
             self.store.remove(key)
 
     def held(self) -> list[str]:
-        return [key for key in self.store.contents() if not key.startswith(TRASH)]
+        return [key for key in self.store.contents() if not key.startswith((TRASH, SEALS))]
 
 
 class Kinds:
@@ -346,7 +346,7 @@ def test_a_directory_from_which_files_were_moved_goes_too(kinds: Kinds) -> None:
     assert kinds.run() == {"move-on-path2": 1}
     assert kinds.two.held() == ["e/x"]
     if isinstance(kinds.two, Folder):
-        assert [path.name for path in kinds.two.path.iterdir() if path.name != TRASH] == ["e"]
+        assert [path.name for path in kinds.two.path.iterdir() if path.name not in {TRASH, SEALS}] == ["e"]
 
 
 def test_a_directory_that_cannot_be_looked_at_stays(kinds: Kinds) -> None:
