@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from bisyncer.engine import pairing, session
-from bisyncer.model import TRASH, Job, Limits, Policy, Resolve, Retention, Side
+from bisyncer.model import TRASH, Job, Limits, Loser, Policy, Resolve, Side
 from bisyncer.report.events import Silent
 from bisyncer.state.store import Store
 from tests.rclone_serve import rclone
@@ -32,9 +32,6 @@ KEYS: Final = (
     *("a", "b.txt", "c.tar.gz", "Read me.md", "\u00e9t\u00e9", "-f"),
     *("d/a", "d/b.txt", "d/e/a", "d/e/f/g", "d.x/a", "d e/a"),
     *("h/1", "h/2", "h/3", "h/4", "h/5", "h/6"),
-)
-RESOLVE: Final = (
-    *(Resolve.NEWER, Resolve.OLDER, Resolve.LARGER, Resolve.SMALLER, Resolve.PATH1, Resolve.PATH2),
 )
 BEGAN_S: Final = 1_600_000_000
 
@@ -51,6 +48,14 @@ class Version(NamedTuple):
     mtime_s: int
 
 
+class Rules(NamedTuple):
+    """What both tools are told to do about conflicts, and with two versions at the first alignment."""
+
+    resolve: Resolve
+    loser: Loser
+    resync: Resolve
+
+
 class Held(NamedTuple):
     """What stands under a name and, as conflict copies, beside it; their numbers don't matter."""
 
@@ -65,11 +70,14 @@ class Met(NamedTuple):
     """A key in one round: what each side held when the last run was over, what it holds now, and both ends.
 
     All of rclone's copy of the pair, but for `here`, which is what each side of ours holds now: other times,
-    maybe. `fought` says that the key has been a conflict before.
+    maybe. `rule` and `loser` hold in this round, of which the first, number 0, is the resync. `fought` says
+    that rclone took the key for a conflict in the last one.
     """
 
     key: str
-    resolve: Resolve
+    number: int
+    rule: Resolve
+    loser: Loser
     before: Mapping[Side, Version | None]
     now: Mapping[Side, Version | None]
     here: Mapping[Side, Version | None]
@@ -96,14 +104,32 @@ class Met(NamedTuple):
         return one, two
 
     @property
+    def edited(self) -> bool:
+        """Whether both sides hold another version than before, by its text or its time, and not one text."""
+        one, two = self.now[ONE], self.now[TWO]
+        if one is None or two is None or one.text == two.text:
+            return False
+        return all(self.now[side] != self.before[side] for side in Side)
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """What the rule sees in each version of a conflict: the greater wins; empty where there is none."""
+        return tuple(RANK[self.rule](side, each) for side, each in zip(Side, self.clash or (), strict=False))
+
+    @property
+    def tie(self) -> bool:
+        """Whether it is a conflict in which the rule can't tell."""
+        return len(set(self.ranks)) == 1
+
+    @property
     def won(self) -> bool:
-        """Whether it is a conflict of which the right version has our name, with the other beside it."""
+        """Of a conflict, whether the right version has our name, and the other is where it belongs."""
         if self.clash is None:
             return False
         one, two = self.clash
-        winner = max(self.clash, key=RANK[self.resolve])  # the first where the rule can't tell
-        loser = two if winner is one else one
-        return self.ours.named == winner.text and loser.text in self.ours.beside
+        winner, loser = (two, one) if self.ranks[1] > self.ranks[0] else (one, two)
+        kept = self.tie or self.loser is not Loser.DELETE
+        return self.ours.named == winner.text and (loser.text in self.ours.beside) == kept
 
 
 class Row(NamedTuple):
@@ -115,13 +141,19 @@ class Row(NamedTuple):
 
 
 def sized(met: Met) -> bool:
-    return met.won and met.resolve in {Resolve.LARGER, Resolve.SMALLER}
+    return met.won and met.rule in {Resolve.LARGER, Resolve.SMALLER}
 
 
 def tied(met: Met) -> bool:
-    return (
-        met.won and len(set(map(RANK[met.resolve], met.clash or ()))) == 1 and met.rclone[ONE].named is None
-    )
+    return met.won and met.tie and met.rclone[ONE].named is None
+
+
+def replaced(met: Met) -> bool:
+    return met.won and met.tie and met.number == 0 and not met.rclone[ONE].beside
+
+
+def overwritten(met: Met) -> bool:
+    return met.won and met.loser is Loser.PATHNAME and set(met.rclone[ONE].beside) < set(met.ours.beside)
 
 
 def forgotten(met: Met) -> bool:
@@ -143,18 +175,21 @@ def touched_once(met: Met) -> bool:
     return met.won and met.now != met.here
 
 
-RANK: Final[Mapping[Resolve, Callable[[Version], int]]] = {
-    Resolve.NEWER: lambda version: version.mtime_s,
-    Resolve.OLDER: lambda version: -version.mtime_s,
-    Resolve.LARGER: lambda version: len(version.text),
-    Resolve.SMALLER: lambda version: -len(version.text),
-    Resolve.PATH1: lambda version: 0,
-    Resolve.PATH2: lambda version: 0,
+RANK: Final[Mapping[Resolve, Callable[[Side, Version], int]]] = {
+    Resolve.NONE: lambda _, __: 0,
+    Resolve.NEWER: lambda _, version: version.mtime_s,
+    Resolve.OLDER: lambda _, version: -version.mtime_s,
+    Resolve.LARGER: lambda _, version: len(version.text),
+    Resolve.SMALLER: lambda _, version: -len(version.text),
+    Resolve.PATH1: lambda side, _: side is ONE,
+    Resolve.PATH2: lambda side, _: side is TWO,
 }
 
 ROWS: Final[tuple[Row, ...]] = (
     Row(4, "`larger` and `smaller` take an unchanged size for 0, and the wrong side wins, or none", sized),
     Row(14, "where the rule can't tell, both versions lose the name", tied),
+    Row(14, "where the rule of a resync can't tell, one version is overwritten", replaced),
+    Row(23, "with `pathname`, the copy of a second conflict overwrites that of the first", overwritten),
     Row(21, "the winner of a conflict is forgotten: the next run takes it for new on both sides", forgotten),
     Row(22, "a new time alone counts as an edit, against a deletion or a real edit", touched),
     Row(22, "a new time alone travels, and may decide a conflict later", touched_once),
@@ -201,7 +236,7 @@ class Copy:
         named: dict[str, str] = {}
         beside: dict[str, list[str]] = {}
         for key, version in self.versions(side).items():
-            if copied := re.fullmatch(r"(.*)\.conflict[0-9]+", key):
+            if copied := re.fullmatch(r"(.*)\.(?:conflict[0-9]+|path[12](?:-[0-9]+)?)", key):
                 beside.setdefault(copied[1], []).append(version.text)
             else:
                 named[key] = version.text
@@ -222,9 +257,15 @@ class People:
         self._numbers = count(1)
         self._clock_s = count(BEGAN_S + 1)
 
-    def begin(self) -> None:
+    def begin(self) -> Rules:
+        """Lay out files on both sides, some the same and some not; say what the tools shall do."""
         for key in KEYS:
-            self._write(self.random.choice(((ONE,), (TWO,), (ONE, TWO), (ONE, TWO), ())), key, self._text())
+            sides = self.random.choice(((ONE,), (TWO,), (ONE, TWO), (ONE, TWO), ()))
+            self._write(sides, key, self._text())
+            if self.random.random() < 0.15:
+                self._write((TWO,), key, self._text())
+        resolve, resync = self.random.choice(list(Resolve)), self.random.choice(list(Resolve)[1:])
+        return Rules(resolve, self.random.choice(list(Loser)), resync)
 
     def change(self) -> None:
         """Change some keys on one side or on both, each in its own way or in the same."""
@@ -285,11 +326,11 @@ class People:
 class Rclone:
     """`rclone bisync` on one copy."""
 
-    def __init__(self, folder: Path, copy: Copy, resolve: Resolve) -> None:
+    def __init__(self, folder: Path, copy: Copy, rules: Rules) -> None:
         self._command = [
             *(rclone(), "bisync", str(copy.trees[ONE]), str(copy.trees[TWO])),
             *("--config", "", "--workdir", str(folder / "workdir"), "--color", "NEVER"),
-            *("--conflict-resolve", resolve, "--conflict-loser", "num", "--force"),
+            *("--conflict-resolve", rules.resolve, "--conflict-loser", rules.loser, "--force"),
         ]
 
     def run(self, *more: str) -> str:
@@ -302,14 +343,18 @@ class Rclone:
 class Ours:
     """bisyncer on the other copy, with the same rules and no gates."""
 
-    def __init__(self, folder: Path, copy: Copy, resolve: Resolve) -> None:
+    def __init__(self, folder: Path, copy: Copy, rules: Rules) -> None:
         self.job = Job(
             "p",
             str(copy.trees[ONE]),
             str(copy.trees[TWO]),
-            policy=Policy(conflict_resolve=resolve),
+            policy=Policy(
+                conflict_resolve=rules.resolve,
+                conflict_loser=rules.loser,
+                conflict_suffix=("path1", "path2") if rules.loser is Loser.PATHNAME else ("conflict",) * 2,
+                resync_mode=rules.resync,
+            ),
             limits=Limits(max_delete_percent=None, force=frozenset({"emptied", "all-changed"})),
-            trash=Retention(path1=False, path2=False),
             transfers=2,
         )
         self.state = Store.open(new_state(folder))
@@ -331,45 +376,41 @@ def differences(seed: int, folder: Path) -> Iterator[tuple[Met, People, str]]:
     """Play one seed through both tools; yield each key whose ends are not the same, with who did what."""
     copies = Copy(folder / "rclone"), Copy(folder / "ours")
     people = People(seed, copies)
-    people.begin()
-    resolve = people.random.choice(RESOLVE)
-    theirs, ours = Rclone(folder, copies[0], resolve), Ours(folder, copies[1], resolve)
+    rules = people.begin()
+    theirs, ours = Rclone(folder, copies[0], rules), Ours(folder, copies[1], rules)
+    before: dict[Side, dict[str, Version]] = {side: {} for side in Side}
+    fought: set[str] = set()
     try:
-        theirs.run("--resync")
-        ours.run(resync=True)
-        before: dict[Side, dict[str, Version]] = {side: {} for side in Side}
-        fought: set[str] = set()
         for number in range(ROUNDS + 1):
             if number:
                 people.change()
-            here = {side: copies[1].versions(side) for side in Side}
-            now = {side: copies[0].versions(side) for side in Side}
-            if number:
-                said = theirs.run()
-                ours.run()
+            now, here = ({side: copy.versions(side) for side in Side} for copy in copies)
+            said = theirs.run(*(() if number else ("--resync-mode", rules.resync)))
+            ours.run(resync=not number)
             ends = {side: copies[0].held(side) for side in Side}
             end = copies[1].held(ONE)
             assert end == copies[1].held(TWO), f"our two sides differ\n{people.did}"
-            for key in sorted(end.keys() | ends[ONE].keys() | ends[TWO].keys()):
-                each = {side: ends[side].get(key, NOTHING) for side in Side}
-                if key not in people.apart and set(each.values()) != {end.get(key, NOTHING)}:
-                    yield (
-                        Met(
-                            key,
-                            resolve,
-                            {side: before[side].get(key) for side in Side},
-                            {side: now[side].get(key) for side in Side},
-                            {side: here[side].get(key) for side in Side},
-                            key in fought,
-                            each,
-                            end.get(key, NOTHING),
-                        ),
-                        people,
-                        said if number else "",
-                    )
-                    people.apart.add(key)
+            met = [
+                Met(
+                    key,
+                    number,
+                    rules.resolve if number else rules.resync,
+                    rules.loser if number else Loser.DELETE,
+                    {side: before[side].get(key) for side in Side},
+                    {side: now[side].get(key) for side in Side},
+                    {side: here[side].get(key) for side in Side},
+                    key in fought,
+                    {side: ends[side].get(key, NOTHING) for side in Side},
+                    end.get(key, NOTHING),
+                )
+                for key in sorted(now[ONE].keys() | now[TWO].keys() | end.keys() | ends[ONE].keys())
+            ]
+            for each in met:
+                if each.key not in people.apart and set(each.rclone.values()) != {each.ours}:
+                    yield each, people, said
+                    people.apart.add(each.key)
             before = {side: copies[0].versions(side) for side in Side}
-            fought = {key for key, held in ends[ONE].items() if held.beside}
+            fought = {each.key for each in met if each.edited}
             people.did.append("-- both tools have run")
     finally:
         ours.close()

@@ -10,7 +10,7 @@ from bisyncer.model import SEALS, TRASH
 from tests.scenarios.conftest import PAIR, Operator, actions, bucket_contents, contents
 from tests.servers import BUCKET, S3Server
 
-MANY = 400
+MANY = 200
 
 
 def plant(operator: Operator, seaweed: S3Server, prefix: str) -> None:
@@ -34,7 +34,7 @@ def equal(operator: Operator, seaweed: S3Server, prefix: str) -> dict[str, str]:
     return held
 
 
-@pytest.mark.parametrize("after_lines", [1, 150, 450])
+@pytest.mark.parametrize("after_lines", [1, 75, 225])
 def test_after_a_kill_in_a_first_alignment_the_next_run_goes_on_without_a_resync(
     operator: Operator, seaweed: S3Server, prefix: str, after_lines: int
 ) -> None:
@@ -47,7 +47,7 @@ def test_after_a_kill_in_a_first_alignment_the_next_run_goes_on_without_a_resync
     assert actions(operator.report("run", PAIR)) == {}
 
 
-@pytest.mark.parametrize("after_lines", [1, 100])
+@pytest.mark.parametrize("after_lines", [1, 50])
 def test_after_a_kill_in_a_later_run_the_next_run_goes_on(
     operator: Operator, seaweed: S3Server, prefix: str, after_lines: int
 ) -> None:

@@ -315,7 +315,17 @@ def test_excluding_a_file_deletes_it_on_neither_side(world: World) -> None:
 
 
 @row(13)
-def test_names_that_fold_together_are_each_synced_where_the_store_can_tell_them_apart(world: World) -> None:
+def test_a_name_that_each_side_spells_in_its_own_way_is_told_with_exit_3_and_not_doubled(world: World) -> None:
+    summary = world.align({"\u00e9": "composed", "b": "text"}, {"e\u0301": "decomposed"})
+
+    assert (summary.exit_code, len(summary.problems)) == (3, 2)
+    assert (set(world.held(ONE)), set(world.held(TWO))) == ({"\u00e9", "b"}, {"e\u0301", "b"})
+
+
+@row(13)
+def test_names_of_one_side_that_fold_together_are_all_synced_where_the_other_tells_them_apart(
+    world: World,
+) -> None:
     names = {"Name": "1", "name": "22", "\u00e9": "333", "e\u0301": "4444"}
 
     assert world.align(names, {}).exit_code == 0

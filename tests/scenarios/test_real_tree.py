@@ -32,24 +32,14 @@ ODD = (
 def other_peoples_files(tree: Path) -> None:
     """The standard library of this Python, the documentation that the system has, and odd names."""
     library = Path(sysconfig.get_path("stdlib"))
-    for name in (
-        "json",
-        "email",
-        "encodings",
-        "lib2to3",
-        "idlelib",
-        "distutils",
-        "xml",
-        "unittest",
-        "zoneinfo",
-    ):
-        if (library / name).is_dir():
-            shutil.copytree(library / name, tree / "lib" / name, symlinks=True)
-    for path in sorted(library.glob("*.py")):
+    compiled = shutil.ignore_patterns("__pycache__")
+    for name in ("json", "email", "xml", "unittest", "zoneinfo"):
+        shutil.copytree(library / name, tree / "lib" / name, symlinks=True, ignore=compiled)
+    for path in sorted(library.glob("*.py"))[:80]:
         shutil.copy2(path, tree / "lib")
     documentation = Path("/usr/share/doc")
     if documentation.is_dir():
-        for folder in sorted(documentation.iterdir())[:120]:
+        for folder in sorted(documentation.iterdir())[:40]:
             if folder.is_dir() and not folder.is_symlink():
                 shutil.copytree(folder, tree / "doc" / folder.name, symlinks=True)
     for number, name in enumerate(ODD):
@@ -70,7 +60,7 @@ def test_a_real_tree_goes_to_the_bucket_to_a_second_tree_and_back_byte_for_byte(
     other_peoples_files(first.tree)
     planted = contents(first.tree)
     times = {name: (first.tree / name).stat().st_mtime_ns for name in planted}
-    assert len(planted) > 500
+    assert len(planted) > 300
 
     assert actions(first.report("init", PAIR, "--resync")) == {"copy-to-path2": len(planted)}
     assert bucket_contents(seaweed, prefix) == planted
