@@ -314,8 +314,20 @@ def test_excluding_a_file_deletes_it_on_neither_side(world: World) -> None:
     assert {*world.held(ONE).values()} == {*TEN.values(), "edited while excluded"}
 
 
+@row(12)
+def test_a_directory_that_is_marked_on_one_side_is_left_alone_on_both(world: World) -> None:
+    world.align(TEN | {"d/a": "text"})
+    world.put(ONE, {"d/.nosync": ""})
+    world.remove(TWO, "d/a")
+
+    assert world.run(exclude_if_present=".nosync").exit_code == 0
+
+    assert world.held(ONE) == TEN | {"d/a": "text", "d/.nosync": ""}
+    assert world.held(TWO) == TEN
+
+
 @row(13)
-def test_a_name_that_each_side_spells_in_its_own_way_is_told_with_exit_3_and_not_doubled(world: World) -> None:
+def test_a_name_that_each_side_spells_in_its_own_way_is_told_and_not_doubled(world: World) -> None:
     summary = world.align({"\u00e9": "composed", "b": "text"}, {"e\u0301": "decomposed"})
 
     assert (summary.exit_code, len(summary.problems)) == (3, 2)
