@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from bisyncer.engine import pairing, session
-from bisyncer.model import TRASH, Job, Limits, Loser, Policy, Resolve, Side
+from bisyncer.model import SEALS, TRASH, Job, Limits, Loser, Policy, Resolve, Side
 from bisyncer.report.events import Silent
 from bisyncer.state.store import Store
 from tests.rclone_serve import rclone
@@ -222,8 +222,7 @@ class Copy:
         tree = self.trees[side]
         found: dict[str, Version] = {}
         for folder, folders, names in os.walk(tree):
-            if TRASH in folders:
-                folders.remove(TRASH)
+            folders[:] = set(folders) - {TRASH, SEALS}
             for name in names:
                 path = Path(folder, name)
                 found[path.relative_to(tree).as_posix()] = Version(
