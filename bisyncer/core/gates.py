@@ -44,6 +44,12 @@ def judge(
     return tuple(halt for halt in halts if halt.gate not in limits.force)
 
 
+def let_pass(*gates: str) -> str:
+    """How a sentence says what lets a run pass that these gates halted: all it finds, or just one plan."""
+    forced = " ".join(f"--force {gate}" for gate in gates)
+    return f"run with {forced}, or keep the plan (`bisyncer plan --out FILE`) and `bisyncer apply` it"
+
+
 def emptied(tally: Tally, limits: Limits, mode: Mode) -> Halt | None:
     """One side lists nothing at all, and it held keys before: an unmounted share, a wrong bucket."""
     if tally.ancestors < limits.floor:
@@ -54,14 +60,14 @@ def emptied(tally: Tally, limits: Limits, mode: Mode) -> Halt | None:
                 "emptied",
                 f"{side} lists nothing, and held {tally.ancestors} keys at the last run. Nothing was "
                 f"changed. See that {side} is mounted and is the right place; if it was emptied on "
-                f"purpose, run again with {_forced(mode)}.",
+                f"purpose, {_opened(mode)}.",
             )
     return None
 
 
-def _forced(mode: Mode) -> str:
+def _opened(mode: Mode) -> str:
     deletes = mode is not mode.without_deletions
-    return "--force emptied --force max-delete" if deletes else "--force emptied"
+    return let_pass("emptied", "max-delete") if deletes else let_pass("emptied")
 
 
 def max_delete(tally: Tally, limits: Limits, mode: Mode) -> Halt | None:
@@ -76,7 +82,7 @@ def max_delete(tally: Tally, limits: Limits, mode: Mode) -> Halt | None:
                 "max-delete",
                 f"{deletes} of {keys} keys would be deleted from {side}, and max_delete allows "
                 f"{allowed[1]}. Nothing was changed. Look at `bisyncer plan`; if the deletions are meant, "
-                "run again with --force max-delete.",
+                f"{let_pass('max-delete')}.",
             )
     return None
 
@@ -102,7 +108,7 @@ def all_changed(tally: Tally, limits: Limits, mode: Mode) -> Halt | None:
                 "all-changed",
                 f"All {tally.ancestors} keys of {side} changed since the last run. Nothing was changed. "
                 f"See that {side} is the right place and was not encrypted or restored; if the changes are "
-                "meant, run again with --force all-changed.",
+                f"meant, {let_pass('all-changed')}.",
             )
     return None
 
@@ -127,7 +133,7 @@ def free_space(tally: Tally, places: Mapping[Side, Place]) -> list[Halt]:
             "free-space",
             f"{needed:,} bytes are needed on {side} ({place.root}), of which {tally.size[side]:,} are to be "
             f"copied there, and {place.free_bytes:,} are free. Nothing was changed. Free some, such as by "
-            "`bisyncer trash purge`; or run with --force free-space, which copies what finds room.",
+            f"`bisyncer trash purge`. To copy what finds room, {let_pass('free-space')}.",
         )
         for side, place in places.items()
         if place.free_bytes is not None
@@ -162,7 +168,7 @@ def clock_skew(
             f"The clock of {side} ({place.root}) is {abs(place.skew_ns) / 1e9:,.0f} s "
             f"{'ahead of' if place.skew_ns > 0 else 'behind'} this host's, max_skew allows "
             f"{max_skew_ns / 1e9:,.0f} s, and {decides}. Nothing was changed. Let both hosts set their "
-            "clocks by NTP; or run with --force clock-skew.",
+            f"clocks by NTP; or {let_pass('clock-skew')}.",
         )
         for side, place in places.items()
         if max_skew_ns is not None and place.skew_ns is not None and abs(place.skew_ns) > max_skew_ns

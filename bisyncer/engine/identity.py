@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from typing import Final, NamedTuple
 
+from bisyncer.core.gates import let_pass
 from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.errors import Changed, EndpointError, Halt, Halted, Transient
@@ -136,7 +137,7 @@ class Identity:
         return (
             f"Nothing was changed. Put the right one back; or run `bisyncer run {self._pair.name} --resync`, "
             "which deletes nothing and brings together what both sides hold; or, if what is gone from one "
-            "side shall be deleted from the other, run with --force identity."
+            f"side shall be deleted from the other, {let_pass(GATE)}."
         )
 
     def _write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
+from bisyncer.core.gates import let_pass
 from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.errors import Halt
 from bisyncer.model import Job, Side
@@ -31,7 +32,7 @@ def _mount(job: Job, endpoints: Mapping[Side, Endpoint], probes: Mapping[Side, P
         Halt(
             "mount",
             f"{side} ({endpoints[side].root}) is not on a mounted file system, and require_mount is set. "
-            "Nothing was changed. Mount it, or run with --force mount if a plain directory is meant.",
+            f"Nothing was changed. Mount it; if a plain directory is meant, {let_pass('mount')}.",
         )
         for side in Side
         if probes[side].mounted is False
@@ -45,8 +46,8 @@ def _check_file(job: Job, endpoints: Mapping[Side, Endpoint], _: Mapping[Side, P
         Halt(
             "check-file",
             f"{side} ({endpoints[side].root}) has no {job.check_file}, so it may be another place than it "
-            f"should be. Nothing was changed. If it is the right place, create {job.check_file} there, or "
-            "run with --force check-file.",
+            f"should be. Nothing was changed. If it is the right place, create {job.check_file} there; "
+            f"or {let_pass('check-file')}.",
         )
         for side in Side
         if endpoints[side].stat(job.check_file) is None

@@ -162,7 +162,7 @@ def test_what_is_said_of_an_emptied_side_opens_only_gates_that_can_close() -> No
     (mirror,), (copy,) = (judge(counts, Limits(), mode) for mode in (Mode.MIRROR, Mode.COPY))
 
     assert "--force emptied --force max-delete" in mirror.sentence
-    assert "--force emptied." in copy.sentence
+    assert "--force emptied, or" in copy.sentence
 
 
 def closed_about(counts: Tally, policy: Policy | None = None, **place: Any) -> list[str]:

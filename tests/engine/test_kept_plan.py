@@ -11,7 +11,7 @@ import pytest
 from bisyncer.engine import session
 from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
 from bisyncer.errors import BisyncerError, UsageError
-from bisyncer.model import Limits, RunOutcome, Scope, Summary
+from bisyncer.model import SEALS, Limits, RunOutcome, Scope, Side, Summary
 from bisyncer.report.console import Several
 from tests.world import ONE, TWO, Heard, World, carried_out, line
 
@@ -183,6 +183,80 @@ def test_gates_that_were_closed_are_open_for_the_plan_and_no_others(world: World
     file = keep(world)
     assert KeptPlan.read(file).gates == {"max-delete"}
     assert carried_out(apply(world, file)) == {"delete-from-path2": 8}
+
+
+def told_of(world: World, side: Side, monkeypatch: pytest.MonkeyPatch, **found: object) -> None:
+    """Let the store of a side tell this of itself."""
+    probe = world.hooked[side].inner.probe()
+    monkeypatch.setattr(world.hooked[side], "probe", lambda **_: replace(probe, **found))  # type: ignore[arg-type]
+
+
+def unmount(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    told_of(world, TWO, monkeypatch, mounted=False)
+
+
+def take_the_check_file(world: World, _: pytest.MonkeyPatch) -> None:
+    world.put(ONE, {".here": ""})
+
+
+def take_the_seal(world: World, _: pytest.MonkeyPatch) -> None:
+    world.stores[TWO].remove(next(key for key in world.stores[TWO].contents() if key.startswith(SEALS)))
+
+
+def empty(world: World, _: pytest.MonkeyPatch) -> None:
+    world.remove(TWO, *TEN)
+
+
+def delete_most(world: World, _: pytest.MonkeyPatch) -> None:
+    world.remove(TWO, *list(TEN)[:6])
+
+
+def change_everything(world: World, _: pytest.MonkeyPatch) -> None:
+    world.put(ONE, {key: f"other {text}" for key, text in TEN.items()})
+
+
+def fill_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    told_of(world, TWO, monkeypatch, free_bytes=0)
+
+
+def put_the_clock_wrong(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    told_of(world, TWO, monkeypatch, skew_ns=10**15)
+    world.put(ONE, {"k0": "one's"})
+    world.put(TWO, {"k0": "the other's"})
+
+
+GATES: dict[str, Callable[[World, pytest.MonkeyPatch], None]] = {
+    "mount": unmount,
+    "check-file": take_the_check_file,
+    "identity": take_the_seal,
+    "emptied": empty,
+    "max-delete": delete_most,
+    "all-changed": change_everything,
+    "free-space": fill_up,
+    "clock-skew": put_the_clock_wrong,
+}
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_each_gate_names_both_ways_to_let_a_run_pass_and_each_way_opens_it(
+    gate: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"mount": {"require_mount": True}, "check-file": {"check_file": ".here"}}
+    world.align(TEN)
+    world.job = replace(world.job, **settings.get(gate, {}))  # type: ignore[arg-type]
+    world.put(ONE, {"new": "a change"})
+    GATES[gate](world, monkeypatch)
+    halts = [halt for halt in world.run().halts if halt.gate == gate]
+    assert halts
+    for halt in halts:
+        assert f"--force {gate}" in halt.sentence
+        assert "`bisyncer plan --out FILE`" in halt.sentence
+        assert "`bisyncer apply`" in halt.sentence
+
+    forced = Limits(force=frozenset({gate} | ({"max-delete"} if gate == "emptied" else set())))
+    assert world.run(limits=forced, dry_run=True).exit_code == 0
+    assert apply(world, keep(world)).outcome is RunOutcome.SUCCESS
+    assert world.held(TWO)["new"] == "a change"
 
 
 def test_a_gate_that_closes_only_now_is_closed(world: World) -> None:
