@@ -11,7 +11,8 @@ from typing import Any
 
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine import pairing, session
-from bisyncer.model import Job, Side, Summary
+from bisyncer.job import Job
+from bisyncer.model import Side, Summary
 from bisyncer.state.store import Store
 from tests.places import Place, held
 from tests.world import ONE, TWO, Heard, Hooked, carried_out, new_state

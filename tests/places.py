@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from bisyncer.core.reserved import is_reserved
 from bisyncer.endpoints import linux
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 from tests.oci.account import BUCKET as OCI_BUCKET
 from tests.oci.account import NAMESPACE, OciAccount
 from tests.oci.body import Body

@@ -27,7 +27,7 @@ from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from bisyncer.cli.seaweed import SeaweedServer
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 from tests.azurite import Azurite
 from tests.oci.account import OciAccount, account
 from tests.rclone_serve import RcloneServer

@@ -21,7 +21,8 @@ from bisyncer.endpoints.tree import split
 from bisyncer.engine import pairing, session
 from bisyncer.engine.resolve import resolving
 from bisyncer.errors import Rejected
-from bisyncer.model import SEALS, TRASH, Action, Entry, Item, Job, Side, Summary
+from bisyncer.job import Job
+from bisyncer.model import SEALS, TRASH, Action, Entry, Item, Side, Summary
 from bisyncer.report.events import Event, WouldAct
 from bisyncer.state.records import Conflict
 from bisyncer.state.store import Store

@@ -21,7 +21,8 @@ from bisyncer.cli.table import print_rows, say
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.open import open_endpoint
 from bisyncer.errors import BisyncerError
-from bisyncer.model import Entry, Remote
+from bisyncer.job import Remote
+from bisyncer.model import Entry
 from bisyncer.report.words import shown_key
 
 if TYPE_CHECKING:

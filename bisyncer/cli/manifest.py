@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import BinaryIO, Final
 
 from bisyncer.errors import UsageError
-from bisyncer.model import Problem, Scope
+from bisyncer.job import Scope
+from bisyncer.model import Problem
 
 MAX_KEYS: Final = 10_000  # a listing of everything costs less than looking at more keys one by one
 _LONGEST: Final = 1 << 16  # bytes of a line; no file system and no store has names as long

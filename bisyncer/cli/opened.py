@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from bisyncer.config.load import Config
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.errors import UsageError
-from bisyncer.model import Job, Side
+from bisyncer.job import Job
+from bisyncer.model import Side
 
 if TYPE_CHECKING:
     from bisyncer.state.store import Store

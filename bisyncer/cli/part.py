@@ -11,7 +11,7 @@ from bisyncer.cli.failure import tell_sentence
 from bisyncer.cli.manifest import MAX_KEYS, local_roots, read_manifest
 from bisyncer.cli.options import Asked
 from bisyncer.errors import UsageError
-from bisyncer.model import Job, Scope
+from bisyncer.job import Job, Scope
 
 Prefix = Annotated[
     str | None,

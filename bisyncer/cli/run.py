@@ -23,7 +23,8 @@ from bisyncer.config import parser, setting
 from bisyncer.config.load import Config
 from bisyncer.endpoints.base import Probe
 from bisyncer.errors import UsageError
-from bisyncer.model import Entry, Item, Job, Scope, Side
+from bisyncer.job import Job, Scope
+from bisyncer.model import Entry, Item, Side
 from bisyncer.report.words import shown_count, shown_key, shown_line
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from bisyncer.cli.stopping import Stop
 from bisyncer.cli.table import say
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.errors import ConflictsRemain, Leased, NeedsResync
-from bisyncer.model import Action, Job, RunOutcome, Side, Summary
+from bisyncer.job import Job
+from bisyncer.model import Action, RunOutcome, Side, Summary
 from bisyncer.report.events import Event, Reporter, RunEnded, WouldAct
 from bisyncer.report.words import shown_count
 

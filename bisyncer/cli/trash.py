@@ -18,7 +18,8 @@ from bisyncer.core.filters import Filters
 from bisyncer.core.trash import Trashed
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.errors import UsageError
-from bisyncer.model import Entry, Job, Side
+from bisyncer.job import Job
+from bisyncer.model import Entry, Side
 from bisyncer.report.words import shown_count, shown_key, shown_line, shown_size
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from bisyncer.model import Limit
+from bisyncer.job import Limit
 
 _SIZE = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(?:(b)|([kmgtp])(?:ib?)?)?", re.IGNORECASE)
 _POWERS: Final = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50}

@@ -25,7 +25,7 @@ from bisyncer.config.setting import PREFIX, Setting, Shape
 from bisyncer.core.filters import Filters
 from bisyncer.endpoints.open import REMOTE_SCHEMES, remote_name
 from bisyncer.errors import UsageError
-from bisyncer.model import Bounds, FilterFile, Job, Limits, Loser, Policy, Remote, Retention
+from bisyncer.job import Bounds, FilterFile, Job, Limits, Loser, Policy, Remote, Retention
 
 T = TypeVar("T")
 

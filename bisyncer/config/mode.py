@@ -8,7 +8,8 @@ from bisyncer.config import setting
 from bisyncer.config.setting import Setting
 from bisyncer.core.filters import Filters
 from bisyncer.errors import UsageError
-from bisyncer.model import Job, Mode, Resolve, Side
+from bisyncer.job import Job, Resolve
+from bisyncer.model import Mode, Side
 
 _PATH1_PREVAILS = frozenset({Resolve.NONE, Resolve.PATH1})
 

@@ -21,7 +21,8 @@ from bisyncer.config.size import NoSize
 from bisyncer.config.size import size as bytes_of
 from bisyncer.core.filters import Filters
 from bisyncer.engine.suffix import DATES
-from bisyncer.model import Evidence, Limit, Retention, Side
+from bisyncer.job import Evidence, Limit, Retention
+from bisyncer.model import Side
 
 Choice = TypeVar("Choice", bound=StrEnum)
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from bisyncer.config import parser
 from bisyncer.config.rclone_options import Options, Refused, encoding
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote, Secret
+from bisyncer.job import Remote, Secret
 
 # Of the emulator, and known to all: https://learn.microsoft.com/azure/storage/common/storage-connect-azurite
 _EMULATOR_ACCOUNT: Final = "devstoreaccount1"

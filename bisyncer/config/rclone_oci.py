@@ -10,7 +10,7 @@ from bisyncer.config import parser
 from bisyncer.config.parser import Auth
 from bisyncer.config.rclone_options import Options, Refused, encoding
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 
 _AUTH: Final = {
     "user_principal_auth": Auth.API_KEY,

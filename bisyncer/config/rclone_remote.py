@@ -19,7 +19,7 @@ from bisyncer.config.rclone_options import Options, Refused, encoding
 from bisyncer.config.rclone_s3 import s3
 from bisyncer.endpoints.open import below, remote_name
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 
 _LINKS = "symbolic links are a matter of the pair, whose links says what becomes of them"
 _LOCAL: Final = (

@@ -9,7 +9,7 @@ from typing import Final
 from bisyncer.config import parser
 from bisyncer.config.rclone_options import Options, Refused, encoding
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote, Secret
+from bisyncer.job import Remote, Secret
 
 # Providers whose buckets rclone names in the host, whatever force_path_style says: backend/s3/provider there.
 _VIRTUAL: Final = frozenset({

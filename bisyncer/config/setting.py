@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from bisyncer.config import parser
-from bisyncer.model import LinkMode, Loser, MatchNames, Mode, Resolve
+from bisyncer.job import LinkMode, Loser, MatchNames, Resolve
+from bisyncer.model import Mode
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bisyncer.model import Action, Bounds, Delta, Entry, Side, Verdict
+from bisyncer.job import Bounds
+from bisyncer.model import Action, Delta, Entry, Side, Verdict
 
 _WRITTEN = frozenset({Delta.NEW, Delta.TOUCHED, Delta.CHANGED})
 _DELETES = frozenset({Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2})

@@ -8,19 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bisyncer.model import (
-    Agreement,
-    Algorithm,
-    Delta,
-    Digest,
-    Entry,
-    Evidence,
-    Item,
-    Policy,
-    Side,
-    Triple,
-    Unreadable,
-)
+from bisyncer.job import Evidence, Policy
+from bisyncer.model import Agreement, Algorithm, Delta, Digest, Entry, Item, Side, Triple, Unreadable
 
 STRONG = frozenset({Algorithm.SHA256, Algorithm.MD5})
 

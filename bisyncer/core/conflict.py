@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 
-from bisyncer.model import Action, Entry, Loser, Policy, Resolve, Side
+from bisyncer.job import Loser, Policy, Resolve
+from bisyncer.model import Action, Entry, Side
 
 NAME_BYTES = 255  # the longest last segment that common file systems hold
 

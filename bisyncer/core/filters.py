@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bisyncer.core.rules import Rules, first_match, ignoring
-from bisyncer.model import FilterFile, Job
+from bisyncer.job import FilterFile, Job
 
 
 class Filters:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from bisyncer.errors import Halt
-from bisyncer.model import Evidence, Limits, Mode, Policy, Problem, Resolve, Side, Tally, Verdict
+from bisyncer.job import Evidence, Limits, Policy, Resolve
+from bisyncer.model import Mode, Problem, Side, Tally, Verdict
 
 MARGIN_BYTES: Final = 1 << 20  # that stay free
 BLOCK_BYTES: Final = 4096  # that a file may take more than it has

@@ -32,7 +32,8 @@ from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, So
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing
-from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item, Remote
+from bisyncer.job import Remote
+from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item
 
 CAPABILITIES = Capabilities(
     names=NameRules.BUCKET,

@@ -15,7 +15,7 @@ from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.storage.blob import generate_blob_sas
 
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 
 _SCOPE: Final = "https://storage.azure.com/.default"
 _SOURCE_TTL: Final = timedelta(hours=1)  # of what lets the store read the source of one copy

@@ -22,7 +22,7 @@ from bisyncer.endpoints.azure_auth import account, connection_string, credential
 from bisyncer.endpoints.azure_error import Failure, answered, unanswered
 from bisyncer.endpoints.counts import Requests
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60

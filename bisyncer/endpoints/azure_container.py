@@ -15,7 +15,8 @@ from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.body import Parts
 from bisyncer.endpoints.counts import Requests
 from bisyncer.errors import Changed, Rejected, Transient
-from bisyncer.model import Conditions, Entry, Remote
+from bisyncer.job import Remote
+from bisyncer.model import Conditions, Entry
 
 MAX_NAME_LENGTH = 1024  # of a whole name, in UTF-16 units
 MAX_NAME_BYTES = 3 * MAX_NAME_LENGTH  # a UTF-16 unit has 3 bytes of UTF-8 at most

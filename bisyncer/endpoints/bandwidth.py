@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from bisyncer.endpoints.base import Source
-from bisyncer.model import Entry, Limit
+from bisyncer.job import Limit
+from bisyncer.model import Entry
 
 _DAY: Final = 24 * 60
 _WEEK: Final = 7 * _DAY

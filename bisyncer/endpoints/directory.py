@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.tree import LIST, THROUGH_A_LINK, Tree, look, split
 from bisyncer.errors import Changed, Rejected
-from bisyncer.model import DIRECTORY, OCCUPIED, Entry, LinkMode
+from bisyncer.job import LinkMode
+from bisyncer.model import DIRECTORY, OCCUPIED, Entry
 
 _FULL = {errno.ENOTEMPTY, errno.EEXIST}
 

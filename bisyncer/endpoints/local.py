@@ -50,7 +50,8 @@ from bisyncer.endpoints.tree import (
 )
 from bisyncer.endpoints.walk import Walk
 from bisyncer.errors import AccessDenied, Changed, Clash, Rejected, RootMissing, Transient, UsageError
-from bisyncer.model import ALL_CONDITIONS, TRASH, Entry, Item, LinkMode
+from bisyncer.job import LinkMode
+from bisyncer.model import ALL_CONDITIONS, TRASH, Entry, Item
 
 CAPABILITIES = Capabilities(
     names=NameRules.TREE,

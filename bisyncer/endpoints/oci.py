@@ -41,7 +41,8 @@ from bisyncer.endpoints.oci_upload import abort, upload
 from bisyncer.endpoints.oci_write import write
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import Rejected
-from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item, Remote
+from bisyncer.job import Remote
+from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item
 
 CAPABILITIES = Capabilities(
     names=NameRules.BUCKET,

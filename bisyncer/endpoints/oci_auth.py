@@ -11,7 +11,7 @@ import oci
 
 from bisyncer.endpoints.oci_error import one_line
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 
 # Where there is no metadata service, the SDK's own strategy finds that out after a minute and a half.
 _HASTY = oci.retry.RetryStrategyBuilder(

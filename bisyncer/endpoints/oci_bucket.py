@@ -12,7 +12,8 @@ from bisyncer.endpoints.oci_client import Client, object_path
 from bisyncer.endpoints.oci_error import Failed, Kind, Trouble
 from bisyncer.endpoints.oci_object import TELLS, Found, entry
 from bisyncer.errors import AccessDenied, BisyncerError, Changed, Rejected, RootMissing, Transient
-from bisyncer.model import Conditions, Entry, Remote
+from bisyncer.job import Remote
+from bisyncer.model import Conditions, Entry
 
 MAX_NAME_BYTES = 1024  # of a whole name in a bucket
 

@@ -22,7 +22,7 @@ from bisyncer.endpoints.counts import Requests
 from bisyncer.endpoints.oci_auth import Service, service
 from bisyncer.endpoints.oci_error import Failed, Kind, answered, puzzling, unanswered
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from bisyncer.endpoints.base import FORGETFUL, Endpoint, Uploads
 from bisyncer.errors import UsageError
-from bisyncer.model import ALL_CONDITIONS, Conditions, LinkMode, Remote
+from bisyncer.job import LinkMode, Remote
+from bisyncer.model import ALL_CONDITIONS, Conditions
 
 SCHEMES = ("file", "s3", "azure", "az", "oci")  # and memory, for tests: no wish of a user may name it
 REMOTE_SCHEMES = {

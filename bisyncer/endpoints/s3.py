@@ -41,7 +41,8 @@ from bisyncer.endpoints.s3_send import send
 from bisyncer.endpoints.s3_upload import abort
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing
-from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item, Remote
+from bisyncer.job import Remote
+from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item
 
 CAPABILITIES = Capabilities(
     names=NameRules.BUCKET,

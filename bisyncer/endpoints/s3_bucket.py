@@ -16,7 +16,8 @@ from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble, judge
 from bisyncer.endpoints.s3_object import OPAQUE, entry
 from bisyncer.endpoints.s3_scan import keeps_a_tree
 from bisyncer.errors import Changed, Rejected
-from bisyncer.model import Conditions, Entry, Remote
+from bisyncer.job import Remote
+from bisyncer.model import Conditions, Entry
 
 if TYPE_CHECKING:
     from obstore.store import S3Store

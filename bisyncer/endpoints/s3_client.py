@@ -21,7 +21,7 @@ from botocore.config import Config
 from bisyncer.endpoints import counts
 from bisyncer.endpoints.s3_scan import pages_parsed
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote, Secret
+from bisyncer.job import Remote, Secret
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60

@@ -17,7 +17,7 @@ from obstore.store import S3Store
 
 from bisyncer.endpoints.s3_client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Clients
 from bisyncer.endpoints.s3_error import SDK_ERRORS
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, PutMode

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 from bisyncer.endpoints.spelling import other_spelling
 from bisyncer.errors import Changed, Clash, EndpointError, Rejected, Transient
-from bisyncer.model import TRASH, Entry, LinkMode
+from bisyncer.job import LinkMode
+from bisyncer.model import TRASH, Entry
 
 SCHEME: Final = "file://"
 

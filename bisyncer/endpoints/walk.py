@@ -19,7 +19,8 @@ from bisyncer.endpoints.directory import directory_entry
 from bisyncer.endpoints.links import BOTH
 from bisyncer.endpoints.tree import LIST, Tree, dangling, is_version, kind, look, make_entry
 from bisyncer.errors import EndpointError, ListingIncomplete, Transient
-from bisyncer.model import LINK_SUFFIX, TRASH, Item, LinkMode, Unreadable
+from bisyncer.job import LinkMode
+from bisyncer.model import LINK_SUFFIX, TRASH, Item, Unreadable
 
 _AFTER_SLASH: Final = "0"  # the code point after '/': all keys below 'd' are less than 'd0'
 _CLOSED: Final = -1

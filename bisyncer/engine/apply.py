@@ -27,6 +27,7 @@ from bisyncer.engine.plan import EXCLUDED
 from bisyncer.engine.transfer import agreed, transfer
 from bisyncer.engine.trash import Trash
 from bisyncer.errors import BisyncerError, Changed, Clash, EndpointError, Gone, Rejected, Transient
+from bisyncer.job import Policy
 from bisyncer.model import (
     DIRECTORY,
     Action,
@@ -37,7 +38,6 @@ from bisyncer.model import (
     Failed,
     Outcome,
     Planned,
-    Policy,
     Problem,
     Raced,
     Side,

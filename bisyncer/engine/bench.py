@@ -24,7 +24,8 @@ from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.pairing import resilient
 from bisyncer.engine.trash import folder_of
 from bisyncer.errors import EndpointError, Interrupted
-from bisyncer.model import Entry, Job, Side, Unreadable
+from bisyncer.job import Job
+from bisyncer.model import Entry, Side, Unreadable
 from bisyncer.report.events import Reporter
 from bisyncer.state.store import Store
 

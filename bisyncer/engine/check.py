@@ -18,19 +18,8 @@ from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.plan import count
 from bisyncer.engine.transfer import content
 from bisyncer.errors import Changed, EndpointError
-from bisyncer.model import (
-    Action,
-    Agreement,
-    Ancestor,
-    Delta,
-    Digest,
-    Entry,
-    Planned,
-    Policy,
-    Side,
-    Tally,
-    Verdict,
-)
+from bisyncer.job import Policy
+from bisyncer.model import Action, Agreement, Ancestor, Delta, Digest, Entry, Planned, Side, Tally, Verdict
 
 BATCH = 256  # keys settled between two writes to the state
 

@@ -27,21 +27,8 @@ from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import WHOLE
 from bisyncer.engine.transfer import CHUNK
 from bisyncer.errors import Changed, EndpointError, Interrupted
-from bisyncer.model import (
-    ANY_VERSION,
-    Agreement,
-    Ancestor,
-    Delta,
-    Entry,
-    Evidence,
-    Item,
-    Job,
-    Policy,
-    Side,
-    Tally,
-    Triple,
-    Unreadable,
-)
+from bisyncer.job import ANY_VERSION, Evidence, Job, Policy
+from bisyncer.model import Agreement, Ancestor, Delta, Entry, Item, Side, Tally, Triple, Unreadable
 from bisyncer.report.events import Silent
 from bisyncer.state.store import Store
 

@@ -12,7 +12,8 @@ from bisyncer.engine.identity import Identity
 from bisyncer.engine.pairing import open_pair
 from bisyncer.engine.trash import keeps
 from bisyncer.errors import BisyncerError, Halt
-from bisyncer.model import TRASH, Job, RunOutcome, Side
+from bisyncer.job import Job
+from bisyncer.model import TRASH, RunOutcome, Side
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 

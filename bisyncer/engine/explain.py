@@ -17,7 +17,8 @@ from bisyncer.engine.look import by_facts, judge, look
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import bound_pair, policy_for, resilient
 from bisyncer.errors import UsageError
-from bisyncer.model import TRASH, Agreement, Delta, Entry, Job, Mode, Side, Tally, Triple, Verdict
+from bisyncer.job import Job
+from bisyncer.model import TRASH, Agreement, Delta, Entry, Mode, Side, Tally, Triple, Verdict
 from bisyncer.state.store import Store
 
 

@@ -17,7 +17,8 @@ from bisyncer.core.conflict import endings, names
 from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.transfer import Keeper, agreed, content, stream, transfer
 from bisyncer.errors import Rejected
-from bisyncer.model import Agreement, Done, Entry, Item, Kept, Planned, Policy, Side
+from bisyncer.job import Policy
+from bisyncer.model import Agreement, Done, Entry, Item, Kept, Planned, Side
 
 _REFUSED = 10  # names, after which the store is taken at its word
 

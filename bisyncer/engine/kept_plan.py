@@ -19,6 +19,7 @@ from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.look import look_at
 from bisyncer.engine.plan import EXCLUDED
 from bisyncer.errors import BisyncerError, UsageError
+from bisyncer.job import Policy
 from bisyncer.model import (
     Action,
     Agreement,
@@ -28,7 +29,6 @@ from bisyncer.model import (
     Entry,
     Item,
     Mode,
-    Policy,
     RunOutcome,
     Side,
     Tally,

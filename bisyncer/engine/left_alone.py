@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from bisyncer.core.bounds import ahead, left_alone, outside, waits
 from bisyncer.engine.marked import Marked
-from bisyncer.model import ANY_VERSION, Action, Bounds, Tally, Verdict
+from bisyncer.job import ANY_VERSION, Bounds
+from bisyncer.model import Action, Tally, Verdict
 
 _STANDS = frozenset({Verdict.HOLD, Verdict.FORGET})  # such a verdict touches no side
 

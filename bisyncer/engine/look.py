@@ -10,7 +10,8 @@ from bisyncer.core.directories import settled
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.check import settle
 from bisyncer.errors import EndpointError
-from bisyncer.model import Action, Ancestor, Delta, Entry, Item, Policy, Side, Triple, Unreadable, Verdict
+from bisyncer.job import Policy
+from bisyncer.model import Action, Ancestor, Delta, Entry, Item, Side, Triple, Unreadable, Verdict
 
 
 def look(key: str, ancestor: Ancestor | None, endpoints: Mapping[Side, Endpoint]) -> Triple:

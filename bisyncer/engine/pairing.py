@@ -19,7 +19,8 @@ from bisyncer.endpoints.resilient import ResilientEndpoint
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.uploads import Remembered
 from bisyncer.errors import NeedsResync, UsageError
-from bisyncer.model import ALL_CONDITIONS, Job, LinkMode, Mode, Policy, Resolve, Side
+from bisyncer.job import Job, LinkMode, Policy, Resolve
+from bisyncer.model import ALL_CONDITIONS, Mode, Side
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 

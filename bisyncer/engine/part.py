@@ -13,7 +13,8 @@ from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.look import look_at
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import WHOLE, Shard, at_or_below, below
-from bisyncer.model import Ancestor, Entry, Item, Scope, Side
+from bisyncer.job import Scope
+from bisyncer.model import Ancestor, Entry, Item, Side
 
 _T = TypeVar("_T")
 _Recorded = Callable[[Collection[str]], Mapping[str, Ancestor]]

@@ -11,6 +11,7 @@ from bisyncer.core.keys import folder_marker
 from bisyncer.core.merge import merge
 from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.left_alone import LeftAlone
+from bisyncer.job import Policy
 from bisyncer.model import (
     LINK_SUFFIX,
     Action,
@@ -18,7 +19,6 @@ from bisyncer.model import (
     Delta,
     Entry,
     Item,
-    Policy,
     Side,
     Tally,
     Triple,

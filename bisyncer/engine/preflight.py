@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from bisyncer.core.gates import let_pass
 from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.errors import Halt
-from bisyncer.model import Job, Side
+from bisyncer.job import Job
+from bisyncer.model import Side
 
 _Look = Callable[[Job, Mapping[Side, Endpoint], Mapping[Side, Probe]], list[Halt]]
 

@@ -16,7 +16,8 @@ from bisyncer.engine.pairing import bound_pair, resilient
 from bisyncer.engine.transfer import agreed, transfer
 from bisyncer.engine.trash import Trash, folder_of, opened_trash
 from bisyncer.errors import BisyncerError, Changed, Unfinished, UsageError
-from bisyncer.model import Agreement, Ancestor, Entry, Job, Resolve, Side
+from bisyncer.job import Job, Resolve
+from bisyncer.model import Agreement, Ancestor, Entry, Side
 from bisyncer.state.lease import Lease
 from bisyncer.state.records import Conflict, ConflictState, Pair
 from bisyncer.state.store import Store

@@ -13,7 +13,8 @@ from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.pairing import bound_pair, resilient
 from bisyncer.engine.trash import Purged, purge, versions
 from bisyncer.errors import Changed, Rejected, UsageError
-from bisyncer.model import TRASH, Entry, Job, Side
+from bisyncer.job import Job
+from bisyncer.model import TRASH, Entry, Side
 from bisyncer.state.lease import Lease
 from bisyncer.state.store import Store
 

@@ -46,17 +46,16 @@ from bisyncer.errors import (
     ListingIncomplete,
     Unfinished,
 )
+from bisyncer.job import Job, Policy
 from bisyncer.model import (
     PROBLEMS_SHOWN,
     Action,
     Ancestor,
     Delta,
     Done,
-    Job,
     Mode,
     Outcome,
     Planned,
-    Policy,
     Problem,
     RunOutcome,
     Side,

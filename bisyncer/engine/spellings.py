@@ -17,7 +17,8 @@ from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.spool import in_order
 from bisyncer.engine.check import settled_agreement
 from bisyncer.errors import EndpointError
-from bisyncer.model import Ancestor, Fold, MatchNames, Planned, Policy, Side, Tally, Verdict
+from bisyncer.job import MatchNames, Policy
+from bisyncer.model import Ancestor, Fold, Planned, Side, Tally, Verdict
 
 _BATCH: Final = 100  # groups looked at together
 _MOST: Final = 100  # keys of one group that are looked at; the rest goes on as planned

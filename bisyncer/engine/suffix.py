@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from bisyncer.model import Policy
+from bisyncer.job import Policy
 
 # rclone's names, of the forms without a colon, which not every store can hold.
 DATES: Final[Mapping[str, str]] = {

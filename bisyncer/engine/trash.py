@@ -18,7 +18,8 @@ from bisyncer.core.trash import HIGH, LOW, Trashed, names, older, read_name
 from bisyncer.endpoints.base import Endpoint, NameRules, Probe, Twin
 from bisyncer.engine.transfer import content
 from bisyncer.errors import Changed, EndpointError, Rejected
-from bisyncer.model import Agreement, Entry, Item, Retention, Side
+from bisyncer.job import Retention
+from bisyncer.model import Agreement, Entry, Item, Side
 
 _BATCH = 256  # versions purged between two questions whether to stop
 

@@ -13,7 +13,8 @@ from bisyncer.endpoints.base import NameRules, Probe
 from bisyncer.endpoints.memory import CAPABILITIES, MemoryEndpoint
 from bisyncer.engine import doctor
 from bisyncer.engine.doctor import Finding, Grade
-from bisyncer.model import Conditions, Job
+from bisyncer.job import Job
+from bisyncer.model import Conditions
 from tests.desk import Desk, put
 from tests.servers import BUCKET, S3Server
 

@@ -14,7 +14,7 @@ import pytest
 from bisyncer.cli import manifest
 from bisyncer.cli.manifest import MAX_KEYS, local_roots, read_manifest
 from bisyncer.errors import UsageError
-from bisyncer.model import Scope
+from bisyncer.job import Scope
 from tests.desk import Desk, held, put
 
 ROOTS = ("/mnt/nfs/content",)

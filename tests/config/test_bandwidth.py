@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bisyncer.config.bandwidth import NoLimit, timetable
-from bisyncer.model import Limit
+from bisyncer.job import Limit
 
 KIB, MIB = 1024, 1024**2
 

@@ -8,7 +8,7 @@ import pytest
 
 from bisyncer.config.load import Config, load
 from bisyncer.errors import UsageError
-from bisyncer.model import FilterFile
+from bisyncer.job import FilterFile
 
 PAIR = "[pairs.cms]\npath1 = '/a'\npath2 = '/b'\nfilters_file = 'cms.filters'\n"
 

@@ -9,7 +9,8 @@ import pytest
 from bisyncer.config import load as loading
 from bisyncer.config.load import Config, load
 from bisyncer.errors import UsageError
-from bisyncer.model import Bounds, Evidence, Job, Limit, Limits, Loser, Mode, Policy, Remote, Resolve
+from bisyncer.job import Bounds, Evidence, Job, Limit, Limits, Loser, Policy, Remote, Resolve
+from bisyncer.model import Mode
 
 PAIR = '[pairs.cms]\npath1 = "/a"\npath2 = "/b"\n'
 

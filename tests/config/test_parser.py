@@ -4,7 +4,7 @@ import pytest
 
 from bisyncer.config import parser, setting
 from bisyncer.config.parser import MaxDelete, Unfit
-from bisyncer.model import Retention
+from bisyncer.job import Retention
 
 
 @pytest.mark.parametrize(

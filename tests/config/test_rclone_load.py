@@ -8,7 +8,7 @@ import pytest
 
 from bisyncer.config.load import Config, load
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 
 
 def conf(path: Path, name: str = "OCI_fk", namespace: str = "theirs") -> Path:

@@ -11,7 +11,7 @@ import pytest
 from bisyncer.config import rclone_file
 from bisyncer.config.rclone_remote import remote_of
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote, Secret
+from bisyncer.job import Remote, Secret
 from tests.config.rclone import Rclone
 
 SECRETS = (

@@ -8,7 +8,7 @@ import pytest
 from bisyncer.config.load import load
 from bisyncer.config.write import add_pair
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 
 VALUES = {"path1": "/a", "path2": "/b"}
 

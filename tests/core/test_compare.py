@@ -7,7 +7,8 @@ from itertools import chain, combinations
 import pytest
 
 from bisyncer.core.compare import agreement, by_digest, compare, delta, strong
-from bisyncer.model import Agreement, Algorithm, Delta, Digest, Evidence, Policy, Side, Triple, Unreadable
+from bisyncer.job import Evidence, Policy
+from bisyncer.model import Agreement, Algorithm, Delta, Digest, Side, Triple, Unreadable
 from tests.making import ancestor, entry
 
 AUTO = Policy(restless=frozenset({Side.PATH1}))

@@ -8,7 +8,8 @@ from itertools import islice
 import pytest
 
 from bisyncer.core.conflict import chosen, endings, names, replaces, winner
-from bisyncer.model import Action, Agreement, Delta, Loser, Policy, Resolve, Side, Verdict
+from bisyncer.job import Loser, Policy, Resolve
+from bisyncer.model import Action, Agreement, Delta, Side, Verdict
 from tests.making import entry
 
 ONE = entry(size=10, mtime_ns=200)

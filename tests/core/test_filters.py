@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
 from bisyncer.core.filters import Filters
-from bisyncer.model import FilterFile
+from bisyncer.job import FilterFile
 from tests.rclone_serve import rclone
 
 

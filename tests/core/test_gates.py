@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from bisyncer.core.gates import BLOCK_BYTES, MARGIN_BYTES, Place, judge
-from bisyncer.model import Evidence, Limits, Mode, Policy, Resolve, Side, Tally, Verdict
+from bisyncer.job import Evidence, Limits, Policy, Resolve
+from bisyncer.model import Mode, Side, Tally, Verdict
 
 DELETE = {Side.PATH1: Verdict.DELETE_FROM_PATH1, Side.PATH2: Verdict.DELETE_FROM_PATH2}
 

@@ -8,7 +8,8 @@ import pytest
 
 from bisyncer.cli.run import GATES as FORCED
 from bisyncer.core.gates import GATES
-from bisyncer.model import Agreement, Delta, Resolve, RunOutcome, Side, Verdict
+from bisyncer.job import Resolve
+from bisyncer.model import Agreement, Delta, RunOutcome, Side, Verdict
 from tests.docs.pages import ROOT
 
 GLOSSARY = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")

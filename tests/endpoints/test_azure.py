@@ -35,7 +35,8 @@ from bisyncer.errors import (
     Transient,
     UsageError,
 )
-from bisyncer.model import Algorithm, Conditions, Digest, Entry, Remote, Secret
+from bisyncer.job import Remote, Secret
+from bisyncer.model import Algorithm, Conditions, Digest, Entry
 from tests.azurite import copied_block
 from tests.endpoints.contract import (
     BUCKET_KEYS,

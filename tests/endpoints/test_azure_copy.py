@@ -15,7 +15,8 @@ from bisyncer.endpoints.azure import AzureEndpoint
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.errors import Changed, Rejected, Transient
-from bisyncer.model import Entry, Secret
+from bisyncer.job import Secret
+from bisyncer.model import Entry
 from tests.endpoints.contract import MTIME_NS, entries, keys, metadata_of, now, put, whole
 from tests.endpoints.test_azure import AzureBehind, container_sas, faulty, in_large_pieces, opened
 from tests.faults import Fault

@@ -11,7 +11,7 @@ from bisyncer.endpoints.bandwidth import Bandwidth, limit_at
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.resilient import ResilientEndpoint
-from bisyncer.model import Limit
+from bisyncer.job import Limit
 from tests.endpoints.contract import put, whole
 
 OFFICE = (Limit(None, 8 * 60, 1000), Limit(None, 20 * 60, None))

@@ -10,7 +10,8 @@ import pytest
 
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.errors import Changed, Rejected
-from bisyncer.model import LinkMode, Unreadable
+from bisyncer.job import LinkMode
+from bisyncer.model import Unreadable
 from tests.endpoints.conftest import OWNER
 from tests.endpoints.contract import MTIME_NS, BytesSource, entries, put, whole
 

@@ -9,7 +9,7 @@ from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.open import open_endpoint
 from bisyncer.endpoints.s3 import S3Endpoint
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 
 REMOTES = {
     "azure": Remote(name="azure", type="azure", account="a"),

@@ -32,7 +32,8 @@ from bisyncer.errors import (
     Transient,
     UsageError,
 )
-from bisyncer.model import Algorithm, Conditions, Digest, Entry, Remote, Unreadable
+from bisyncer.job import Remote
+from bisyncer.model import Algorithm, Conditions, Digest, Entry, Unreadable
 from tests.endpoints.contract import (
     BUCKET_KEYS,
     MTIME_NS,

@@ -8,7 +8,7 @@ import pytest
 
 from bisyncer.endpoints.s3_client import Requests, connect
 from bisyncer.errors import UsageError
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 
 
 @pytest.mark.parametrize(

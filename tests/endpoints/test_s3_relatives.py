@@ -26,7 +26,8 @@ from bisyncer.errors import (
     Transient,
     UsageError,
 )
-from bisyncer.model import Conditions, Entry, Remote
+from bisyncer.job import Remote
+from bisyncer.model import Conditions, Entry
 from tests.endpoints.contract import MTIME_NS, BytesSource, entries, keys, now, put, whole
 from tests.endpoints.test_listing import amazon, plain, rows_of
 from tests.endpoints.test_s3 import BY_BOTO3, BY_OBSTORE, LARGE, S3Behind, opened, whole_in_large_pieces

@@ -13,20 +13,8 @@ import pytest
 from bisyncer.core.bounds import outside, waits
 from bisyncer.engine.explain import explain
 from bisyncer.errors import Rejected
-from bisyncer.model import (
-    Action,
-    Bounds,
-    Delta,
-    Entry,
-    Item,
-    Mode,
-    Policy,
-    Scope,
-    Side,
-    Summary,
-    Unreadable,
-    Verdict,
-)
+from bisyncer.job import Bounds, Policy, Scope
+from bisyncer.model import Action, Delta, Entry, Item, Mode, Side, Summary, Unreadable, Verdict
 from tests.pair import paired
 from tests.places import BUCKETS, Places, Tree
 from tests.world import ONE, TWO, World, carried_out

@@ -11,7 +11,8 @@ import pytest
 from bisyncer.engine.check import settled_agreement
 from bisyncer.engine.transfer import content
 from bisyncer.errors import Transient
-from bisyncer.model import Agreement, Algorithm, Delta, Digest, Evidence, Policy, RunOutcome, Side
+from bisyncer.job import Evidence, Policy
+from bisyncer.model import Agreement, Algorithm, Delta, Digest, RunOutcome, Side
 from tests.world import ONE, TWO, World, carried_out
 
 TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}

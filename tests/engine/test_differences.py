@@ -11,7 +11,8 @@ import pytest
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.differences import BATCH, differences
 from bisyncer.errors import Interrupted, ListingIncomplete, Rejected, Transient, UsageError
-from bisyncer.model import Bounds, Evidence, Item, Policy, Side, Unreadable
+from bisyncer.job import Bounds, Evidence, Policy
+from bisyncer.model import Item, Side, Unreadable
 from tests.world import ONE, TWO, World
 
 TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}

@@ -13,7 +13,8 @@ import pytest
 from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.errors import Rejected
-from bisyncer.model import SEALS, Entry, Limits, Mode, RunOutcome, Scope, Side, Summary
+from bisyncer.job import Limits, Scope
+from bisyncer.model import SEALS, Entry, Mode, RunOutcome, Side, Summary
 from bisyncer.state.store import Store
 from tests.world import ONE, TWO, World, carried_out
 

@@ -8,7 +8,8 @@ from itertools import product
 import pytest
 
 from bisyncer.errors import Rejected
-from bisyncer.model import Algorithm, Policy, Resolve, RunOutcome, Side
+from bisyncer.job import Policy, Resolve
+from bisyncer.model import Algorithm, RunOutcome, Side
 from tests.world import ONE, TWO, World, carried_out
 
 TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}

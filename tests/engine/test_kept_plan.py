@@ -11,7 +11,8 @@ import pytest
 from bisyncer.engine import session
 from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
 from bisyncer.errors import BisyncerError, UsageError
-from bisyncer.model import SEALS, Limits, RunOutcome, Scope, Side, Summary
+from bisyncer.job import Limits, Scope
+from bisyncer.model import SEALS, RunOutcome, Side, Summary
 from bisyncer.report.console import Several
 from tests.world import ONE, TWO, Heard, World, carried_out, line
 

@@ -11,7 +11,8 @@ import pytest
 
 from bisyncer.endpoints import memory
 from bisyncer.errors import Transient
-from bisyncer.model import SEALS, TRASH, LinkMode, Remote, Summary
+from bisyncer.job import LinkMode, Remote
+from bisyncer.model import SEALS, TRASH, Summary
 from tests.pair import Pair
 from tests.world import ONE, TWO, carried_out
 

@@ -11,7 +11,8 @@ import pytest
 
 from bisyncer.engine.suffix import dated
 from bisyncer.errors import Rejected, Transient, Unfinished
-from bisyncer.model import Conditions, Loser, Policy, Resolve, Retention, Side
+from bisyncer.job import Loser, Policy, Resolve, Retention
+from bisyncer.model import Conditions, Side
 from tests.world import ONE, TWO, World, carried_out
 
 TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}

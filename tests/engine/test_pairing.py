@@ -9,7 +9,8 @@ import pytest
 
 from bisyncer.engine.pairing import init, open_pair
 from bisyncer.errors import UsageError
-from bisyncer.model import ALL_CONDITIONS, Job, Side
+from bisyncer.job import Job
+from bisyncer.model import ALL_CONDITIONS, Side
 from bisyncer.state.store import Store
 from tests.servers import BUCKET, S3Server
 

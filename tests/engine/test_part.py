@@ -10,7 +10,8 @@ import pytest
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.engine.shards import at_or_below
 from bisyncer.errors import Transient
-from bisyncer.model import Item, Problem, RunOutcome, Scope, Side, Unreadable
+from bisyncer.job import Scope
+from bisyncer.model import Item, Problem, RunOutcome, Side, Unreadable
 from tests.world import ONE, TWO, World, carried_out
 
 TREE = {

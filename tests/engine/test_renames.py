@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bisyncer.errors import Rejected
-from bisyncer.model import Entry, Limits, RunOutcome, Side
+from bisyncer.job import Limits
+from bisyncer.model import Entry, RunOutcome, Side
 from tests.world import ONE, TWO, World, carried_out
 
 TWENTY = {f"dir/k{number:02}": "x" * (number + 1) for number in range(20)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bisyncer.model import Loser, Policy, Resolve, Retention, Side
+from bisyncer.job import Loser, Policy, Resolve, Retention
+from bisyncer.model import Side
 from tests.world import ONE, TWO, World, carried_out
 
 ONES = {"same": "the same", "only one": "1", "both": "longer, of one"}

@@ -19,7 +19,8 @@ from bisyncer.errors import (
     Transient,
     UsageError,
 )
-from bisyncer.model import Item, Limits, Retention, RunOutcome, Side, Unreadable
+from bisyncer.job import Limits, Retention
+from bisyncer.model import Item, RunOutcome, Side, Unreadable
 from bisyncer.report.events import PhaseBegan, RunBegan, RunEnded
 from bisyncer.state.lease import Lease
 from tests.world import ONE, TWO, World, carried_out

@@ -10,7 +10,8 @@ import pytest
 from bisyncer.engine import session
 from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
 from bisyncer.errors import Rejected
-from bisyncer.model import MatchNames, Policy, Problem, RunOutcome, Scope, Side, Summary
+from bisyncer.job import MatchNames, Policy, Scope
+from bisyncer.model import Problem, RunOutcome, Side, Summary
 from bisyncer.report.events import Silent
 from tests.world import ONE, TWO, World, carried_out
 

@@ -12,7 +12,8 @@ import pytest
 from bisyncer.endpoints import backoff
 from bisyncer.endpoints.base import Probe
 from bisyncer.errors import Gone, Rejected, Transient
-from bisyncer.model import Limits, RunOutcome, Side, Summary
+from bisyncer.job import Limits
+from bisyncer.model import RunOutcome, Side, Summary
 from bisyncer.report.console import summary_line
 from bisyncer.report.events import Acted
 from bisyncer.report.jsonl import as_json

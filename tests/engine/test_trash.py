@@ -17,7 +17,8 @@ from bisyncer.engine import pairing, session
 from bisyncer.engine.explain import explain
 from bisyncer.engine.trash import Trash, opened_trash, purge
 from bisyncer.errors import Changed, Rejected, Transient, UsageError
-from bisyncer.model import TRASH, Job, Retention, RunOutcome, Side, Summary
+from bisyncer.job import Job, Retention
+from bisyncer.model import TRASH, RunOutcome, Side, Summary
 from bisyncer.state.store import Store
 from tests.desk import held, put
 from tests.endpoints.contract import put as put_at

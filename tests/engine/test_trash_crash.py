@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bisyncer.engine import pairing, session
-from bisyncer.model import TRASH, Job, Side
+from bisyncer.job import Job
+from bisyncer.model import TRASH, Side
 from bisyncer.report.events import Silent
 from bisyncer.state.store import Store
 from tests.desk import held, put

@@ -8,7 +8,8 @@ import pytest
 
 from bisyncer.config.load import load
 from bisyncer.errors import UsageError
-from bisyncer.model import Limit, Mode, Retention
+from bisyncer.job import Limit, Retention
+from bisyncer.model import Mode
 from tests.desk import clear_environment
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 from tests.oci.server import OciServer, serving
 from tests.oci.store import Bucket
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from bisyncer.model import Policy, Resolve, Side
+from bisyncer.job import Policy, Resolve
+from bisyncer.model import Side
 from bisyncer.state.store import Store
 from tests.world import ONE, TWO, World
 

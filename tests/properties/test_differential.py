@@ -22,7 +22,8 @@ from typing import Final, NamedTuple
 import pytest
 
 from bisyncer.engine import pairing, session
-from bisyncer.model import SEALS, TRASH, Job, Limits, Loser, Policy, Resolve, Side
+from bisyncer.job import Job, Limits, Loser, Policy, Resolve
+from bisyncer.model import SEALS, TRASH, Side
 from bisyncer.report.events import Silent
 from bisyncer.state.store import Store
 from tests.rclone_serve import rclone

@@ -15,7 +15,8 @@ from random import Random
 import pytest
 
 from bisyncer.errors import Transient
-from bisyncer.model import LINK_SUFFIX, TRASH, LinkMode, Side
+from bisyncer.job import LinkMode
+from bisyncer.model import LINK_SUFFIX, TRASH, Side
 from tests.engine.test_kinds import Bucket, Folder, Kinds
 
 DIRECTORIES = ("d/", "d/e/", "f/", "d/e/g/")

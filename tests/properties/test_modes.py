@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bisyncer.errors import Transient
-from bisyncer.model import Mode, Scope, Side, Summary
+from bisyncer.job import Scope
+from bisyncer.model import Mode, Side, Summary
 from tests.world import ONE, TWO, World, carried_out
 
 WRITES = frozenset({"write", "delete", "move", "keep", "copy_from"})

@@ -9,7 +9,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bisyncer.model import MatchNames, Policy, Side
+from bisyncer.job import MatchNames, Policy
+from bisyncer.model import Side
 from tests.folding import Folding, fold, folding_world
 from tests.world import ONE, TWO, World
 

@@ -23,7 +23,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bisyncer.engine import session
 from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
 from bisyncer.errors import Transient, Unfinished
-from bisyncer.model import ANY_VERSION, Bounds, FilterFile, Loser, Policy, Resolve, Scope, Side
+from bisyncer.job import ANY_VERSION, Bounds, FilterFile, Loser, Policy, Resolve, Scope
+from bisyncer.model import Side
 from bisyncer.report.events import Silent
 from tests.world import ONE, TWO, World
 

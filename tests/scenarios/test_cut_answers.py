@@ -10,7 +10,8 @@ from typing import NamedTuple
 import pytest
 
 from bisyncer.endpoints.body import PART_SIZE
-from bisyncer.model import Policy, Resolve, Retention, RunOutcome
+from bisyncer.job import Policy, Resolve, Retention
+from bisyncer.model import RunOutcome
 from tests.faults import Fault, proxy
 from tests.pair import Pair, paired
 from tests.places import BUCKETS, Place, Places

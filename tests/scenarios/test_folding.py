@@ -9,7 +9,8 @@ from typing import cast
 import pytest
 
 from bisyncer.endpoints import memory
-from bisyncer.model import Policy, Remote, Side, Summary
+from bisyncer.job import Policy, Remote
+from bisyncer.model import Side, Summary
 from tests.folding import fold_case
 from tests.pair import Pair, paired
 from tests.places import Place, Tree, held

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bisyncer.model import Remote
+from bisyncer.job import Remote
 from tests.places import BUCKETS, Place, Places, Tree
 from tests.scenarios.conftest import PAIR, Operator, actions
 

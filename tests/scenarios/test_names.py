@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bisyncer.model import Limits, Summary
+from bisyncer.job import Limits
+from bisyncer.model import Summary
 from tests.pair import paired
 from tests.places import STORES, Places, held
 from tests.world import TWO, carried_out

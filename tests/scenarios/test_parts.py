@@ -9,7 +9,8 @@ import pytest
 from boto3.s3.transfer import TransferConfig as Cut
 
 from bisyncer.endpoints.mtime import metadata
-from bisyncer.model import Evidence, Policy, RunOutcome
+from bisyncer.job import Evidence, Policy
+from bisyncer.model import RunOutcome
 from tests.pair import paired
 from tests.places import Places, S3Place, Tree
 from tests.servers import BUCKET, S3Server

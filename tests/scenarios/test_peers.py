@@ -21,7 +21,8 @@ from sqlalchemy import Engine, event
 
 from bisyncer.engine import pairing, session
 from bisyncer.errors import ListingIncomplete, Rejected, UsageError
-from bisyncer.model import Entry, Item, Job, Limits, Resolve, RunOutcome, Side, Summary
+from bisyncer.job import Job, Limits, Resolve
+from bisyncer.model import Entry, Item, RunOutcome, Side, Summary
 from bisyncer.report.events import Silent
 from bisyncer.state.store import Store
 from tests.desk import Desk, clear_environment, held, put

@@ -30,7 +30,8 @@ from typing import Any
 import pytest
 
 from bisyncer.endpoints.aside import Asides
-from bisyncer.model import Limits, Side, Summary
+from bisyncer.job import Limits
+from bisyncer.model import Side, Summary
 from tests.pair import Pair, paired
 from tests.places import Places, Tree
 from tests.world import carried_out
