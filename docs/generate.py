@@ -20,7 +20,7 @@ from bisyncer.config import setting
 from bisyncer.core.decide import BOTH, BOTH_SIDES, COLUMNS, TABLES, meaning, verdicts
 from bisyncer.endpoints import azure, local, oci, s3
 from bisyncer.endpoints.base import Capabilities
-from bisyncer.engine.session import EXIT_CODES
+from bisyncer.engine.run import EXIT_CODES
 from bisyncer.model import Agreement, Delta, Mode, RunOutcome
 
 HERE: Final = Path(__file__).resolve().parent

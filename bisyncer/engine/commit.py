@@ -1,0 +1,135 @@
+"""The phases that change something: apply and commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from functools import partial
+
+from bisyncer.engine.apply import Worker, apply
+from bisyncer.engine.emptied import Emptied
+from bisyncer.engine.run import REPORTED, Run
+from bisyncer.engine.trash import purge
+from bisyncer.errors import EndpointError, Gone, Halted
+from bisyncer.model import Done, Mode, Outcome, Planned, Side, Verdict, Waits
+from bisyncer.report.events import Acted, Phase, PhaseBegan
+
+COMMITTED = 500  # outcomes committed at once, at the most ...
+COMMIT_EVERY_NS = 1_000_000_000  # ... and an outcome that comes later than this takes the batch along
+
+DAY_NS = 86400 * 10**9
+
+CHANGING = tuple(v for v in Verdict if v.side is not None or v in {Verdict.CONFLICT, Verdict.CHECK})
+
+
+def carry_out(run: Run) -> None:
+    """Do what is planned, and commit what came of each key, whatever becomes of the others."""
+    if run.job.resync:
+        # What only path2 has a mirror deletes from the first run on after an alignment that is whole.
+        mode = Mode.COPY if run.job.mode is Mode.MIRROR else run.job.mode
+        run.pair = run.store.begin_alignment(run.pair, run.lease, mode)
+    changes = any(run.tally.verdicts[verdict] for verdict in CHANGING)
+    if changes or run.job.resync or run.identity.broken:
+        _seal(run)
+    total = sum(run.tally.verdicts[verdict] for verdict in REPORTED if verdict is not Verdict.HOLD)
+    run.reporter.tell(PhaseBegan(Phase.APPLY, total, sum(run.tally.size.values())))
+    worker = Worker(
+        run.endpoints,
+        run.policy,
+        run.job.transfers,
+        run.recorded,
+        run.lease,
+        run.stop,
+        run.trash,
+        run.versioned,
+        emptied=_emptied(run),
+        now_ns=run.now_ns,
+    )
+    outcomes = apply(partial(_rows, run), worker)
+    waiting: list[Outcome] = []
+    committed_ns = run.now_ns()
+    try:
+        with closing(outcomes):
+            for outcome in outcomes:
+                _tell(run, outcome)
+                waiting.append(outcome)
+                # A conflict at once: were it lost, no later run could tell that a person should look.
+                conflict = isinstance(outcome, Done) and outcome.kept is not None and outcome.kept.loser
+                late = run.now_ns() - committed_ns > COMMIT_EVERY_NS
+                if conflict or late or len(waiting) >= COMMITTED:
+                    _commit(run, waiting)
+                    waiting, committed_ns = [], run.now_ns()
+    except Gone:
+        _commit(run, waiting)
+        raise
+    _commit(run, waiting)
+    run.go_on()
+    if run.job.resync:
+        run.store.settle_conflicts(run.pair, run.lease)
+    if run.pair.mode is not run.job.mode and run.job.scope.words is None:
+        run.pair = run.store.record_mode(run.pair, run.job.mode, run.lease)
+    if changes:
+        # A copy of a side that somebody took meanwhile is older than its seal from now on.
+        with suppress(Halted):  # the next run tells
+            _seal(run)
+
+
+def purge_daily(run: Run) -> None:
+    """Once a day, delete for good what has been in the trash for long enough.
+
+    A trash that can't be listed or a version that can't be deleted waits for the next day.
+    """
+    keep_ns = run.job.trash.keep_ns
+    last = run.store.last_good_run(run.pair.id)
+    if keep_ns is None or (last is not None and last.started_ns // DAY_NS == run.started_ns // DAY_NS):
+        return
+    for side in Side:
+        if side not in run.job.mode.writes:
+            continue
+        with suppress(EndpointError):
+            run.lease.assert_held()
+            purge(run.endpoints[side], run.started_ns - keep_ns, run.job.transfers, run.stop.is_set)
+
+
+def _seal(run: Run) -> None:
+    run.identity.seal(run.lease, run.now_ns(), run.stop.wait)
+
+
+def _tell(run: Run, outcome: Outcome) -> None:
+    # A stamp that moved without its content is noted in the state, and is no news.
+    if outcome.planned.action.verdict not in {Verdict.NOTHING, Verdict.LEAVE}:
+        run.reporter.tell(Acted(outcome))
+    if run.job.strict and not isinstance(outcome, Done):
+        run.stop.give_up()
+
+
+def _emptied(run: Run) -> Emptied | None:
+    if not run.job.remove_empty_dirs:
+        return None
+    return Emptied(run.endpoints, markers=run.policy.create_empty_dirs)
+
+
+def _rows(run: Run, *verdicts: Verdict) -> Iterator[Planned]:
+    """The rows that still wait; those of a kept plan as if looked at again: they are all there is."""
+    rows = run.store.planned(run.number, *verdicts)
+    return rows if run.job.scope.plan is None else (row._replace(again=True) for row in rows)
+
+
+def _commit(run: Run, outcomes: Sequence[Outcome]) -> None:
+    # The state may never claim more than the stores would still have after a power cut.
+    for endpoint in run.endpoints.values():
+        endpoint.flush()
+    run.store.amend(run.number, [o.planned for o in outcomes if o.planned.again])
+    run.conflicts += run.store.commit(run.number, outcomes, run.lease)
+    for outcome in outcomes:
+        if isinstance(outcome, Waits):
+            run.tally.waiting += 1
+            continue
+        if not isinstance(outcome, Done):
+            run.count_problem(outcome.problem)
+            continue
+        verdict = outcome.planned.action.verdict
+        run.done[verdict] += 1
+        run.survived += outcome.planned.action.survivor is not None
+        if verdict.side is not None:
+            run.size[verdict.side] += outcome.size
