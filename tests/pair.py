@@ -66,6 +66,7 @@ class Pair:
         """Run until a run does nothing, and return that run's summary."""
         for _ in range(AT_REST):
             summary = self.run()
+            assert not summary.halts, summary.halts
             if not carried_out(summary) and not summary.problem_count:
                 return summary
         raise AssertionError(f"no rest after {AT_REST} runs: {carried_out(summary)} {summary.problems}")

@@ -35,7 +35,7 @@ def bench(
     sla: Annotated[str, typer.Option("--sla", metavar="DURATION", help="How long a run may take.")] = "60s",
     as_json: Json = False,
 ) -> int:
-    """Measure how fast a pair is here, and judge whether its runs keep to their time.
+    """Measure a pair, and judge whether its runs are in time.
 
     Both sides are listed, a run is planned, and scratch objects are sent to the trash of path2 and deleted
     again. No key is changed. Exit 1 if the verdict is escalate.

@@ -98,7 +98,10 @@ def show_conflict(
     *,
     as_json: Json = False,
 ) -> int:
-    """Show one conflict: both versions, where they are, and what differs where both are text."""
+    """Show one conflict: both versions, and how they differ.
+
+    Where both are text, the lines that differ are told.
+    """
     config = asked.load()
     with opened_store(config) as store:
         conflict = _conflict(store, number)

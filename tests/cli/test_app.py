@@ -45,6 +45,7 @@ def test_there_are_these_commands_and_no_others() -> None:
         "history",
         "show",
         "problems",
+        "bench",
         "doctor",
         "demo",
         "conflicts list",
