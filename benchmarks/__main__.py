@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, help="where the data is put; unset, a temporary folder")
     parser.add_argument("--json", type=Path, help="write all figures there too")
     asked = parser.parse_args(arguments)
+    # Ended by force, the server would outlive us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cases = QUICK if asked.quick else LONG
     unknown = set(asked.case or ()) - set(cases)
     if unknown:
