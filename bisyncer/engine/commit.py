@@ -111,7 +111,7 @@ def _emptied(run: Run) -> Emptied | None:
 
 def _rows(run: Run, *verdicts: Verdict) -> Iterator[Planned]:
     """The rows that still wait; those of a kept plan as if looked at again: they are all there is."""
-    rows = run.store.planned(run.number, *verdicts)
+    rows = run.store.actions.planned(run.number, *verdicts)
     return rows if run.job.scope.plan is None else (row._replace(again=True) for row in rows)
 
 
@@ -119,7 +119,7 @@ def _commit(run: Run, outcomes: Sequence[Outcome]) -> None:
     # The state may never claim more than the stores would still have after a power cut.
     for endpoint in run.endpoints.values():
         endpoint.flush()
-    run.store.amend(run.number, [o.planned for o in outcomes if o.planned.again])
+    run.store.actions.amend(run.number, [o.planned for o in outcomes if o.planned.again])
     run.conflicts += run.store.commit(run.number, outcomes, run.lease)
     for outcome in outcomes:
         if isinstance(outcome, Waits):

@@ -80,7 +80,7 @@ def plan(run: Run) -> None:
                     run.go_on()
                     held = [a for a in batch if a.verdict is Verdict.HOLD]
                     run.hold(Problem(a.key, a.reason) for a in held if a.reason is not None)
-                    run.store.spool(run.number, [a for a in batch if a.verdict is not Verdict.HOLD])
+                    run.store.actions.spool(run.number, [a for a in batch if a.verdict is not Verdict.HOLD])
         if run.job.scope.keys:
             _weigh(run)
     except ListingIncomplete as error:
@@ -93,7 +93,7 @@ def leave_alone(run: Run) -> None:
     """Take out of the plan what lies in a marked directory, and was planned before its mark was seen."""
     if run.marked is None:
         return
-    for batch in _batches(run.store.planned(run.number), SPOOLED):
+    for batch in _batches(run.store.actions.planned(run.number), SPOOLED):
         if run.job.scope.words is not None:  # nobody listed what lies above
             run.marked.look((each.action.key for each in batch), run.endpoints, run.job.transfers)
         elif not run.marked:
@@ -111,7 +111,7 @@ def leave_alone(run: Run) -> None:
             else:
                 count(judged, run.tally)
                 forgotten.append(planned._replace(action=judged))
-        run.store.amend(run.number, forgotten, dropped)
+        run.store.actions.amend(run.number, forgotten, dropped)
 
 
 def take(run: Run, kept: KeptPlan) -> None:
@@ -128,7 +128,7 @@ def take(run: Run, kept: KeptPlan) -> None:
                 run.tally.changed[Side.PATH1] += action.delta1 is Delta.CHANGED
                 run.tally.changed[Side.PATH2] += action.delta2 is Delta.CHANGED
                 count(action, run.tally)
-            run.store.spool(run.number, actions)
+            run.store.actions.spool(run.number, actions)
             looked += len(batch)
             run.reporter.tell(Checked(looked))
     _weigh(run)
@@ -158,14 +158,14 @@ def check_content(run: Run) -> None:
     if unsettled:
         run.reporter.tell(PhaseBegan(Phase.CHECK, unsettled))
     checked = 0
-    rows = run.store.planned(run.number, Verdict.CHECK, Verdict.CONFLICT)
+    rows = run.store.actions.planned(run.number, Verdict.CHECK, Verdict.CONFLICT)
     with closing(check(rows, run.recorded, run.endpoints, run.policy, run.job.transfers)) as batches:
         for batch in batches:
             run.go_on()
             for before, after in batch:
                 recount(before.action, after.action, run.tally)
             settled = [after for _, after in batch]
-            run.store.amend(run.number, settled)
+            run.store.actions.amend(run.number, settled)
             reasons = ((after.action.key, after.action.reason) for after in settled)
             run.hold(Problem(key, reason) for key, reason in reasons if reason is not None)
             checked += len(batch)
@@ -176,7 +176,7 @@ def find_renames(run: Run) -> None:
     """Make one move of a deletion and a copy of the same content."""
     if not run.policy.track_renames:
         return
-    by_size = partial(run.store.planned_by_size, run.number)
+    by_size = partial(run.store.actions.planned_by_size, run.number)
     waiting: list[Rename] = []
     groups = renames(by_size, run.recorded, run.endpoints, run.job.transfers, run.stop.is_set)
     with closing(groups):
@@ -194,20 +194,25 @@ def match_spellings(run: Run) -> None:
     spellings = Spellings(run.endpoints, run.policy, run.job.transfers)
     if not spellings.may_meet(run.tally):
         return
-    rows, at = partial(run.store.planned, run.number), partial(run.store.planned_at, run.number)
+    rows, at = (
+        partial(run.store.actions.planned, run.number),
+        partial(run.store.actions.planned_at, run.number),
+    )
     with closing(spellings.settle(rows, at, run.recorded)) as batches:
         for settled in batches:
             run.go_on()
             for before, after in settled.held:
                 recount(before.action, after.action, run.tally)
-            run.store.amend(run.number, [after for _, after in settled.held])
+            run.store.actions.amend(run.number, [after for _, after in settled.held])
             held = (after.action for _, after in settled.held)
             run.hold(Problem(action.key, action.reason) for action in held if action.reason is not None)
             _replan(run, settled.renamed)
 
 
 def _replan(run: Run, found: Sequence[Rename]) -> None:
-    run.store.amend(run.number, [each.moved for each in found], dropped=[each.deleted for each in found])
+    run.store.actions.amend(
+        run.number, [each.moved for each in found], dropped=[each.deleted for each in found]
+    )
     for each in found:
         count(each.deleted.action, run.tally, -1)
         count(each.copied.action, run.tally, -1)

@@ -159,6 +159,6 @@ def _places(run: Run) -> dict[Side, Place]:
 
 
 def _show(run: Run) -> None:
-    for planned in run.store.planned(run.number):
+    for planned in run.store.actions.planned(run.number):
         if planned.action.verdict in REPORTED:
             run.reporter.tell(WouldAct(planned.action))

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -23,6 +24,10 @@ from bisyncer.errors import BisyncerError, StateUnusable
 _BUSY_TIMEOUT_S = 60
 
 _FETCHED = 2000  # rows a batch: enough to make a call a row negligible, little enough to stay flat
+
+CHUNK = 500  # keys in one IN (...)
+
+_Value = TypeVar("_Value")
 
 CURE = (
     "Move it away and begin anew with `bisyncer init PAIR --resync` for each pair: that compares both "
@@ -39,6 +44,13 @@ _READ = ("BEGIN",)
 _SCHEMA = ("PRAGMA foreign_keys = OFF", "PRAGMA synchronous = FULL", "BEGIN IMMEDIATE")
 
 _BEGIN = "bisyncer_begin"  # the execution option that carries one of these
+
+
+def chunks(values: Collection[_Value], size: int) -> Iterator[list[_Value]]:
+    """Yield the values in lists of that size."""
+    source = iter(values)
+    while chunk := list(islice(source, size)):
+        yield chunk
 
 
 def _parse(url: str) -> URL:
@@ -255,6 +267,11 @@ class Database:
     def sql(self, statement: str) -> str:
         """Spell the parameters of `statement` as this database's driver wants them."""
         return statement.replace("?", "%s") if self.postgresql else statement
+
+    def many(self, connection: Connection, statement: str, batch: Sequence[tuple[object, ...]]) -> None:
+        """Execute `statement` once for each row of `batch`."""
+        if batch:
+            connection.exec_driver_sql(self.sql(statement), list(batch))
 
     def rows(self, statement: str, parameters: tuple[object, ...]) -> Generator[Sequence[Any]]:
         """Yield the rows of one SELECT, as the driver gives them, from one consistent snapshot.

@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     delete,
@@ -30,29 +28,14 @@ from sqlalchemy import (
 )
 
 from bisyncer.errors import BisyncerError, LeaseLost, UsageError
-from bisyncer.model import (
-    Action,
-    Algorithm,
-    Ancestor,
-    Conditions,
-    Done,
-    Entry,
-    Kept,
-    Mode,
-    Outcome,
-    Planned,
-    Problem,
-    Raced,
-    RunOutcome,
-    Side,
-    Verdict,
-    Waits,
-)
+from bisyncer.model import Ancestor, Conditions, Done, Mode, Outcome, Problem, Raced, RunOutcome, Side, Waits
 from bisyncer.state import rows, schema
-from bisyncer.state.database import Database
+from bisyncer.state.actions import QUIET, Actions
+from bisyncer.state.ancestors import READ_ANCESTORS, judge, judged, left_alone, write_ancestors
+from bisyncer.state.conflicts import insert_conflict, settled_at_once
+from bisyncer.state.database import CHUNK, Database, chunks
 from bisyncer.state.migrate import bring_to_head
 from bisyncer.state.records import (
-    ActionRow,
     ActionState,
     Conflict,
     ConflictState,
@@ -60,7 +43,6 @@ from bisyncer.state.records import (
     Run,
     Seal,
     Trouble,
-    action_of,
     conflict_of,
     pair_of,
     run_of,
@@ -71,52 +53,6 @@ from bisyncer.state.records import (
 RUNS_KEPT = 1000  # a pair; of older ones, only what changed something is kept ...
 ACTIONS_KEPT_NS = 90 * 24 * 3600 * 10**9  # ... and that for 90 days: who deleted it, when, and why
 
-_BATCH = 5000  # rows a transaction, where many are written: a tenth of a second
-_PAGE = 2000  # actions read or swept at a time
-_CHUNK = 500  # keys in one IN (...)
-
-# Two of one kind that differ say nothing; they aren't recorded either.
-_ETAGS = frozenset({Algorithm.ETAG_MD5, Algorithm.ETAG_PARTS})
-
-# These change no store, so that afterwards they tell nobody anything.
-_QUIET = frozenset(
-    {Verdict.NOTHING, Verdict.LEAVE, Verdict.RECORD, Verdict.FORGET, Verdict.HOLD, Verdict.CHECK}
-)
-
-_ANCESTOR_COLUMNS = (
-    '"key", path1_size, path1_mtime_ns, path1_stamp, path2_size, path2_mtime_ns, path2_stamp, sha256, md5'
-)
-_READ_ANCESTORS = f'SELECT {_ANCESTOR_COLUMNS} FROM ancestor WHERE pair_id = ? AND "key" >= ? '  # noqa: S608 -- our own text
-_UPSERT_ANCESTOR = (
-    f"INSERT INTO ancestor (pair_id, {_ANCESTOR_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 -- our own text
-    'ON CONFLICT (pair_id, "key") DO UPDATE SET path1_size = excluded.path1_size, '
-    "path1_mtime_ns = excluded.path1_mtime_ns, path1_stamp = excluded.path1_stamp, "
-    "path2_size = excluded.path2_size, path2_mtime_ns = excluded.path2_mtime_ns, "
-    "path2_stamp = excluded.path2_stamp, sha256 = excluded.sha256, md5 = excluded.md5"
-)
-_DELETE_ANCESTOR = 'DELETE FROM ancestor WHERE pair_id = ? AND "key" = ?'
-
-_INSERT_ACTION = (
-    'INSERT INTO action (run_id, seq, "key", verdict, delta1, delta2, agreement, path1_size, path1_mtime_ns, '
-    "path1_stamp, path1_digests, path2_size, path2_mtime_ns, path2_stamp, path2_digests, winner, sentence, "
-    "origin_key, origin_size, origin_mtime_ns, origin_stamp, origin_digests, "
-    "state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"
-)
-_AMEND_ACTION = (
-    "UPDATE action SET verdict = ?, delta1 = ?, delta2 = ?, agreement = ?, path1_size = ?, "
-    "path1_mtime_ns = ?, path1_stamp = ?, path1_digests = ?, path2_size = ?, path2_mtime_ns = ?, "
-    "path2_stamp = ?, path2_digests = ?, winner = ?, sentence = ?, origin_key = ?, origin_size = ?, "
-    "origin_mtime_ns = ?, origin_stamp = ?, origin_digests = ? WHERE run_id = ? AND seq = ?"
-)
-# Each name stands in the order of the columns, as `rows.planned` takes them.
-_READ_ACTION = (
-    'SELECT seq, "key", verdict, delta1, delta2, agreement, path1_size, path1_mtime_ns, path1_stamp, '
-    "path1_digests, path2_size, path2_mtime_ns, path2_stamp, path2_digests, winner, sentence, origin_key, "
-    "origin_size, origin_mtime_ns, origin_stamp, origin_digests FROM action "
-    "WHERE run_id = ? AND state = 'planned' AND verdict = ? ORDER BY {}_size, seq"
-)
-_DELETE_ACTION = "DELETE FROM action WHERE run_id = ? AND seq = ?"
-_FINISH_ACTION = "UPDATE action SET state = ?, sentence = ?, finished_ns = ? WHERE run_id = ? AND seq = ?"
 
 _UPSERT_PROBLEM = (
     'INSERT INTO problem (pair_id, "key", sentence, since_ns, last_ns, tries, run_id) '
@@ -132,11 +68,6 @@ _UPSERT_SEAL = (
     "ON CONFLICT (pair_id, side) DO UPDATE SET number = excluded.number, pending = excluded.pending, "
     '"key" = excluded."key", size = excluded.size, mtime_ns = excluded.mtime_ns, stamp = excluded.stamp'
 )
-
-_NOT_PLANNED = {"run_id", "state", "finished_ns"}  # the columns of an action that a plan doesn't have
-
-_Made = TypeVar("_Made", Planned, "ActionRow")
-_Value = TypeVar("_Value")
 
 
 class Fence(Protocol):
@@ -159,6 +90,7 @@ class Store:
     def __init__(self, database: Database, now_ns: Callable[[], int]) -> None:
         self.database = database
         self.now_ns = now_ns
+        self.actions = Actions(database)
 
     @classmethod
     def open(cls, url: str, *, now_ns: Callable[[], int] = time.time_ns) -> Store:
@@ -275,7 +207,7 @@ class Store:
         They are one consistent snapshot, streamed: memory stays flat. Raises `StateUnusable` where a
         damaged database gives them out of order, since a merge would take the gaps for deletions.
         """
-        statement = _READ_ANCESTORS
+        statement = READ_ANCESTORS
         parameters: tuple[object, ...] = (pair_id, low)
         if high is not None:
             statement += 'AND "key" < ? '
@@ -290,7 +222,7 @@ class Store:
         table = schema.ancestor.c
         columns = [column for column in table if column is not table.pair_id]
         with self.database.read() as connection:
-            for chunk in _chunks(keys, _CHUNK):
+            for chunk in chunks(keys, CHUNK):
                 statement = select(*columns).where(table.pair_id == pair_id, table.key.in_(chunk))
                 told = self._ancestors(connection.execute(statement.order_by(table.key)))
                 found.update((ancestor.key, ancestor) for ancestor in told)
@@ -318,7 +250,7 @@ class Store:
                 select(table.id, table.dry_run).where(table.pair_id == pair.id, table.outcome.is_(None))
             ).all()
         for number, was_dry in killed:
-            self._sweep(number, dry_run=was_dry)
+            self.actions.sweep(number, dry_run=was_dry)
         now = self.now_ns()
         with self.database.write() as connection:
             connection.execute(
@@ -339,71 +271,6 @@ class Store:
             ).scalar_one()
         return begun
 
-    def spool(self, run: int, actions: Iterable[Action]) -> None:
-        """Append `actions` to the run's plan; many short transactions.
-
-        `actions` may be slow, even a scan that is going on: no transaction is open while it is asked.
-        """
-        statement = self.database.sql(_INSERT_ACTION)
-        source = iter(actions)
-        while batch := list(islice(source, _BATCH)):
-            with self.database.write() as connection:
-                last = connection.execute(
-                    select(func.coalesce(func.max(schema.action.c.seq), 0)).where(
-                        schema.action.c.run_id == run
-                    )
-                ).scalar_one()
-                connection.exec_driver_sql(
-                    statement,
-                    [
-                        (run, seq, action.key, *rows.action(action))
-                        for seq, action in enumerate(batch, start=last + 1)
-                    ],
-                )
-
-    def planned(self, run: int, *verdicts: Verdict) -> Iterator[Planned]:
-        """Yield the actions still planned, with one of `verdicts` if any are given, in order.
-
-        They are read a page at a time, so they may be amended and committed meanwhile.
-        """
-        table = schema.action.c
-        columns = [column for column in table if column.name not in _NOT_PLANNED]
-        statement = select(*columns).where(table.state == ActionState.PLANNED.value)
-        if verdicts:
-            statement = statement.where(table.verdict.in_([verdict.value for verdict in verdicts]))
-        return self._actions(run, statement, rows.planned)
-
-    def planned_at(self, run: int, places: Collection[int]) -> dict[int, Planned]:
-        """Those of the actions at `places` that are still planned, by their place."""
-        table = schema.action.c
-        columns = [column for column in table if column.name not in _NOT_PLANNED]
-        found: dict[int, Planned] = {}
-        with self.database.read() as connection:
-            for chunk in _chunks(places, _CHUNK):
-                statement = select(*columns).where(table.run_id == run, table.seq.in_(chunk))
-                planned = statement.where(table.state == ActionState.PLANNED.value)
-                found.update((row.seq, rows.planned(row)) for row in connection.execute(planned))
-        return found
-
-    def planned_by_size(self, run: int, verdict: Verdict, side: Side) -> Generator[Planned]:
-        """Yield the actions still planned with that verdict, in order of the size that `side` holds.
-
-        They are one snapshot, streamed, and may be amended meanwhile.
-        """
-        statement = self.database.sql(_READ_ACTION.format(side.value))
-        with closing(self.database.rows(statement, (run, verdict.value))) as found:
-            yield from map(rows.planned, found)
-
-    def amend(self, run: int, planned: Sequence[Planned], dropped: Sequence[Planned] = ()) -> None:
-        """Replace what the plan says about these, of which more is known meanwhile, and drop some."""
-        if not planned and not dropped:
-            return
-        with self.database.write() as connection:
-            self._many(
-                connection, _AMEND_ACTION, [(*rows.action(each.action), run, each.seq) for each in planned]
-            )
-            self._many(connection, _DELETE_ACTION, [(run, each.seq) for each in dropped])
-
     def commit(self, run: int, outcomes: Sequence[Outcome], lease: Fence) -> list[tuple[int, str]]:
         """Write what came of some actions, all in one transaction; return the new conflicts (id, key).
 
@@ -412,7 +279,7 @@ class Store:
         another run has taken the pair over.
         """
         done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
-        ancestors = _judged(done)
+        ancestors = judged(done)
         kept = [
             (outcome.planned.action.key, outcome.kept, outcome.kept.loser.key)
             for outcome in done
@@ -428,7 +295,7 @@ class Store:
                 continue  # as if it had not been planned
             if isinstance(outcome, Done):
                 # At once, not at the end of the run: the space of a million records is for the ancestors.
-                if outcome.planned.action.verdict in _QUIET:
+                if outcome.planned.action.verdict in QUIET:
                     dropped.append((run, outcome.planned.seq))
                     continue
                 if outcome.trashed is not None:
@@ -441,18 +308,17 @@ class Store:
         # Durable where there are conflicts: no later run could find out that a person should look.
         with self.database.write(durable=bool(kept)) as connection:
             _verify(connection, lease, _pair_of(connection, run))
-            self._write_ancestors(connection, lease.pair_id, ancestors, now, left=_left_alone(done))
+            write_ancestors(self.database, connection, lease.pair_id, ancestors, now, left=left_alone(done))
             met = {"pair_id": lease.pair_id, "run_id": run, "detected_ns": now}
             conflicts = [
-                (_insert_conflict(connection, met, key, settled, kept_as), key)
+                (insert_conflict(connection, met, key, settled, kept_as), key)
                 for key, settled, kept_as in kept
             ]
-            if settled_at_once := [met | each for each in _settled_at_once(done, now)]:
-                connection.execute(insert(schema.conflict), settled_at_once)
+            if told := [met | each for each in settled_at_once(done, now)]:
+                connection.execute(insert(schema.conflict), told)
             self._end_problems(connection, lease.pair_id, list(ancestors))
             self._write_problems(connection, lease.pair_id, run, troubled, now)
-            self._many(connection, _FINISH_ACTION, finished)
-            self._many(connection, _DELETE_ACTION, dropped)
+            self.actions.finish(connection, finished, dropped)
         return conflicts
 
     def hold(self, run: int, problems: Sequence[Problem]) -> None:
@@ -476,7 +342,7 @@ class Store:
         if begun is None:
             return  # it failed before it was recorded, so there is nothing to end
         pair_id, dry_run, scope = begun
-        self._sweep(run, dry_run=dry_run)
+        self.actions.sweep(run, dry_run=dry_run)
         with self.database.write() as connection:
             ended = connection.execute(
                 update(schema.run)
@@ -537,10 +403,6 @@ class Store:
         """The newest whole run, ended or not; dry runs don't count."""
         return self._newest_run(pair_id, true())
 
-    def run_actions(self, run: int) -> Iterator[ActionRow]:
-        """Yield what is kept of a run's actions, in order; a page at a time."""
-        return self._actions(run, select(schema.action), action_of)
-
     # Conflicts and problems
 
     def conflicts(self, pair: str | None = None, *, state: str | None = "open") -> list[Conflict]:
@@ -572,7 +434,7 @@ class Store:
         """
         for key, ancestor in ancestors.items():
             if ancestor is not None:
-                _judge(key, ancestor)
+                judge(key, ancestor)
         now = self.now_ns()
         table = schema.conflict.c
         with self.database.write(durable=True) as connection:
@@ -585,7 +447,7 @@ class Store:
                 .where(table.id == id)
                 .values(state=ConflictState.RESOLVED.value, resolved_ns=now, resolution=resolution)
             )
-            self._write_ancestors(connection, lease.pair_id, ancestors, now)
+            write_ancestors(self.database, connection, lease.pair_id, ancestors, now)
 
     def settle_conflicts(self, pair: Pair, lease: Fence) -> None:
         """Settle the open conflicts whose other version is gone; for the end of an alignment."""
@@ -667,7 +529,7 @@ class Store:
         ]
         with self.database.write(durable=durable) as connection:
             _verify(connection, lease, lease.pair_id)
-            self._many(connection, _UPSERT_SEAL, batch)
+            self.database.many(connection, _UPSERT_SEAL, batch)
 
     # Inside
 
@@ -678,47 +540,10 @@ class Store:
         except (AttributeError, TypeError, ValueError) as error:
             raise self.database.corrupt(str(error)) from error
 
-    def _many(self, connection: Connection, statement: str, batch: Sequence[tuple[object, ...]]) -> None:
-        """Execute `statement` once for each row of `batch`."""
-        if batch:
-            connection.exec_driver_sql(self.database.sql(statement), list(batch))
-
-    def _write_ancestors(
-        self,
-        connection: Connection,
-        pair_id: int,
-        ancestors: Mapping[str, Ancestor | None],
-        now: int,
-        *,
-        left: Collection[str] = (),
-    ) -> None:
-        """Upsert or delete ancestors; an open conflict whose other version is gone is thereby settled.
-
-        The keys of `left` lose their record and are still there, so that they settle nothing.
-        """
-        gone = [key for key, ancestor in ancestors.items() if ancestor is None]
-        self._many(
-            connection,
-            _UPSERT_ANCESTOR,
-            [rows.ancestor(pair_id, ancestor) for ancestor in ancestors.values() if ancestor is not None],
-        )
-        self._many(connection, _DELETE_ANCESTOR, [(pair_id, key) for key in gone])
-        table = schema.conflict.c
-        for chunk in _chunks([key for key in gone if key not in left], _CHUNK):
-            connection.execute(
-                update(schema.conflict)
-                .where(
-                    table.pair_id == pair_id,
-                    table.state == ConflictState.OPEN.value,
-                    table.kept_as.in_(chunk),
-                )
-                .values(state=ConflictState.SETTLED.value, resolved_ns=now)
-            )
-
     def _write_problems(
         self, connection: Connection, pair_id: int, run: int, problems: Sequence[Problem], now: int
     ) -> None:
-        self._many(
+        self.database.many(
             connection,
             _UPSERT_PROBLEM,
             [
@@ -731,29 +556,9 @@ class Store:
         # Most pairs have none, and a million deletes of nothing take their time.
         any_problem = select(true()).where(schema.problem.c.pair_id == pair_id).limit(1)
         if connection.execute(any_problem).first() is not None:
-            self._many(connection, _DELETE_PROBLEM, [(pair_id, rows.problem_key(key)) for key in keys])
-
-    def _actions(
-        self, run: int, statement: Select[Any], make: Callable[[Row[Any]], _Made]
-    ) -> Iterator[_Made]:
-        """Yield what `make` makes of the rows of a run that `statement` selects; in short transactions."""
-        table = schema.action.c
-        for low, high in self._spans(run):
-            within = and_(table.run_id == run, table.seq >= low, table.seq < high)
-            with self.database.read() as connection:
-                page = [make(row) for row in connection.execute(statement.where(within).order_by(table.seq))]
-            yield from page
-
-    def _spans(self, run: int) -> Iterator[tuple[int, int]]:
-        """Yield ranges that together cover the actions a run has now.
-
-        A range is found by the primary key whatever the planner of PostgreSQL thinks of a table that has
-        just been filled; a LIMIT instead lets it sort all that follows, again for each page.
-        """
-        last = select(func.coalesce(func.max(schema.action.c.seq), 0)).where(schema.action.c.run_id == run)
-        with self.database.read() as connection:
-            end: int = connection.execute(last).scalar_one() + 1
-        return ((low, min(low + _PAGE, end)) for low in range(1, end, _PAGE))
+            self.database.many(
+                connection, _DELETE_PROBLEM, [(pair_id, rows.problem_key(key)) for key in keys]
+            )
 
     def _newest_run(self, pair_id: int, wanted: ColumnElement[bool]) -> Run | None:
         table = schema.run.c
@@ -764,23 +569,6 @@ class Store:
         with self.database.read() as connection:
             row = connection.execute(statement).first()
             return None if row is None else run_of(row)
-
-    def _sweep(self, run: int, *, dry_run: bool) -> None:
-        """Delete a run's actions that tell nobody anything; many short transactions."""
-        table = schema.action.c
-        told = or_(
-            table.state == ActionState.PLANNED.value, table.verdict.in_([verdict.value for verdict in _QUIET])
-        )
-        for low, high in self._spans(run):
-            within = and_(table.run_id == run, table.seq >= low, table.seq < high)
-            with self.database.write() as connection:
-                connection.execute(delete(schema.action).where(within, true() if dry_run else told))
-
-
-def _chunks(values: Collection[_Value], size: int) -> Iterator[list[_Value]]:
-    source = iter(values)
-    while chunk := list(islice(source, size)):
-        yield chunk
 
 
 def _pair_of(connection: Connection, run: int) -> int:
@@ -802,76 +590,3 @@ def _verify(connection: Connection, lease: Fence, pair_id: int) -> None:
             "Another run took this pair over while this one was paused or cut off; this one stopped and "
             "wrote nothing more. Nothing is lost: the next run looks at both sides afresh."
         )
-
-
-def _judge(key: str, ancestor: Ancestor) -> None:
-    """Raise where an ancestor can't be what two stores returned for `key`: a bug; nothing is written."""
-    if not key == ancestor.key == ancestor.path1.key == ancestor.path2.key:
-        raise BisyncerError(
-            f"An ancestor of {ancestor.key!r} was about to be recorded for {key!r}: this is a bug."
-        )
-    told = dict(ancestor.path1.digests)
-    for algorithm, value in ancestor.path2.digests:
-        if algorithm not in _ETAGS and told.get(algorithm, value) != value:
-            raise BisyncerError(
-                f"Both sides of {key!r} were about to be recorded as equal, and their {algorithm} differs: "
-                "this is a bug."
-            )
-
-
-def _left_alone(done: Iterable[Done]) -> frozenset[str]:
-    """The keys that are forgotten since a filter leaves them out; the plan gave each a reason."""
-    actions = (outcome.planned.action for outcome in done)
-    return frozenset(a.key for a in actions if a.verdict is Verdict.FORGET and a.reason is not None)
-
-
-def _judged(done: Iterable[Done]) -> dict[str, Ancestor | None]:
-    """The ancestors that actions which were done leave, each judged."""
-    ancestors: dict[str, Ancestor | None] = {}
-    for outcome in done:
-        key = outcome.planned.action.key
-        if outcome.ancestor is not None:
-            _judge(key, outcome.ancestor)
-        ancestors[key] = outcome.ancestor
-        if (origin := outcome.planned.action.origin) is not None:
-            ancestors[origin.key] = None
-        if outcome.kept is not None and (loser := outcome.kept.loser) is not None:
-            _judge(loser.key, loser)
-            ancestors[loser.key] = loser
-    return ancestors
-
-
-def _insert_conflict(
-    connection: Connection, fixed: Mapping[str, object], key: str, kept: Kept, kept_as: str
-) -> int:
-    """Insert a conflict that a run has settled, and return its number; `fixed` is the same for all."""
-    columns = _conflict(key, kept.winner, kept.path1, kept.path2, kept_as)
-    number: int = connection.execute(
-        insert(schema.conflict)
-        .values(state=ConflictState.OPEN.value, **fixed, **columns)
-        .returning(schema.conflict.c.id)
-    ).scalar_one()
-    return number
-
-
-def _settled_at_once(done: Iterable[Done], now: int) -> Iterator[dict[str, object]]:
-    """The rows of conflicts that wait for nobody: a loser that was replaced, an edit of what was deleted."""
-    for outcome in done:
-        action, kept = outcome.planned.action, outcome.kept
-        if kept is not None and kept.loser is None:
-            row = _conflict(action.key, kept.winner, kept.path1, kept.path2, outcome.trashed)
-            yield row | {"state": ConflictState.REPLACED.value, "resolved_ns": now}
-        elif action.survivor is not None:
-            row = _conflict(action.key, action.survivor, action.path1, action.path2, None)
-            yield row | {"state": ConflictState.SURVIVED.value, "resolved_ns": now}
-
-
-def _conflict(
-    key: str, winner: Side, path1: Entry | None, path2: Entry | None, kept_as: str | None
-) -> dict[str, object]:
-    """The columns of a conflict that say what met, and what came of it."""
-    columns: dict[str, object] = {"key": key, "kept_as": kept_as, "winner": winner.value}
-    for side, entry in ((Side.PATH1, path1), (Side.PATH2, path2)):
-        names = (f"{side}_size", f"{side}_mtime_ns", f"{side}_stamp", f"{side}_digests")
-        columns.update(zip(names, rows.facts(entry), strict=True))
-    return columns

@@ -33,7 +33,7 @@ def file(tmp_path: Path) -> Path:
     with Lease.take(store, pair) as lease:
         run = store.begin_run(pair, dry_run=False, resync=False)
         keys = [f"folder/{number:05}" for number in range(2000)]
-        store.spool(
+        store.actions.spool(
             run,
             (
                 Action(key, Verdict.COPY_TO_PATH2, Delta.NEW, Delta.ABSENT, None, entry(key), None)
@@ -42,7 +42,7 @@ def file(tmp_path: Path) -> Path:
         )
         done = [
             Done(planned, ancestor(planned.action.key, sha256="ab" * 32, md5="cd" * 16))
-            for planned in store.planned(run)
+            for planned in store.actions.planned(run)
         ]
         kept = Kept(Side.PATH1, entry(keys[0]), entry(keys[0], 2), ancestor("kept", 2))
         store.commit(run, [done[0]._replace(kept=kept), *done[1:]], lease)
@@ -57,8 +57,8 @@ def read_all(path: Path) -> int:
     store = Store.open(f"sqlite:///{path}")
     try:
         for run in store.runs():
-            list(store.run_actions(run.id))
-            list(store.planned(run.id))
+            list(store.actions.of_run(run.id))
+            list(store.actions.planned(run.id))
         store.conflicts(state=None)
         store.problems()
         return sum(1 for pair in store.pairs() for _ in store.ancestors(pair.id))
@@ -292,7 +292,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(file: Path) -> None:
         connection.exec_driver_sql("PRAGMA max_page_count = 1")
 
     with pytest.raises(StateUnusable, match=r"can't grow .*: free some space"):
-        store.spool(
+        store.actions.spool(
             run,
             (
                 Action(f"{number}", Verdict.HOLD, Delta.NEW, Delta.NEW, None, None, None, "r" * 500)
@@ -302,7 +302,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(file: Path) -> None:
     store.close()
 
     store = Store.open(f"sqlite:///{file}")
-    assert list(store.planned(run)) == []
+    assert list(store.actions.planned(run)) == []
     store.close()
 
 
@@ -347,7 +347,7 @@ def test_a_pair_that_is_deleted_takes_all_its_rows_along(store: Store) -> None:
     pair = store.add_pair("cms", "file:///content", "s3://bucket/live", Mode.BISYNC)
     with Lease.take(store, pair):
         run = store.begin_run(pair, dry_run=False, resync=False)
-        store.spool(run, [Action("a", Verdict.HOLD, Delta.NEW, Delta.NEW, None, None, None)])
+        store.actions.spool(run, [Action("a", Verdict.HOLD, Delta.NEW, Delta.NEW, None, None, None)])
 
     with store.database.write() as connection:
         connection.exec_driver_sql("DELETE FROM pair")

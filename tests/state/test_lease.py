@@ -40,8 +40,8 @@ pair = store.pair("cms")
 lease = Lease.take(store, pair, ttl_s=ttl_s)
 run = store.begin_run(pair, dry_run=False, resync=False)
 here = Entry("k", 1, 1, "s")
-store.spool(run, [Action("k", Verdict.RECORD, Delta.NEW, Delta.NEW, None, here, here)])
-(planned,) = store.planned(run)
+store.actions.spool(run, [Action("k", Verdict.RECORD, Delta.NEW, Delta.NEW, None, here, here)])
+(planned,) = store.actions.planned(run)
 print("taken", lease.token, flush=True)
 for line in sys.stdin:
     try:

@@ -45,8 +45,8 @@ NASTY = [
 
 
 def plan(store: Store, run: int, *actions: Action) -> list[Planned]:
-    store.spool(run, actions)
-    return list(store.planned(run))
+    store.actions.spool(run, actions)
+    return list(store.actions.planned(run))
 
 
 def action(key: str, verdict: Verdict = Verdict.COPY_TO_PATH2, **more: Any) -> Action:
@@ -292,19 +292,21 @@ def test_a_plan_comes_back_as_it_was_spooled(store: Store, pair: Pair) -> None:
         *map(action, NASTY),
     ]
 
-    store.spool(run, actions[:2])
-    store.spool(run, iter(actions[2:]))
+    store.actions.spool(run, actions[:2])
+    store.actions.spool(run, iter(actions[2:]))
 
-    assert list(store.planned(run)) == [Planned(*both) for both in enumerate(actions, start=1)]
+    assert list(store.actions.planned(run)) == [Planned(*both) for both in enumerate(actions, start=1)]
 
 
 def test_a_plan_is_read_by_verdict(store: Store, pair: Pair) -> None:
     run = begin(store, pair)
     verdicts = [Verdict.COPY_TO_PATH1, Verdict.DELETE_FROM_PATH1, Verdict.CONFLICT] * 2000
-    store.spool(run, (action(f"{number}", verdict) for number, verdict in enumerate(verdicts)))
+    store.actions.spool(run, (action(f"{number}", verdict) for number, verdict in enumerate(verdicts)))
 
-    copies = [planned.seq for planned in store.planned(run, Verdict.COPY_TO_PATH1)]
-    both = [planned.seq for planned in store.planned(run, Verdict.CONFLICT, Verdict.DELETE_FROM_PATH1)]
+    copies = [planned.seq for planned in store.actions.planned(run, Verdict.COPY_TO_PATH1)]
+    both = [
+        planned.seq for planned in store.actions.planned(run, Verdict.CONFLICT, Verdict.DELETE_FROM_PATH1)
+    ]
 
     assert copies == list(range(1, 6001, 3))
     assert both == [seq for seq in range(1, 6001) if seq % 3 != 1]
@@ -314,28 +316,30 @@ def test_plans_of_two_runs_are_kept_apart(store: Store, pair: Pair) -> None:
     other = store.add_pair("other", "file:///o", "s3://o", Mode.BISYNC)
     run, others_run = begin(store, pair), begin(store, other)
 
-    store.spool(run, [action("a")])
-    store.spool(others_run, [action("b")])
+    store.actions.spool(run, [action("a")])
+    store.actions.spool(others_run, [action("b")])
 
-    assert list(store.planned(run)) == [Planned(1, action("a"))]
-    assert list(store.planned(others_run)) == [Planned(1, action("b"))]
+    assert list(store.actions.planned(run)) == [Planned(1, action("a"))]
+    assert list(store.actions.planned(others_run)) == [Planned(1, action("b"))]
 
 
 def test_a_plan_may_be_amended_and_committed_while_it_is_read(store: Store, pair: Pair, lease: Lease) -> None:
     run = begin(store, pair)
-    store.spool(run, (action(f"{number}", Verdict.CHECK) for number in range(5000)))
+    store.actions.spool(run, (action(f"{number}", Verdict.CHECK) for number in range(5000)))
     seen = 0
 
-    for planned in store.planned(run, Verdict.CHECK):
+    for planned in store.actions.planned(run, Verdict.CHECK):
         seen += 1
         if planned.seq % 2:
-            store.amend(run, [planned._replace(action=planned.action._replace(verdict=Verdict.RECORD))])
+            store.actions.amend(
+                run, [planned._replace(action=planned.action._replace(verdict=Verdict.RECORD))]
+            )
         elif planned.seq % 100 == 0:
             store.commit(run, [Done(planned, ancestor(planned.action.key))], lease)
 
     assert seen == 5000
-    assert sum(1 for _ in store.planned(run, Verdict.RECORD)) == 2500
-    assert sum(1 for _ in store.planned(run, Verdict.CHECK)) == 2450
+    assert sum(1 for _ in store.actions.planned(run, Verdict.RECORD)) == 2500
+    assert sum(1 for _ in store.actions.planned(run, Verdict.CHECK)) == 2450
     assert store.count_ancestors(pair.id) == 50
 
 
@@ -354,9 +358,9 @@ def test_an_amended_action_is_what_it_was_amended_to(store: Store, pair: Pair) -
         Side.PATH1,
     )
 
-    store.amend(run, [second._replace(action=settled)])
+    store.actions.amend(run, [second._replace(action=settled)])
 
-    assert list(store.planned(run)) == [first, Planned(2, settled)]
+    assert list(store.actions.planned(run)) == [first, Planned(2, settled)]
 
 
 def test_no_transaction_is_open_while_a_slow_source_of_actions_is_asked(store: Store, pair: Pair) -> None:
@@ -367,9 +371,9 @@ def test_no_transaction_is_open_while_a_slow_source_of_actions_is_asked(store: S
         store.hold(run, [Problem("b", "it can't be read")])  # on SQLite this would wait for ever
         yield action("c")
 
-    store.spool(run, scanning())
+    store.actions.spool(run, scanning())
 
-    assert [planned.action.key for planned in store.planned(run)] == ["a", "c"]
+    assert [planned.action.key for planned in store.actions.planned(run)] == ["a", "c"]
 
 
 # Commit
@@ -385,11 +389,11 @@ def test_what_was_done_is_recorded(store: Store, pair: Pair, lease: Lease, clock
 
     assert conflicts == []
     assert list(store.ancestors(pair.id)) == [ancestor("changed", 2), ancestor("left")]
-    assert [(row.key, row.state, row.finished_ns) for row in store.run_actions(run)] == [
+    assert [(row.key, row.state, row.finished_ns) for row in store.actions.of_run(run)] == [
         ("changed", ActionState.DONE, clock.ns),
         ("deleted", ActionState.DONE, clock.ns),
     ]
-    assert list(store.planned(run)) == []
+    assert list(store.actions.planned(run)) == []
 
 
 def test_what_failed_or_raced_keeps_its_ancestor_and_is_a_problem(
@@ -406,7 +410,7 @@ def test_what_failed_or_raced_keeps_its_ancestor_and_is_a_problem(
     store.commit(run, outcomes, lease)
 
     assert list(store.ancestors(pair.id)) == [ancestor("a"), ancestor("b")]
-    assert [(row.state, row.sentence) for row in store.run_actions(run)] == [
+    assert [(row.state, row.sentence) for row in store.actions.of_run(run)] == [
         (ActionState.FAILED, "no space"),
         (ActionState.RACED, "it changed"),
     ]
@@ -727,7 +731,7 @@ def test_a_run_that_was_killed_is_interrupted_when_the_next_begins(
     told, others = store.run(killed), store.run(others_run)
     assert told is not None and (told.outcome, told.ended_ns) == (RunOutcome.INTERRUPTED, clock.ns)
     assert others is not None and others.outcome is None
-    assert [(row.key, row.state) for row in store.run_actions(killed)] == [("done", ActionState.DONE)]
+    assert [(row.key, row.state) for row in store.actions.of_run(killed)] == [("done", ActionState.DONE)]
 
 
 def test_a_paused_run_that_was_called_interrupted_cannot_call_itself_a_success(
@@ -756,7 +760,7 @@ def test_records_make_room_for_their_ancestors_at_once(store: Store, pair: Pair,
 
     store.commit(run, [Done(recorded, ancestor("a")), Failed(failed, Problem("b", "why"))], lease)
 
-    assert [row.key for row in store.run_actions(run)] == ["b"]
+    assert [row.key for row in store.actions.of_run(run)] == ["b"]
 
 
 def test_only_actions_that_changed_a_store_or_tried_to_stay_after_a_run(
@@ -770,7 +774,7 @@ def test_only_actions_that_changed_a_store_or_tried_to_stay_after_a_run(
 
     store.end_run(run, RunOutcome.UNFINISHED, {})
 
-    assert {row.key: row.state for row in store.run_actions(run)} == {
+    assert {row.key: row.state for row in store.actions.of_run(run)} == {
         "copy-to-path1": ActionState.FAILED,
         "copy-to-path2": ActionState.DONE,
         "move-on-path1": ActionState.DONE,
@@ -787,14 +791,14 @@ def test_a_dry_run_leaves_no_actions(store: Store, pair: Pair) -> None:
 
     store.end_run(run, RunOutcome.SUCCESS, {})
 
-    assert list(store.run_actions(run)) == []
+    assert list(store.actions.of_run(run)) == []
 
 
 def test_an_action_is_told_with_what_each_side_held(store: Store, pair: Pair) -> None:
     run = begin(store, pair)
     plan(store, run, action("a", path2=None, winner=Side.PATH1, reason="why"))
 
-    (row,) = store.run_actions(run)
+    (row,) = store.actions.of_run(run)
 
     assert row == records.ActionRow(
         1, "a", Verdict.COPY_TO_PATH2, Delta.CHANGED, Delta.UNCHANGED, ActionState.PLANNED, "why", Side.PATH1,
@@ -815,13 +819,13 @@ def test_old_quiet_runs_are_pruned_and_those_that_changed_something_stay_for_nin
         store.end_run(begin(store, pair), RunOutcome.SUCCESS, {})
 
     assert [run.id for run in store.runs("cms")] == [old.id + 3, old.id + 2, old.id + 1, old.id]
-    assert [row.key for row in store.run_actions(old.id)] == ["k"]
+    assert [row.key for row in store.actions.of_run(old.id)] == ["k"]
 
     clock.ns += 90 * 24 * 3600 * 10**9 + 1
     store.end_run(begin(store, pair), RunOutcome.SUCCESS, {})
 
     assert [run.id for run in store.runs("cms")] == [old.id + 4, old.id + 3, old.id + 2]
-    assert list(store.run_actions(old.id)) == []
+    assert list(store.actions.of_run(old.id)) == []
     assert store.run(others_run) is not None
     assert [(each.id, each.run) for each in store.conflicts()] == [(number, old.id)]
 
@@ -918,7 +922,7 @@ def test_threads_commit_spool_and_renew_at_once(
 
         def spool() -> None:
             for _ in range(100):
-                store.spool(run, [action("more")])
+                store.actions.spool(run, [action("more")])
 
         def read() -> None:
             for _ in range(100):
@@ -935,4 +939,4 @@ def test_threads_commit_spool_and_renew_at_once(
             each.result()
 
     assert store.count_ancestors(pair.id) == 400
-    assert sum(1 for _ in store.planned(run)) == 100
+    assert sum(1 for _ in store.actions.planned(run)) == 100

@@ -1,0 +1,98 @@
+"""How ancestors are read and written, and what is never written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from sqlalchemy import Connection, update
+
+from bisyncer.errors import BisyncerError
+from bisyncer.model import Algorithm, Ancestor, Done, Verdict
+from bisyncer.state import rows, schema
+from bisyncer.state.database import CHUNK, Database, chunks
+from bisyncer.state.records import ConflictState
+
+_ANCESTOR_COLUMNS = (
+    '"key", path1_size, path1_mtime_ns, path1_stamp, path2_size, path2_mtime_ns, path2_stamp, sha256, md5'
+)
+READ_ANCESTORS = f'SELECT {_ANCESTOR_COLUMNS} FROM ancestor WHERE pair_id = ? AND "key" >= ? '  # noqa: S608 -- our own text
+# Two of one kind that differ say nothing; they aren't recorded either.
+_ETAGS = frozenset({Algorithm.ETAG_MD5, Algorithm.ETAG_PARTS})
+_UPSERT_ANCESTOR = (
+    f"INSERT INTO ancestor (pair_id, {_ANCESTOR_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 -- our own text
+    'ON CONFLICT (pair_id, "key") DO UPDATE SET path1_size = excluded.path1_size, '
+    "path1_mtime_ns = excluded.path1_mtime_ns, path1_stamp = excluded.path1_stamp, "
+    "path2_size = excluded.path2_size, path2_mtime_ns = excluded.path2_mtime_ns, "
+    "path2_stamp = excluded.path2_stamp, sha256 = excluded.sha256, md5 = excluded.md5"
+)
+_DELETE_ANCESTOR = 'DELETE FROM ancestor WHERE pair_id = ? AND "key" = ?'
+
+
+def write_ancestors(
+    database: Database,
+    connection: Connection,
+    pair_id: int,
+    ancestors: Mapping[str, Ancestor | None],
+    now: int,
+    *,
+    left: Collection[str] = (),
+) -> None:
+    """Upsert or delete ancestors; an open conflict whose other version is gone is thereby settled.
+
+    The keys of `left` lose their record and are still there, so that they settle nothing.
+    """
+    gone = [key for key, ancestor in ancestors.items() if ancestor is None]
+    database.many(
+        connection,
+        _UPSERT_ANCESTOR,
+        [rows.ancestor(pair_id, ancestor) for ancestor in ancestors.values() if ancestor is not None],
+    )
+    database.many(connection, _DELETE_ANCESTOR, [(pair_id, key) for key in gone])
+    table = schema.conflict.c
+    for chunk in chunks([key for key in gone if key not in left], CHUNK):
+        connection.execute(
+            update(schema.conflict)
+            .where(
+                table.pair_id == pair_id,
+                table.state == ConflictState.OPEN.value,
+                table.kept_as.in_(chunk),
+            )
+            .values(state=ConflictState.SETTLED.value, resolved_ns=now)
+        )
+
+
+def judge(key: str, ancestor: Ancestor) -> None:
+    """Raise where an ancestor can't be what two stores returned for `key`: a bug; nothing is written."""
+    if not key == ancestor.key == ancestor.path1.key == ancestor.path2.key:
+        raise BisyncerError(
+            f"An ancestor of {ancestor.key!r} was about to be recorded for {key!r}: this is a bug."
+        )
+    told = dict(ancestor.path1.digests)
+    for algorithm, value in ancestor.path2.digests:
+        if algorithm not in _ETAGS and told.get(algorithm, value) != value:
+            raise BisyncerError(
+                f"Both sides of {key!r} were about to be recorded as equal, and their {algorithm} differs: "
+                "this is a bug."
+            )
+
+
+def judged(done: Iterable[Done]) -> dict[str, Ancestor | None]:
+    """The ancestors that actions which were done leave, each judged."""
+    ancestors: dict[str, Ancestor | None] = {}
+    for outcome in done:
+        key = outcome.planned.action.key
+        if outcome.ancestor is not None:
+            judge(key, outcome.ancestor)
+        ancestors[key] = outcome.ancestor
+        if (origin := outcome.planned.action.origin) is not None:
+            ancestors[origin.key] = None
+        if outcome.kept is not None and (loser := outcome.kept.loser) is not None:
+            judge(loser.key, loser)
+            ancestors[loser.key] = loser
+    return ancestors
+
+
+def left_alone(done: Iterable[Done]) -> frozenset[str]:
+    """The keys that are forgotten since a filter leaves them out; the plan gave each a reason."""
+    actions = (outcome.planned.action for outcome in done)
+    return frozenset(a.key for a in actions if a.verdict is Verdict.FORGET and a.reason is not None)
