@@ -15,7 +15,7 @@ from typer.main import get_command
 from bisyncer import errors
 from bisyncer.cli.app import app
 from bisyncer.cli.failure import most_serious
-from bisyncer.cli.options import SETTINGS_PANEL
+from bisyncer.cli.options import SETTINGS_PANELS
 from bisyncer.config import setting
 from bisyncer.core.decide import BOTH, BOTH_SIDES, COLUMNS, TABLES, meaning, verdicts
 from bisyncer.endpoints import azure, local, oci, s3
@@ -261,7 +261,7 @@ def _command(name: str, command: Any, common: set[str]) -> Iterator[str]:
     examples = next((each for each in paragraphs if "Examples:" in each), "")
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     options = [each for each in command.params if each.param_type_name == "option"]
-    settings = [each for each in options if each.rich_help_panel == SETTINGS_PANEL]
+    settings = [each for each in options if each.rich_help_panel in SETTINGS_PANELS]
     own = [each for each in options if each not in settings and not set(each.opts) <= common]
     yield f"## {name}"
     yield ""

@@ -12,7 +12,7 @@ from typer.main import get_command
 from bisyncer import __version__
 from bisyncer.cli import admin, bench, check, conflicts, demo, doctor, inspect, run, trash
 from bisyncer.cli.failure import AnswerLost, LogFormat, silence_answer, tell_error, tell_sentence
-from bisyncer.cli.options import common
+from bisyncer.cli.options import Grouped, common
 
 app = typer.Typer(
     name="bisyncer",
@@ -40,21 +40,21 @@ def _options(
     """Keep a file tree and a bucket equal in both directions, and never lose a version."""
 
 
-app.command("init")(run.init)
-app.command("run")(run.run)
-app.command("plan")(run.plan)
-app.command("apply")(run.apply)
-app.command("check")(check.check)
-app.command("status")(inspect.status)
-app.command("history")(inspect.history)
-app.command("show")(inspect.show)
+app.command("init", cls=Grouped)(run.init)
+app.command("run", cls=Grouped)(run.run)
+app.command("plan", cls=Grouped)(run.plan)
+app.command("apply", cls=Grouped)(run.apply)
+app.command("check", cls=Grouped)(check.check)
+app.command("status", cls=Grouped)(inspect.status)
+app.command("history", cls=Grouped)(inspect.history)
+app.command("show", cls=Grouped)(inspect.show)
 app.add_typer(conflicts.app, name="conflicts")
 app.add_typer(trash.app, name="trash")
-app.command("problems")(inspect.problems)
-app.command("bench")(bench.bench)
-app.command("doctor")(doctor.doctor)
+app.command("problems", cls=Grouped)(inspect.problems)
+app.command("bench", cls=Grouped)(bench.bench)
+app.command("doctor", cls=Grouped)(doctor.doctor)
 app.add_typer(admin.app, name="state")
-app.command("demo")(demo.demo)
+app.command("demo", cls=Grouped)(demo.demo)
 
 
 def main(arguments: list[str] | None = None) -> None:

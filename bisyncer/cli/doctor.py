@@ -15,7 +15,7 @@ from bisyncer.cli.table import print_json, say
 from bisyncer.config.load import Config
 from bisyncer.config.parser import without_password
 from bisyncer.errors import BisyncerError, UsageError
-from bisyncer.report.words import shown_line
+from bisyncer.report.words import shown_count, shown_line
 
 if TYPE_CHECKING:
     from bisyncer.engine.doctor import Finding
@@ -70,7 +70,7 @@ def _findings(config: Config, names: list[str]) -> Iterator[tuple[str | None, Fi
     if not config.exists:
         yield None, Finding("config", Grade.WARN, f"{config.path} isn't there. Write it, or say --config.")
     else:
-        yield None, Finding("config", Grade.OK, f"{config.path}, {len(config.pairs)} pairs")
+        yield None, Finding("config", Grade.OK, f"{config.path}, {shown_count(len(config.pairs), 'pair')}")
     try:
         with opened_store(config) as store:
             yield None, _state(config, store)

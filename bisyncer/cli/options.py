@@ -15,13 +15,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from bisyncer.cli.failure import LogFormat, tell_error, tell_sentence
 from bisyncer.config.load import Config, load
-from bisyncer.config.setting import Setting, Shape
+from bisyncer.config.setting import GROUPS, Setting, Shape
 from bisyncer.errors import UsageError
 
-SETTINGS_PANEL = "Settings, which the config file has too"
+_REMOTES_PANEL = "Settings (remotes)"
+_PANELS: Mapping[str, str] = {
+    each.name: f"Settings ({group})" for group, settings in GROUPS.items() for each in settings
+}
+SETTINGS_PANELS = frozenset({_REMOTES_PANEL, *_PANELS.values()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +85,26 @@ _REMOTE = Annotated[
         "--remote",
         metavar="NAME.KEY=VALUE",
         help="A key of a remote, such as minio.endpoint_url=http://127.0.0.1:9000. Repeatable.",
-        rich_help_panel=SETTINGS_PANEL,
+        rich_help_panel=_REMOTES_PANEL,
     ),
 ]
+
+
+class Grouped(TyperCommand):
+    """A command whose help has its own options first, and then the settings by what they are about."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a list under each heading."""
+        panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for each in self.get_params(ctx):
+            kind = "Arguments" if each.param_type_name == "argument" else "Options"
+            record = each.get_help_record(ctx)
+            if record is not None:
+                panels.setdefault(getattr(each, "rich_help_panel", None) or kind, []).append(record)
+        for panel, records in panels.items():
+            if records:
+                with formatter.section(panel):
+                    formatter.write_dl(records)
 
 
 def with_examples(text: str, examples: Sequence[str]) -> str:
@@ -140,7 +162,7 @@ def _flag(each: Setting[object]) -> Any:
     name = f"{each.flag}/{each.flag.replace('--', '--no-', 1)}" if each.shape is Shape.SWITCH else each.flag
     more = " Repeatable." if each.shape is Shape.MANY else ""
     option = typer.Option(
-        name, metavar=each.metavar or None, help=each.help + more, rich_help_panel=SETTINGS_PANEL
+        name, metavar=each.metavar or None, help=each.help + more, rich_help_panel=_PANELS[each.name]
     )
     return Annotated[kind, option]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -40,10 +41,7 @@ def part(job: Job, prefix: str | None, files_from: str | None, asked: Asked, *, 
     if job.resync:
         raise UsageError("--resync is about a whole pair. Leave out --prefix and --files-from.")
     if prefix is not None:
-        key = prefix.rstrip("/")
-        if not key:
-            raise UsageError("--prefix is empty. Give it a key, or leave it out for a whole run.")
-        return replace(job, scope=Scope(prefix=key))
+        return replace(job, scope=Scope(prefix=_below_root(prefix, local_roots(job.path1, job.path2))))
     assert files_from is not None, "one of the two was given"
     scope = read_manifest(files_from, local_roots(job.path1, job.path2), null=null)
     if scope.words is None:
@@ -54,3 +52,17 @@ def part(job: Job, prefix: str | None, files_from: str | None, asked: Asked, *, 
             level="warning",
         )
     return replace(job, scope=scope)
+
+
+def _below_root(prefix: str, roots: Sequence[str]) -> str:
+    """The key that --prefix means; where the pair has a tree, an absolute path below it is one too."""
+    folder = next((each for each in roots if f"{prefix}/".startswith(f"{each.rstrip('/')}/")), None)
+    key = (prefix if folder is None else prefix[len(folder) :].lstrip("/")).rstrip("/")
+    if not key:
+        raise UsageError("--prefix is empty. Give it a key, or leave it out for a whole run.")
+    if roots and not {"", ".", ".."}.isdisjoint(key.split("/")):
+        raise UsageError(
+            f"--prefix: {prefix!r} names nothing below the roots of the pair ({' and '.join(roots)}). Write "
+            "a key, such as reports/2026, or as an absolute path below one of them."
+        )
+    return key

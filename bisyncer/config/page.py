@@ -48,13 +48,20 @@ def page() -> str:
             "## Top level\n",
             *_table((setting.STATE, setting.RCLONE_CONFIG)),
             "\n## `[pairs.NAME]`\n",
-            *_table(setting.PAIR),
+            *_groups(),
             "\n## `[remotes.NAME]`",
             _REMOTES,
             *_table(setting.REMOTE, flags=False),
             "",
         ]
     )
+
+
+def _groups() -> Iterator[str]:
+    for name, settings in setting.GROUPS.items():
+        yield f"### {name[0].upper()}{name[1:]}\n"
+        yield from _table(settings)
+        yield ""
 
 
 def _table(settings: Sequence[Setting[object]], *, flags: bool = True) -> Iterator[str]:

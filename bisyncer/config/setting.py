@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from itertools import chain
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from bisyncer.config import parser
@@ -152,46 +153,36 @@ MAX_DURATION: Final = Setting("max_duration", parser.max_duration, "off", "DURAT
 STALE_AFTER: Final = Setting("stale_after", parser.duration_or_off, "off", "DURATION",
     "`bisyncer status` calls the pair stale when its last good run is older than this.")
 
-PAIR: Final[tuple[Setting[object], ...]] = (
-    PATH1,
-    PATH2,
-    MODE,
-    COMPARE,
-    MODIFY_WINDOW,
-    EXCLUDE,
-    INCLUDE,
-    FILTERS_FILE,
-    DELETE_EXCLUDED,
-    EXCLUDE_IF_PRESENT,
-    MIN_SIZE,
-    MAX_SIZE,
-    MIN_AGE,
-    MAX_AGE,
-    CHECK_FILE,
-    REQUIRE_MOUNT,
-    MAX_DELETE,
-    MAX_SKEW,
-    STRICT,
-    REQUIRE_CONDITIONAL,
-    CONFLICT_RESOLVE,
-    CONFLICT_LOSER,
-    CONFLICT_SUFFIX,
-    RESYNC_MODE,
-    TRACK_RENAMES,
-    MATCH_NAMES,
-    FIX_CASE,
-    TRASH,
-    BACKUP_DIR1,
-    BACKUP_DIR2,
-    LINKS,
-    CREATE_EMPTY_DIRS,
-    REMOVE_EMPTY_DIRS,
-    METADATA,
-    TRANSFERS,
-    BWLIMIT,
-    MAX_DURATION,
-    STALE_AFTER,
-)
+# The settings of a pair, as its help and its reference page have them.
+GROUPS: Final[Mapping[str, tuple[Setting[object], ...]]] = {
+    "the pair": (PATH1, PATH2, MODE),
+    "what counts as a change": (COMPARE, MODIFY_WINDOW),
+    "what is left alone": (
+        EXCLUDE,
+        INCLUDE,
+        FILTERS_FILE,
+        DELETE_EXCLUDED,
+        EXCLUDE_IF_PRESENT,
+        MIN_SIZE,
+        MAX_SIZE,
+        MIN_AGE,
+        MAX_AGE,
+    ),
+    "guards": (CHECK_FILE, REQUIRE_MOUNT, MAX_DELETE, MAX_SKEW, STRICT, REQUIRE_CONDITIONAL),
+    "conflicts": (CONFLICT_RESOLVE, CONFLICT_LOSER, CONFLICT_SUFFIX, RESYNC_MODE),
+    "names and kinds": (
+        TRACK_RENAMES,
+        MATCH_NAMES,
+        FIX_CASE,
+        LINKS,
+        CREATE_EMPTY_DIRS,
+        REMOVE_EMPTY_DIRS,
+        METADATA,
+    ),
+    "the trash": (TRASH, BACKUP_DIR1, BACKUP_DIR2),
+    "speed and time": (TRANSFERS, BWLIMIT, MAX_DURATION, STALE_AFTER),
+}
+PAIR: Final = tuple(chain.from_iterable(GROUPS.values()))
 
 _ALL: Final[tuple[Setting[object], ...]] = (
     Setting("type", parser.remote_type, "s3", "TYPE",

@@ -59,9 +59,9 @@ def emptied(tally: Tally, limits: Limits, mode: Mode) -> Halt | None:
         if tally.scanned[side] == 0:
             return Halt(
                 "emptied",
-                f"{side} lists nothing, and held {tally.ancestors} keys at the last run. Nothing was "
-                f"changed. See that {side} is mounted and is the right place; if it was emptied on "
-                f"purpose, {_opened(mode)}.",
+                f"{side} lists no key that the filters take in, and held {tally.ancestors} at the last run. "
+                f"Nothing was changed. See that {side} is mounted and is the right place, and that the "
+                f"filters fit; if it was emptied on purpose, {_opened(mode)}.",
             )
     return None
 

@@ -165,7 +165,9 @@ class _Comparing:
                 # A place that can't be read is told once, for all its keys.
                 if not item.skipped or not isinstance(other, Entry):
                     return None
-                sentence = f"{side}: {item.prefix} {item.sentence}, so this key can't be there too"
+                sentence = (
+                    f"{side}: {item.prefix} {item.sentence}, so this key can't be there too. Rename one."
+                )
                 return Found(Mark.ERROR, triple.key, sentence)
         if isinstance(triple.path1, Entry) and triple.path2 is None:
             return self._alone(triple.path1, Side.PATH1)

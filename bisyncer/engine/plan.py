@@ -124,7 +124,7 @@ def _hidden(triple: Triple) -> str | None:
     """Why a key is held; None where the unreadable place has been told already, once for all its keys."""
     for side, item in ((Side.PATH1, triple.path1), (Side.PATH2, triple.path2)):
         if isinstance(item, Unreadable) and item.skipped:
-            return f"{side}: {item.prefix} {item.sentence}, so this key can't be there too"
+            return f"{side}: {item.prefix} {item.sentence}, so this key can't be there too. Rename one."
     return None
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from bisyncer.core.conflict import replaces
 from bisyncer.core.gates import Place, judge, strict
 from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.engine import preflight
@@ -24,7 +25,7 @@ from bisyncer.engine.trash import folder_of, opened_trash
 from bisyncer.engine.uploads import abort_leftovers
 from bisyncer.errors import Halt, Halted, Interrupted, Unfinished
 from bisyncer.job import Job
-from bisyncer.model import RunOutcome, Side, Summary
+from bisyncer.model import Action, RunOutcome, Side, Summary
 from bisyncer.report.events import PlanMade, Reporter, RunBegan, WouldAct
 from bisyncer.state.lease import Lease
 from bisyncer.state.store import Store
@@ -161,4 +162,11 @@ def _places(run: Run) -> dict[Side, Place]:
 def _show(run: Run) -> None:
     for planned in run.store.actions.planned(run.number):
         if planned.action.verdict in REPORTED:
-            run.reporter.tell(WouldAct(planned.action))
+            run.reporter.tell(WouldAct(planned.action, _replaces(planned.action, run)))
+
+
+def _replaces(action: Action, run: Run) -> bool:
+    """Whether the winner of a conflict would replace the loser, which its side keeps then."""
+    if action.winner is None or not replaces(action, run.policy):
+        return False
+    return action.winner.other in run.trash or action.winner.other in run.versioned

@@ -23,20 +23,29 @@ _COPIES = {"copy-to-path1": Side.PATH1, "copy-to-path2": Side.PATH2}
 
 
 def action_line(action: Action) -> str:
-    """An action as text: its verdict, its key, and what each side did since they last agreed."""
+    """An action as text: its verdict, its key, and the reason that it has, or else what each side did."""
     key = shown_key(action.key)
     if action.origin is not None:
         key = f"{key} from {shown_key(action.origin.key)}"
+    if (
+        action.reason is not None
+    ):  # what is left out was hidden from the plan: its deltas aren't what happened
+        return f"{action.verdict} {key}: {shown_line(action.reason)}"
     line = f"{action.verdict} {key} ({action.delta1} / {action.delta2})"
-    reason = action.reason or survival(action.survivor)
-    return line if reason is None else f"{line}: {shown_line(reason)}"
+    survived = survival(action.survivor)
+    return line if survived is None else f"{line}: {survived}"
 
 
-def would_line(action: Action) -> str:
+def would_line(would: WouldAct) -> str:
     """An action of a dry run."""
+    action = would.action
     line = action_line(action)
     if action.verdict is Verdict.CONFLICT and action.winner is not None:
-        return f"{line}: {action.winner} would keep the name"
+        loser = action.winner.other
+        kept = (
+            "be replaced, and kept in the trash or by its bucket" if would.replaces else "be kept beside it"
+        )
+        return f"{line}: {action.winner} would keep the name, {loser}'s version would {kept}"
     return line
 
 
@@ -129,7 +138,7 @@ class Answer:
         if isinstance(event, Acted):
             self._line(outcome_line(event.outcome))
         elif isinstance(event, WouldAct):
-            self._line(would_line(event.action))
+            self._line(would_line(event))
         elif isinstance(event, RunBegan):
             self._line(mode_line(event))
         elif isinstance(event, RunEnded):

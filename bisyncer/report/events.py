@@ -63,9 +63,10 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class WouldAct:
-    """A dry run or a plan would do this."""
+    """A dry run or a plan would do this; `replaces`: the winner of this conflict would replace the loser."""
 
     action: Action
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)

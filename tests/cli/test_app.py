@@ -16,6 +16,7 @@ from typer.main import get_command
 from bisyncer import __version__
 from bisyncer.cli import inspect
 from bisyncer.cli.app import app
+from bisyncer.config.setting import GROUPS
 from tests.desk import ROOT, Desk, put
 
 HEAVY = ("boto3", "botocore", "sqlalchemy", "alembic", "obstore", "rich", "tomlkit", "urllib.request")
@@ -259,3 +260,14 @@ def test_a_full_disk_behind_the_answer_is_one_line_and_exit_1(
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "The answer can't be written to the standard output: No space left on device." in done.stderr
+
+
+def test_the_help_has_the_settings_under_what_they_are_about(desk: Desk) -> None:
+    headings = [line for line in desk("run", "--help").lines if line.endswith(":") and line[0] != " "]
+
+    assert headings == [
+        "Arguments:",
+        "Options:",
+        *(f"Settings ({group}):" for group in GROUPS),
+        "Settings (remotes):",
+    ]

@@ -231,3 +231,24 @@ def test_plans_of_parts_that_make_no_sense_are_refused(
     assert (answer.code, answer.out) == (2, "")
     assert told in answer.err
     assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("prefix", ["../x", "/etc", "a//b", "./a"])
+def test_a_prefix_that_no_tree_can_hold_is_refused(desk: Desk, prefix: str) -> None:
+    desk.align()
+
+    answer = desk("run", "--prefix", prefix)
+
+    assert answer.code == 2
+    assert answer.err.startswith(
+        f"bisyncer: --prefix: '{prefix}' names nothing below the roots of the pair ("
+    )
+
+
+def test_a_prefix_may_be_an_absolute_path_below_a_tree(desk: Desk) -> None:
+    desk.align()
+    put(desk.one, {"d/x": "1", "e": "2"})
+
+    assert "(prefix d)" in desk("run", "--prefix", f"{desk.one}/d/").lines[-1]
+    assert desk("run", "--prefix", str(desk.one)).code == 2
+    assert set(held(desk.two)) - {"f000"} == {"d/x"}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from tests.desk import Desk, held, put
 
 
@@ -13,9 +15,30 @@ def test_a_plan_is_told_and_nothing_is_done(desk: Desk) -> None:
     assert (answer.code, answer.err) == (0, "")
     assert answer.lines[0] == "copy-to-path2 a (new / absent)"
     assert answer.lines[1].startswith("conflict f000 (changed / changed): path")
-    assert answer.lines[1].endswith(" would keep the name")
+    assert answer.lines[1].endswith("'s version would be kept beside it")
     assert answer.lines[2].startswith("cms: success (dry run) in ")
     assert held(desk.two) == {"f000": "the other's", "f001": "text 1"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "what"),
+    [
+        (("--trash", "on"), "replaced, and kept in the trash or by its bucket"),
+        (("--trash", "off"), "kept beside it"),
+    ],
+)
+def test_a_plan_tells_what_would_become_of_the_loser_of_a_conflict(
+    desk: Desk, flags: tuple[str, ...], what: str
+) -> None:
+    desk.align(files=1)
+    put(desk.one, {"f000": "one's"})
+    put(desk.two, {"f000": "the other's"})
+
+    answer = desk("plan", "cms", "--conflict-loser", "delete", "--conflict-resolve", "path1", *flags)
+
+    assert answer.lines[0] == (
+        f"conflict f000 (changed / changed): path1 would keep the name, path2's version would be {what}"
+    )
 
 
 def test_a_plan_as_json_is_the_report_with_the_actions_behind_it(desk: Desk) -> None:

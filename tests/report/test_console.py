@@ -27,7 +27,18 @@ def test_a_conflict_says_who_keeps_the_name_and_where_the_other_version_is() -> 
         "conflict x (changed / changed): path2 keeps the name, path1's version is x.conflict1"
     ]
     would = action("x", Verdict.CONFLICT, winner=Side.PATH1)
-    assert said(WouldAct(would)) == ["conflict x (changed / unchanged): path1 would keep the name"]
+    for replaces, what in (
+        (False, "kept beside it"),
+        (True, "replaced, and kept in the trash or by its bucket"),
+    ):
+        assert said(WouldAct(would, replaces)) == [
+            f"conflict x (changed / unchanged): path1 would keep the name, path2's version would be {what}"
+        ]
+
+
+def test_a_reason_is_told_in_the_place_of_what_each_side_did() -> None:
+    left_out = action("a.tmp", Verdict.FORGET, reason="excluded now, and left alone on both sides")
+    assert said(WouldAct(left_out)) == ["forget a.tmp: excluded now, and left alone on both sides"]
 
 
 def test_what_failed_is_told_once_with_the_problems() -> None:
