@@ -12,7 +12,6 @@ from bisyncer.job import Bounds
 from bisyncer.model import Action, Delta, Entry, Side, Verdict
 
 _WRITTEN = frozenset({Delta.NEW, Delta.TOUCHED, Delta.CHANGED})
-_DELETES = frozenset({Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2})
 
 
 def outside(action: Action, bounds: Bounds, now_ns: int) -> str | None:
@@ -56,10 +55,10 @@ def ahead(action: Action, bounds: Bounds, now_ns: int) -> bool:
 def left_alone(action: Action, why: str) -> Action | None:
     """What becomes of an action on a key that is left alone; None: nothing, and its record stays.
 
-    Of a deletion the record is dropped: if the key is taken up again later, nobody should follow it then.
+    Where a side deleted it the record is dropped, whatever else was to be done: if the key is taken up again
+    later, perhaps in another mode, nobody should follow that deletion then.
     """
-    recorded = Delta.ABSENT not in {action.delta1, action.delta2}
-    if action.verdict not in _DELETES or not recorded:
+    if Delta.DELETED not in {action.delta1, action.delta2}:
         return None
     return action._replace(verdict=Verdict.FORGET, reason=f"left alone on both sides: {why}")
 

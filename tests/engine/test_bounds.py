@@ -210,7 +210,7 @@ def test_a_version_of_another_size_is_left_alone_on_both_sides(world: World, bou
 
     summary = world.run(policy=Policy(bounds=bounds))
 
-    assert quiet(summary)
+    assert carried_out(summary) == {"forget": 1}
     assert world.held(ONE) == {"a": "1234", "b": "old", "c": "old", "new": "1234"}
     assert world.held(TWO) == {"b": "1234", "c": "old"}
     assert carried_out(world.run()) == {"copy-to-path1": 1, "copy-to-path2": 2}
@@ -228,6 +228,20 @@ def test_a_deletion_of_a_key_out_of_bounds_is_never_followed_and_taken_in_again_
     assert carried_out(world.run(policy=SMALL)) == {"forget": 1}
     assert world.held(TWO)["large"] == "12345"
     assert quiet(world.run(policy=SMALL))
+
+    assert carried_out(world.run()) == {"copy-to-path1": 1}
+    assert world.held(ONE)["large"] == "12345"
+
+
+def test_a_deletion_of_a_key_out_of_bounds_is_never_followed_in_the_next_mode_either(world: World) -> None:
+    for side in Side:
+        put(world, side, "large", "12345", 9 * HOUR_NS)
+    align(world, "a")
+    world.run(mode=Mode.DUAL_COPY)
+    world.remove(ONE, "large")
+
+    world.run(mode=Mode.DUAL_COPY, policy=SMALL)
+    world.run(policy=SMALL)
 
     assert carried_out(world.run()) == {"copy-to-path1": 1}
     assert world.held(ONE)["large"] == "12345"
