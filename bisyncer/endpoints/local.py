@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -32,6 +30,8 @@ from bisyncer.endpoints.aside import Asides, Spot, is_temporary
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.directory import Directories, is_directory
 from bisyncer.endpoints.links import Links, is_link, refuse_other_kind
+from bisyncer.endpoints.local_read import Reading
+from bisyncer.endpoints.local_write import adopt, fill, mode_of, restore
 from bisyncer.endpoints.spelling import folds_case, other_spelling
 from bisyncer.endpoints.tree import (
     LIST,
@@ -48,6 +48,7 @@ from bisyncer.endpoints.tree import (
     make_entry,
     split,
 )
+from bisyncer.endpoints.unsynced import Unsynced
 from bisyncer.endpoints.walk import Walk
 from bisyncer.errors import AccessDenied, Changed, Clash, Rejected, RootMissing, Transient, UsageError
 from bisyncer.job import LinkMode
@@ -67,9 +68,6 @@ _FOLDS = (
     "finds a name in upper and lower case alike, so it can't hold two that differ in nothing else; such "
     "names of the other side are told as problems."
 )
-_PIECE = 1 << 20  # bytes taken from a source at a time
-_OCTAL = re.compile("[0-7]{1,7}")
-_NUMBER = re.compile("[0-9]{1,10}")
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -103,7 +101,7 @@ class LocalEndpoint:
         self._now_ns = now_ns
         self._metadata = metadata
         self._read_only = read_only
-        self._unsynced = _Unsynced()
+        self._unsynced = Unsynced()
         beside = None if self._trash_at is None else Tree(self._trash_at, self._unsynced.add, links=links)
         self._tree = Tree(self._path, self._unsynced.add, beside, links=links)
         self._tree.folds_case = folds_case
@@ -222,7 +220,7 @@ class LocalEndpoint:
         try:
             if start:
                 os.lseek(opened, start, os.SEEK_SET)
-            reading = _Reading(opened, key, self._place(key), self._now_ns(), start)
+            reading = Reading(opened, key, self._place(key), self._now_ns(), start)
             if self._metadata:
                 reading.metadata = reading.told()
             yield reading
@@ -424,17 +422,17 @@ class LocalEndpoint:
 
     def _write(self, place: _Place, temporary: str, source: Source) -> Entry:
         directory, name, key, expect, replaced = place
-        mode = _mode(source.metadata) if self._metadata else None
+        mode = mode_of(source.metadata) if self._metadata else None
         # Readable by nobody else until it has the mode that it is to have.
         secret = replaced is not None or mode is not None
         opened = os.open(temporary, _CREATE, 0o600 if secret else 0o666, dir_fd=directory)
         try:
             try:
-                _fill(opened, source, key)
+                fill(opened, source, key)
                 if replaced is not None:
-                    _adopt(opened, replaced)
+                    adopt(opened, replaced)
                 if self._metadata:
-                    _restore(opened, source.metadata, mode)
+                    restore(opened, source.metadata, mode)
                 # The data is on its disk before the name is: else a power cut can leave the name with an
                 # empty file, which for a name that the state doesn't know yet is a new version that may
                 # win over the good one. Sixteen threads at once lose a third of their files/s by it.
@@ -509,107 +507,6 @@ class _Place(NamedTuple):
     replaced: os.stat_result | None
 
 
-class _Reading:
-    """A file being read: its bytes end only where no write came between the opening and the end."""
-
-    def __init__(self, opened: int, key: str, place: str, now_ns: int, start: int) -> None:
-        self._opened = opened
-        self._place = place
-        self._seen = os.fstat(opened)
-        self._left = max(0, self._seen.st_size - start)
-        self.entry = make_entry(key, self._seen, now_ns)
-        self.metadata: Mapping[str, str] = {}
-
-    def told(self) -> Mapping[str, str]:
-        """The mode and the owner of the file, as rclone writes them."""
-        seen = self._seen
-        return {"mode": f"{seen.st_mode:o}", "uid": str(seen.st_uid), "gid": str(seen.st_gid)}
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes; raises `Changed` instead of the end of a torn read."""
-        wanted = self._left if size < 0 else min(size, self._left)
-        if wanted == 0:
-            if self._left == 0 and size != 0:
-                self._check_end()
-            return b""
-        with explained(self._place):
-            piece = os.read(self._opened, wanted)
-            while size < 0 and 0 < len(piece) < wanted:  # one read() gives 2 GiB at most
-                more = os.read(self._opened, wanted - len(piece))
-                if not more:
-                    break
-                piece += more
-        self._left -= len(piece)
-        if not piece or (size < 0 and self._left):
-            raise self._torn()
-        return piece
-
-    def _check_end(self) -> None:
-        with explained(self._place):
-            now = os.fstat(self._opened)
-        if identity(now) != identity(self._seen) or now.st_ctime_ns != self._seen.st_ctime_ns:
-            raise self._torn()
-
-    def _torn(self) -> Changed:
-        return Changed(f"{self.entry.key}: was written to while it was read. Run again.")
-
-
-class _Unsynced:
-    """The file systems with changes that a power cut could still undo."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: dict[int, int] = {}  # device -> a directory on it
-        self._failed = False
-
-    def add(self, directory: int) -> None:
-        """Note that a name in `directory` changed."""
-        if not linux.HAS_SYNCFS:
-            self._sync_now(directory)
-            return
-        device = os.fstat(directory).st_dev
-        with self._lock:
-            if device not in self._open:
-                # Opened now and not at the flush: a descriptor only reports the errors that came after it.
-                self._open[device] = os.open(
-                    ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory
-                )
-
-    def _sync_now(self, directory: int) -> None:
-        opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
-
-    def sync(self, root: str) -> None:
-        """Return when all that was noted is on its device.
-
-        After one failure it fails for ever: the kernel forgets which pages it dropped, so a second
-        success would say nothing about what was written before the first.
-        """
-        with self._lock:
-            waiting, self._open = self._open, {}
-            try:
-                for directory in waiting.values():
-                    linux.syncfs(directory)
-            except OSError as error:
-                self._failed = True
-                raise Transient(f"{root}: can't be made durable: {os.strerror(error.errno or 0)}.") from error
-            finally:
-                for directory in waiting.values():
-                    os.close(directory)
-            if self._failed:
-                raise Transient(f"{root}: an earlier write was not made durable. Check the disk; run again.")
-
-    def close(self) -> None:
-        """Forget what was noted."""
-        with self._lock:
-            waiting, self._open = self._open, {}
-            for directory in waiting.values():
-                os.close(directory)
-
-
 def _real(path: str) -> str:
     real = os.path.realpath(path)
     try:
@@ -676,57 +573,6 @@ def _any_name(directory: int, name: str) -> str:
         finally:
             os.close(opened)
     return "something"
-
-
-def _fill(opened: int, source: Source, key: str) -> None:
-    """Write all of the source, and give the file the source's mtime."""
-    entry = source.entry
-    size = 0
-    while piece := source.read(_PIECE):
-        size += len(piece)
-        if size > entry.size:
-            break
-        rest = memoryview(piece)
-        while rest:
-            rest = rest[os.write(opened, rest) :]
-    if size != entry.size:
-        raise Changed(f"{key}: gave {size} bytes or more where {entry.size} were listed. Run again.")
-    if entry.mtime_ns is not None:
-        with suppress(OverflowError):  # a time in an object's metadata may be any number
-            os.utime(opened, ns=(entry.mtime_ns, entry.mtime_ns))
-
-
-def _adopt(opened: int, replaced: os.stat_result) -> None:
-    """Take over the owner, as far as we may, and the mode of the file that is replaced.
-
-    Not its set-user-ID and set-group-ID bits: this content comes from elsewhere.
-    """
-    mine = os.fstat(opened)
-    if (mine.st_uid, mine.st_gid) != (replaced.st_uid, replaced.st_gid):
-        with suppress(PermissionError):
-            os.fchown(opened, replaced.st_uid, replaced.st_gid)
-    os.fchmod(opened, stat.S_IMODE(replaced.st_mode) & ~(stat.S_ISUID | stat.S_ISGID))
-
-
-def _mode(metadata: Mapping[str, str]) -> int | None:
-    """The permission bits that metadata tells; None where it tells none.
-
-    Never set-user-ID, set-group-ID or sticky: whoever may write an object could hand out rights with them.
-    """
-    text = metadata.get("mode", "")
-    return int(text, 8) & 0o777 if _OCTAL.fullmatch(text) else None
-
-
-def _restore(opened: int, metadata: Mapping[str, str], mode: int | None) -> None:
-    """Give a file the owner that its content came with, as far as we may, and its mode."""
-    uid, gid = (
-        int(text) if _NUMBER.fullmatch(text := metadata.get(name, "")) else -1 for name in ("uid", "gid")
-    )
-    if (uid, gid) != (-1, -1):
-        with suppress(OSError, OverflowError):  # another host's numbers may be nobody's here
-            os.fchown(opened, uid, gid)
-    if mode is not None:
-        os.fchmod(opened, mode)
 
 
 def _free_bytes(path: str) -> int | None:

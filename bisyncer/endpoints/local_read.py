@@ -1,0 +1,54 @@
+"""A file of a tree while it is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from bisyncer.endpoints.tree import explained, identity, make_entry
+from bisyncer.errors import Changed
+
+
+class Reading:
+    """A file being read: its bytes end only where no write came between the opening and the end."""
+
+    def __init__(self, opened: int, key: str, place: str, now_ns: int, start: int) -> None:
+        self._opened = opened
+        self._place = place
+        self._seen = os.fstat(opened)
+        self._left = max(0, self._seen.st_size - start)
+        self.entry = make_entry(key, self._seen, now_ns)
+        self.metadata: Mapping[str, str] = {}
+
+    def told(self) -> Mapping[str, str]:
+        """The mode and the owner of the file, as rclone writes them."""
+        seen = self._seen
+        return {"mode": f"{seen.st_mode:o}", "uid": str(seen.st_uid), "gid": str(seen.st_gid)}
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; raises `Changed` instead of the end of a torn read."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        if wanted == 0:
+            if self._left == 0 and size != 0:
+                self._check_end()
+            return b""
+        with explained(self._place):
+            piece = os.read(self._opened, wanted)
+            while size < 0 and 0 < len(piece) < wanted:  # one read() gives 2 GiB at most
+                more = os.read(self._opened, wanted - len(piece))
+                if not more:
+                    break
+                piece += more
+        self._left -= len(piece)
+        if not piece or (size < 0 and self._left):
+            raise self._torn()
+        return piece
+
+    def _check_end(self) -> None:
+        with explained(self._place):
+            now = os.fstat(self._opened)
+        if identity(now) != identity(self._seen) or now.st_ctime_ns != self._seen.st_ctime_ns:
+            raise self._torn()
+
+    def _torn(self) -> Changed:
+        return Changed(f"{self.entry.key}: was written to while it was read. Run again.")

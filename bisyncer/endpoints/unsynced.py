@@ -1,0 +1,65 @@
+"""What a power cut could still undo in a tree."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from bisyncer.endpoints import linux
+from bisyncer.errors import Transient
+
+
+class Unsynced:
+    """The file systems with changes that a power cut could still undo."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[int, int] = {}  # device -> a directory on it
+        self._failed = False
+
+    def add(self, directory: int) -> None:
+        """Note that a name in `directory` changed."""
+        if not linux.HAS_SYNCFS:
+            self._sync_now(directory)
+            return
+        device = os.fstat(directory).st_dev
+        with self._lock:
+            if device not in self._open:
+                # Opened now and not at the flush: a descriptor only reports the errors that came after it.
+                self._open[device] = os.open(
+                    ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory
+                )
+
+    def _sync_now(self, directory: int) -> None:
+        opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+    def sync(self, root: str) -> None:
+        """Return when all that was noted is on its device.
+
+        After one failure it fails for ever: the kernel forgets which pages it dropped, so a second
+        success would say nothing about what was written before the first.
+        """
+        with self._lock:
+            waiting, self._open = self._open, {}
+            try:
+                for directory in waiting.values():
+                    linux.syncfs(directory)
+            except OSError as error:
+                self._failed = True
+                raise Transient(f"{root}: can't be made durable: {os.strerror(error.errno or 0)}.") from error
+            finally:
+                for directory in waiting.values():
+                    os.close(directory)
+            if self._failed:
+                raise Transient(f"{root}: an earlier write was not made durable. Check the disk; run again.")
+
+    def close(self) -> None:
+        """Forget what was noted."""
+        with self._lock:
+            waiting, self._open = self._open, {}
+            for directory in waiting.values():
+                os.close(directory)
