@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, Protocol, TextIO, cast
+from typing import Any, Final, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
@@ -32,18 +32,6 @@ STEP_S: Final = 10.0
 _SHOWN_EVERY_S: Final = 0.1
 
 _STYLES: Final = {"conflict": "yellow", "problem": "red", "hold": "red"}
-
-
-class Watcher(Protocol):
-    """A Reporter with something to put away at the end."""
-
-    def tell(self, event: Event) -> None:
-        """Take one event."""
-        ...
-
-    def close(self) -> None:
-        """Stop whatever runs by itself."""
-        ...
 
 
 def notice(event: Event, pair: str, *, verbose: bool) -> str | None:

@@ -83,6 +83,16 @@ def test_the_guards_about_a_whole_side_look_from_ten_keys_up(side: Side) -> None
 
 
 @pytest.mark.parametrize("side", Side)
+def test_a_side_that_lists_nothing_halts_and_one_that_lists_a_key_passes(side: Side) -> None:
+    counts = tally()
+    counts.scanned[side] = 1
+    assert closed(counts) == []
+
+    counts.scanned[side] = 0
+    assert closed(counts) == ["emptied"]
+
+
+@pytest.mark.parametrize("side", Side)
 def test_all_keys_changed_halts_and_all_but_one_passes(side: Side) -> None:
     counts = tally()
     counts.changed[side] = 99

@@ -168,3 +168,16 @@ def test_a_conflict_is_resolved_once(met: World) -> None:
 def test_a_number_that_is_no_conflict_is_refused(met: World) -> None:
     with pytest.raises(UsageError, match="no conflict 99"):
         met.resolve(99, "path2")
+
+
+@pytest.mark.parametrize("side", Side)
+def test_on_a_side_that_was_rolled_back_nothing_is_settled(met: World, side: Side) -> None:
+    met.stores[side].remove(met.conflicts()[0].beside)
+    met.stores[side].put("k0", TEN["k0"].encode())
+    stood = {each: met.held(each) for each in Side}
+
+    with pytest.raises(Unfinished, match="not as it was shown"):
+        settle(met, "path1")
+
+    assert {each: met.held(each) for each in Side} == stood
+    assert len(met.conflicts()) == 1
