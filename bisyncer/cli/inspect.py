@@ -259,6 +259,7 @@ def _run_cells(run: Run) -> list[str]:
     counts = ", ".join(f"{name} {number:,}" for name, number in actions.items() if number)
     kinds = [word for word, said in (("dry run", run.dry_run), ("resync", run.resync)) if said]
     kinds += [] if run.scope is None else [shown_key(run.scope)]
+    nothing = "nothing to do" if run.outcome is RunOutcome.SUCCESS else "nothing done"
     return [
         str(run.id),
         run.pair,
@@ -267,7 +268,7 @@ def _run_cells(run: Run) -> list[str]:
         "-" if run.ended_ns is None or not run.summary else shown_duration(run.ended_ns - run.started_ns),
         run.outcome or _NOT_ENDED,
         ", ".join(kinds),
-        counts or ("nothing to do" if run.summary else ""),
+        counts or (nothing if run.summary else ""),
     ]
 
 

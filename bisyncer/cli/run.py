@@ -25,7 +25,7 @@ from bisyncer.endpoints.base import Probe
 from bisyncer.errors import UsageError
 from bisyncer.job import Job, Scope
 from bisyncer.model import Entry, Item, Side
-from bisyncer.report.words import shown_count, shown_key, shown_line
+from bisyncer.report.words import shown_count, shown_key, shown_line, without_key
 
 if TYPE_CHECKING:
     from bisyncer.engine.explain import Explanation
@@ -210,7 +210,8 @@ def plan(
 
         with opened_pair(job, store) as endpoints:
             found = explaining.explain(job, endpoints, store, explain)
-        _tell_explanation(found, as_json=as_json)
+        met = next((each.sentence for each in store.problems(pair) if each.key == explain), None)
+        _tell_explanation(found, met, as_json=as_json)
     return 0
 
 
@@ -362,7 +363,8 @@ def _probe_text(probe: Probe) -> str:
     )
 
 
-def _tell_explanation(found: Explanation, *, as_json: bool) -> None:
+def _tell_explanation(found: Explanation, met: str | None, *, as_json: bool) -> None:
+    """Tell how a key is judged, and which problem with it the last run has `met`."""
     triple = found.triple
     if as_json:
         known = triple.ancestor
@@ -379,6 +381,7 @@ def _tell_explanation(found: Explanation, *, as_json: bool) -> None:
                     "verdict": found.verdict,
                     "winner": found.winner,
                     "sentence": found.sentence,
+                    "problem": met,
                 }
             )
         )
@@ -396,6 +399,8 @@ def _tell_explanation(found: Explanation, *, as_json: bool) -> None:
         f"verdict    {found.verdict or 'none'}" + (f", {found.winner} keeps the name" if found.winner else "")
     )
     say(f"why        {shown_line(found.sentence)}")
+    if met is not None:
+        say(f"problem    of the last run: {shown_line(without_key(met, triple.key))}")
 
 
 def _item_row(item: Item | None) -> dict[str, object] | None:

@@ -79,6 +79,15 @@ def test_history_is_newest_first(desk: Desk) -> None:
     assert rows[0]["actions"]["copy-to-path2"] == 1
 
 
+def test_history_says_that_a_run_which_ended_badly_did_nothing(desk: Desk) -> None:
+    desk.align(files=20)
+    for each in desk.one.glob("f*"):
+        each.unlink()
+    desk("run")
+
+    assert desk("history").lines[1].endswith("nothing done")
+
+
 def test_history_of_nothing(desk: Desk) -> None:
     desk.configure()
     assert desk("history").out == "There was no run yet.\n"

@@ -71,6 +71,19 @@ def test_an_explanation_of_a_key_that_is_nowhere(desk: Desk) -> None:
     assert "verdict    none" in answer.lines
 
 
+def test_an_explanation_has_the_problem_that_the_last_run_met(desk: Desk) -> None:
+    desk.align()
+    put(desk.one, {"x": "a file"})
+    put(desk.two, {"x/y": "in a directory"})
+    desk("run")
+
+    problem = "problem    of the last run: a directory of that name has 'y' in it. Rename one of the two."
+    assert desk("plan", "cms", "--explain", "x").lines[-1] == problem
+    (desk.one / "x").unlink()
+    desk("run")
+    assert "problem" not in desk("plan", "cms", "--explain", "x").out
+
+
 def test_an_explanation_as_json(desk: Desk) -> None:
     desk.align(files=1)
     (desk.two / "f000").unlink()
@@ -86,6 +99,7 @@ def test_an_explanation_as_json(desk: Desk) -> None:
         "verdict",
         "winner",
         "sentence",
+        "problem",
     ]
     assert found["path2"] is None
     assert found["path1"]["size"] == 6
