@@ -24,12 +24,13 @@ from bisyncer.endpoints.azure_container import MAX_NAME_BYTES, Container
 from bisyncer.endpoints.azure_copy import copy
 from bisyncer.endpoints.azure_error import Failure, Kind, Trouble
 from bisyncer.endpoints.azure_move import move, remove
-from bisyncer.endpoints.azure_probe import clock_skew_ns, namespace, try_store
+from bisyncer.endpoints.azure_probe import namespace, try_store
 from bisyncer.endpoints.azure_read import Reading
 from bisyncer.endpoints.azure_scan import Where, scan
 from bisyncer.endpoints.azure_write import write
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.body import PART_SIZE
+from bisyncer.endpoints.clock import clock_skew_ns
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing
 from bisyncer.job import Remote

@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 
 from bisyncer.endpoints.azure_container import Container
 from bisyncer.endpoints.azure_error import Failure, Kind
-from bisyncer.endpoints.azure_object import http_time_ns, stamp
+from bisyncer.endpoints.azure_object import stamp
 from bisyncer.endpoints.scratch import scratch_name
 from bisyncer.model import Conditions
 
 _NEW = {"If-None-Match": "*"}
 _WRONG = {"If-Match": '"0x0"'}
-_SECOND_NS = 1_000_000_000
 
 # What the store doesn't test, by the field of `Conditions`.
 _UNTESTED = {
@@ -24,15 +23,6 @@ _UNTESTED = {
     "delete": "It ignores conditions on deletions.",
     "copy": "It makes no copies on a condition, so content that is copied or moved goes through this host.",
 }
-
-
-def clock_skew_ns(date: str | None, asked_ns: int, answered_ns: int) -> int | None:
-    """How far the store's clock is ahead of ours, by the Date of an answer, which has no part of a second."""
-    try:
-        theirs_ns = http_time_ns(date or "")
-    except ValueError:
-        return None
-    return theirs_ns + _SECOND_NS // 2 - (asked_ns + answered_ns) // 2
 
 
 def namespace(container: Container) -> tuple[str, ...]:

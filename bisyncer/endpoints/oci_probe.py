@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from bisyncer.endpoints.base import Probe
+from bisyncer.endpoints.clock import clock_skew_ns
 from bisyncer.endpoints.oci_bucket import Bucket, unusable
 from bisyncer.endpoints.oci_client import object_path, post
 from bisyncer.endpoints.oci_error import Failed, Kind
-from bisyncer.endpoints.oci_object import dated_ns
 from bisyncer.endpoints.oci_upload import begin
 from bisyncer.endpoints.scratch import scratch_name
 from bisyncer.model import Conditions
@@ -53,10 +53,7 @@ def _skew_ns(bucket: Bucket) -> int | None:
     """How far the service's clock is ahead, to a second or so; None where its answer has no date."""
     sent_ns = time.time_ns()
     date = bucket.peek()
-    received_ns = time.time_ns()
-    told_ns = dated_ns(date)
-    # A date is cut to the second, so it is half of one late in the mean.
-    return None if told_ns is None else told_ns + 500_000_000 - (sent_ns + received_ns) // 2
+    return clock_skew_ns(date, sent_ns, time.time_ns())
 
 
 def _learnt(bucket: Bucket) -> Iterator[str]:

@@ -30,11 +30,12 @@ from bisyncer.endpoints.base import (
     Uploads,
 )
 from bisyncer.endpoints.body import PART_SIZE
+from bisyncer.endpoints.clock import clock_skew_ns
 from bisyncer.endpoints.s3_bucket import MAX_NAME_BYTES, Bucket
 from bisyncer.endpoints.s3_copy import copy
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
 from bisyncer.endpoints.s3_move import move, remove
-from bisyncer.endpoints.s3_probe import clock_skew_ns, first_page, remarks, try_conditions
+from bisyncer.endpoints.s3_probe import first_page, remarks, try_conditions
 from bisyncer.endpoints.s3_read import open_reading
 from bisyncer.endpoints.s3_scan import Where, scan
 from bisyncer.endpoints.s3_send import send

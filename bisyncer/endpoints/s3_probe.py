@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from bisyncer.endpoints.mtime import time_ns
 from bisyncer.endpoints.s3_bucket import Bucket
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
 from bisyncer.endpoints.scratch import scratch_name
 from bisyncer.model import Conditions
 
 _WRONG = '"00000000000000000000000000000000"'
-_SECOND_NS = 1_000_000_000
 
 # What the store doesn't test, by the field of `Conditions`.
 _UNTESTED = {
@@ -29,16 +25,6 @@ _UNTESTED = {
     "delete": "It ignores conditions on deletions.",
     "copy": "It makes no copies on a condition, so content that is copied or moved goes through this host.",
 }
-
-
-def clock_skew_ns(date: str, asked_ns: int, answered_ns: int) -> int | None:
-    """How far the store's clock is ahead of ours, by the Date of an answer, which has no part of a second."""
-    try:
-        told = parsedate_to_datetime(date)
-    except ValueError:
-        return None
-    theirs_ns = time_ns(told if told.tzinfo else told.replace(tzinfo=UTC))
-    return theirs_ns + _SECOND_NS // 2 - (asked_ns + answered_ns) // 2
 
 
 def first_page(bucket: Bucket) -> Any:
