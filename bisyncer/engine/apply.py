@@ -121,7 +121,7 @@ def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -
             if gone is not None and not running:
                 raise Gone(
                     f"{gone} What was done before is committed, and {len(failed)} keys that were on their "
-                    "way wait for it."
+                    "way wait for the next run."
                 )
     finally:
         for future in running:
