@@ -168,6 +168,11 @@ class Settled(World):
         self.go(self.configured(dry_run=True, **changes), heard)
         return [line(event.action) for event in heard.events if isinstance(event, WouldAct)]
 
+    def begins_a_mode(self) -> bool:
+        """Whether the next whole run is the first in its mode, which deletes nothing."""
+        pair = self.state.pair("p")
+        return pair is not None and pair.mode is not self.settings.get("mode", Mode.BISYNC)
+
     def go(self, job: Job, reporter: Reporter, kept: KeptPlan | None = None) -> Summary:
         pair = self.state.pair("p")
         assert pair is not None
@@ -340,7 +345,8 @@ class Combined(Pair):
     def rests(self) -> None:
         self.world.clock_ns += HOUR_NS + 1
         for _ in range(4):
-            if not carried_out(self.world.run()):
+            first = self.world.begins_a_mode()
+            if not carried_out(self.world.run()) and not first:
                 break
         self.nothing_is_lost()
         assert self.world.plan() == []
