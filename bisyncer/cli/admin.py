@@ -18,7 +18,7 @@ import typer
 from bisyncer.cli.opened import opened_store
 from bisyncer.cli.options import Asked, Json, command, with_examples
 from bisyncer.cli.table import say
-from bisyncer.config.parser import without_password
+from bisyncer.config.urls import without_password
 from bisyncer.errors import StateUnusable, UsageError
 from bisyncer.model import Ancestor, Side
 from bisyncer.report.words import shown_count, shown_line

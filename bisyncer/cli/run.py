@@ -19,7 +19,7 @@ from bisyncer.cli.part import FilesFrom, FilesFromNull, Prefix, part
 from bisyncer.cli.running import run_pair
 from bisyncer.cli.stopping import stopping
 from bisyncer.cli.table import entry_row, entry_text, say
-from bisyncer.config import parser, setting
+from bisyncer.config import setting, urls
 from bisyncer.config.load import Config
 from bisyncer.endpoints.base import Probe
 from bisyncer.errors import UsageError
@@ -321,7 +321,7 @@ def _write(config: Config, pair: str, asked: Asked) -> None:
     values = config.pair(pair)
     roots = {"path1": values[setting.PATH1], "path2": values[setting.PATH2]}
     # A password on the command line is for this command; a file would keep it.
-    state = config.state if asked.state and parser.without_password(asked.state) == asked.state else None
+    state = config.state if asked.state and urls.without_password(asked.state) == asked.state else None
     top = {"state": state, "rclone_config": config.rclone_config if asked.rclone_config else None}
     # A relative place would count from the folder of the config there.
     places = (setting.FILTERS_FILE, setting.BACKUP_DIR1, setting.BACKUP_DIR2)

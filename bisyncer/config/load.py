@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from platformdirs import user_config_dir
 
-from bisyncer.config import parser, rclone_file, setting
+from bisyncer.config import parser, rclone_file, setting, urls
 from bisyncer.config.lines import line_of, line_of_error
 from bisyncer.config.mode import refuse_unfit
 from bisyncer.config.rclone_remote import remote_of
@@ -295,7 +295,7 @@ def load(
     return Config(
         path=path,
         exists=exists,
-        state=values.get(setting.STATE) or parser.default_state(),
+        state=values.get(setting.STATE) or urls.default_state(),
         rclone_config=values.get(setting.RCLONE_CONFIG),
         remotes={name: _remote(name, values) for name, values in store_values.items()},
         pairs={name: Values(setting.PAIR, given | overrides) for name, given in pairs.items()},

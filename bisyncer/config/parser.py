@@ -10,11 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
-
-from platformdirs import user_state_dir
 
 from bisyncer.config.bandwidth import NoLimit, timetable
 from bisyncer.config.size import NoSize
@@ -90,8 +86,6 @@ _MAX_NUMBER = 2**63 - 1  # what a database and a nanosecond clock can hold
 _MAX_DIGITS = 40  # more in one number are no number that anybody means, and not all can be read
 _REMOTE_TYPES = ("s3", "azure", "oci")
 _RCLONE_TYPES = {"azureblob": "azure", "oracleobjectstorage": "oci"}
-_STATE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
-_PASSWORD_WORDS = ("password", "passwd", "sslpassword")
 
 
 def text(value: object) -> str:
@@ -341,66 +335,6 @@ def list_version(value: object) -> str:
     if str(value) not in {"auto", "1", "2"}:
         raise Unfit(f"{_said(value)} is none of: auto, 1, 2")
     return str(value)
-
-
-def service_url(value: object) -> str:
-    """The URL of a service, without credentials: a URL is printed, and a secret must never be."""
-    url = text(value)
-    try:
-        parts = urlsplit(url)
-        secret = parts.username is not None or parts.password is not None
-        host = parts.hostname
-        _ = parts.port  # raises where it isn't a number
-    except ValueError as error:
-        raise Unfit("it is no URL; write http://HOST:PORT or https://HOST") from error
-    if secret:
-        raise Unfit("it holds a user name or a password; take them out, and give them by keys of their own")
-    if parts.scheme not in {"http", "https"} or not host:
-        raise Unfit(f"{url!r} is no URL; write http://HOST:PORT or https://HOST")
-    return url
-
-
-def state_url(value: object) -> str:
-    """The URL of the state database; never printed as it is, since it may hold a password."""
-    url = text(value)
-    scheme, found, _ = url.partition("://")
-    if not found or scheme not in _STATE_SCHEMES:
-        raise Unfit(
-            "it is no database URL; write sqlite:////var/lib/bisyncer/state.db or "
-            "postgresql+psycopg://USER@HOST/NAME"
-        )
-    if scheme == "sqlite" and not url.startswith("sqlite:///"):
-        raise Unfit(
-            f"{url!r} has too few slashes; write sqlite:/// and the path: sqlite:////var/lib/bisyncer/state.db"
-        )
-    return url
-
-
-def default_state() -> str:
-    """Where the state is when nothing says so: a file in the user's state folder."""
-    return f"sqlite:///{Path(user_state_dir('bisyncer')) / 'state.db'}"
-
-
-def without_password(url: str) -> str:
-    """A database URL as it may be printed."""
-    try:
-        parts = urlsplit(url)
-        netloc = parts.netloc
-        if parts.password is not None:
-            login, _, host = netloc.rpartition("@")
-            netloc = f"{login.partition(':')[0]}:***@{host}"
-        query = urlencode(
-            [
-                (key, "***" if key.lower() in _PASSWORD_WORDS else value)
-                for key, value in parse_qsl(parts.query, keep_blank_values=True)
-            ],
-            safe="*/",
-        )
-    except ValueError:
-        return f"{url.partition(':')[0]}:***"
-    if not netloc and not query:
-        return url
-    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
 
 
 def _words(value: object) -> Iterable[str]:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from bisyncer.config import parser
+from bisyncer.config import parser, urls
 from bisyncer.config.rclone_file import VARIABLE, RcloneFile, has_value_of_another
 from bisyncer.errors import UsageError
 
@@ -82,7 +82,7 @@ class Options:
         if value is None:
             return None
         try:
-            return parser.service_url(value if value.startswith("http") else f"https://{value}")
+            return urls.service_url(value if value.startswith("http") else f"https://{value}")
         except parser.Unfit as error:
             raise UsageError(f"{self.where(key)}: {error}.") from error
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from itertools import chain
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from bisyncer.config import parser
+from bisyncer.config import parser, urls
 from bisyncer.job import LinkMode, Loser, MatchNames, Resolve
 from bisyncer.model import Mode
 
@@ -46,7 +46,7 @@ class Setting(NamedTuple, Generic[T_co]):
 
 
 # fmt: off
-STATE: Final = Setting("state", parser.state_url, None, "URL",
+STATE: Final = Setting("state", urls.state_url, None, "URL",
     "The state database: sqlite:///FILE (four slashes before an absolute path), or "
     "postgresql+psycopg://USER@HOST/NAME. Unset, it is a file in the user's state folder.")
 
@@ -187,7 +187,7 @@ PAIR: Final = tuple(chain.from_iterable(GROUPS.values()))
 _ALL: Final[tuple[Setting[object], ...]] = (
     Setting("type", parser.remote_type, "s3", "TYPE",
         "The kind of store: s3, azure (also written azureblob), or oci (also written oracleobjectstorage)."),
-    Setting("endpoint_url", parser.service_url, None, "URL",
+    Setting("endpoint_url", urls.service_url, None, "URL",
         "Where the service is; unset, it is Amazon S3, the account's place in Azure, or OCI in the region."),
 )
 _REGION: Final = Setting("region", parser.text, None, "REGION", "The region of the bucket.")

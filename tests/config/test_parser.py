@@ -80,21 +80,6 @@ def test_anything_else_is_no_limit(value: object) -> None:
         parser.max_delete(value)
 
 
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("sqlite:////var/lib/state.db", "sqlite:////var/lib/state.db"),
-        ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
-        ("postgresql+psycopg://me:hush@host:5432/db", "postgresql+psycopg://me:***@host:5432/db"),
-        ("postgresql://me:h@u@sh@host/db", "postgresql://me:***@host/db"),
-        ("postgresql://host/db?user=me&password=hush", "postgresql://host/db?user=me&password=***"),
-        ("postgresql://me:hush@[host/db", "postgresql:***"),
-    ],
-)
-def test_a_password_is_never_shown(url: str, shown: str) -> None:
-    assert parser.without_password(url) == shown
-
-
 def test_no_two_settings_share_a_name_and_every_default_is_a_value() -> None:
     for table in (setting.PAIR, setting.REMOTE):
         names = [each.name for each in table]

@@ -1,0 +1,73 @@
+"""URLs of services and of the state database: what they may be, and how they are printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from platformdirs import user_state_dir
+
+from bisyncer.config.parser import Unfit, text
+
+_STATE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
+_PASSWORD_WORDS = ("password", "passwd", "sslpassword")
+
+
+def service_url(value: object) -> str:
+    """The URL of a service, without credentials: a URL is printed, and a secret must never be."""
+    url = text(value)
+    try:
+        parts = urlsplit(url)
+        secret = parts.username is not None or parts.password is not None
+        host = parts.hostname
+        _ = parts.port  # raises where it isn't a number
+    except ValueError as error:
+        raise Unfit("it is no URL; write http://HOST:PORT or https://HOST") from error
+    if secret:
+        raise Unfit("it holds a user name or a password; take them out, and give them by keys of their own")
+    if parts.scheme not in {"http", "https"} or not host:
+        raise Unfit(f"{url!r} is no URL; write http://HOST:PORT or https://HOST")
+    return url
+
+
+def state_url(value: object) -> str:
+    """The URL of the state database; never printed as it is, since it may hold a password."""
+    url = text(value)
+    scheme, found, _ = url.partition("://")
+    if not found or scheme not in _STATE_SCHEMES:
+        raise Unfit(
+            "it is no database URL; write sqlite:////var/lib/bisyncer/state.db or "
+            "postgresql+psycopg://USER@HOST/NAME"
+        )
+    if scheme == "sqlite" and not url.startswith("sqlite:///"):
+        raise Unfit(
+            f"{url!r} has too few slashes; write sqlite:/// and the path: sqlite:////var/lib/bisyncer/state.db"
+        )
+    return url
+
+
+def default_state() -> str:
+    """Where the state is when nothing says so: a file in the user's state folder."""
+    return f"sqlite:///{Path(user_state_dir('bisyncer')) / 'state.db'}"
+
+
+def without_password(url: str) -> str:
+    """A database URL as it may be printed."""
+    try:
+        parts = urlsplit(url)
+        netloc = parts.netloc
+        if parts.password is not None:
+            login, _, host = netloc.rpartition("@")
+            netloc = f"{login.partition(':')[0]}:***@{host}"
+        query = urlencode(
+            [
+                (key, "***" if key.lower() in _PASSWORD_WORDS else value)
+                for key, value in parse_qsl(parts.query, keep_blank_values=True)
+            ],
+            safe="*/",
+        )
+    except ValueError:
+        return f"{url.partition(':')[0]}:***"
+    if not netloc and not query:
+        return url
+    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
