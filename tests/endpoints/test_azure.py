@@ -719,7 +719,7 @@ class TestListing:
             ((Answer(200, b"<!DOCTYPE x []><EnumerationResults/>"),), "a document type"),
             ((names("a", marker="1"), Answer(200, names("b").body[:-30])), "not whole XML"),
             ((page(blob("p/a").replace("<Etag>0x8D1</Etag>", "")),), "without its name, size, ETag or time"),
-            ((Answer(403, b"<Error><Code>AuthorizationFailure</Code></Error>"),), "Grant the role"),
+            ((Answer(403, b"<Error><Code>AuthorizationFailure</Code></Error>"),), "grant the role"),
             ((Answer(404, b"<Error><Code>ContainerNotFound</Code></Error>"),), "Create it"),
             ((names("a", marker="1"), Answer(400, b"<Error><Code>Odd</Code></Error>")), "status 400, Odd"),
         ],

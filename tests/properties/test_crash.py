@@ -17,6 +17,7 @@ import pytest
 
 from bisyncer.job import Policy, Resolve
 from bisyncer.model import Side
+from bisyncer.state.actions import Actions
 from bisyncer.state.store import Store
 from tests.world import ONE, TWO, World
 
@@ -113,7 +114,14 @@ SCENARIOS: tuple[Callable[[World], None], ...] = (
     touched,
     everything,
 )
-STATE_CALLS = ("spool", "amend", "begin_alignment", "commit", "end_run")
+STATE_CALLS = (
+    (Actions, "spool"),
+    (Actions, "amend"),
+    (Store, "begin_alignment"),
+    (Store, "note_seals"),
+    (Store, "commit"),
+    (Store, "end_run"),
+)
 
 
 class Crash(BaseException):
@@ -136,10 +144,10 @@ class Points:
 def run(world: World, points: Points, monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
     """Run with every call to the stores and the state counted; a crash opens the state anew."""
 
-    def counted(name: str) -> Callable[..., Any]:
-        original = getattr(Store, name)
+    def counted(room: type, name: str) -> Callable[..., Any]:
+        original = getattr(room, name)
 
-        def call(self: Store, *words: object, **named: object) -> Any:
+        def call(self: object, *words: object, **named: object) -> Any:
             points.step()
             result = original(self, *words, **named)
             points.step()
@@ -148,8 +156,8 @@ def run(world: World, points: Points, monkeypatch: pytest.MonkeyPatch, **changes
         return call
 
     with monkeypatch.context() as patched:
-        for name in STATE_CALLS:
-            patched.setattr(Store, name, counted(name))
+        for room, name in STATE_CALLS:
+            patched.setattr(room, name, counted(room, name))
         for side in Side:
             world.hooked[side].before = points.step
             world.hooked[side].after = points.step
