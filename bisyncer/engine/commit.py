@@ -77,18 +77,20 @@ def carry_out(run: Run) -> None:
 def purge_daily(run: Run) -> None:
     """Once a day, delete for good what has been in the trash for long enough.
 
-    A trash that can't be listed or a version that can't be deleted waits for the next day.
+    How long is told by when the last good run began: a clock that has jumped since takes nothing along. A
+    trash that can't be listed or a version that can't be deleted waits for the next day.
     """
     keep_ns = run.job.trash.keep_ns
     last = run.store.last_good_run(run.pair.id)
-    if keep_ns is None or (last is not None and last.started_ns // DAY_NS == run.started_ns // DAY_NS):
+    if keep_ns is None or last is None or last.started_ns // DAY_NS == run.started_ns // DAY_NS:
         return
+    before_ns = min(last.started_ns, run.started_ns) - keep_ns
     for side in Side:
         if side not in run.job.mode.writes:
             continue
         with suppress(EndpointError):
             run.lease.assert_held()
-            purge(run.endpoints[side], run.started_ns - keep_ns, run.job.transfers, run.stop.is_set)
+            purge(run.endpoints[side], before_ns, run.job.transfers, run.stop.is_set)
 
 
 def _seal(run: Run) -> None:

@@ -278,7 +278,7 @@ def test_the_daily_purge_leaves_the_trash_of_a_path1_that_is_only_read(world: Wo
     in_mode(world, Mode.MIRROR).state.end_run(1, RunOutcome.FAILED, {})  # so that no good run was today
 
     with world.state.database.write() as connection:
-        connection.exec_driver_sql("UPDATE run SET started_ns = 0")
+        connection.exec_driver_sql("UPDATE run SET started_ns = started_ns - 172800000000000")
     world.run()
 
     assert (len(world.trash(ONE)), len(world.trash(TWO))) == (1, 0)

@@ -336,7 +336,23 @@ def test_what_is_older_than_its_time_is_purged_by_the_first_run_of_a_day(world: 
     run_on(world, 29, trash=Retention(keep_ns=None))
     assert len(world.trash(TWO)) == 2
     run_on(world, 32)
+    assert len(world.trash(TWO)) == 2, "by the last good run, on day 29, its time wasn't over"
+    run_on(world, 33)
     assert list(world.trash(TWO)) == [f"{TRASH}/1/mine"]
+
+
+def test_a_clock_that_jumps_ahead_takes_nothing_out_of_the_trash(world: World) -> None:
+    world.align(TEN)
+    world.remove(ONE, "k0")
+    run_on(world, 1)
+    kept = world.trash(TWO)
+    assert len(kept) == 1
+
+    run_on(world, 4000)
+    assert world.trash(TWO) == kept
+    run_on(world, 2)
+
+    assert world.trash(TWO) == kept
 
 
 def test_a_run_that_purges_nothing_lists_no_more_than_what_is_due(world: World) -> None:
