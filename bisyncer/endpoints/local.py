@@ -216,11 +216,11 @@ class LocalEndpoint:
                 text = links.read(key, expect, start)
             yield text
             return
-        opened = self._open(key, expect)
+        opened, seen = self._open(key, expect)
         try:
             if start:
                 os.lseek(opened, start, os.SEEK_SET)
-            reading = Reading(opened, key, self._place(key), self._now_ns(), start)
+            reading = Reading(opened, key, self._place(key), seen, now_ns=self._now_ns(), start=start)
             if self._metadata:
                 reading.metadata = reading.told()
             yield reading
@@ -404,7 +404,7 @@ class LocalEndpoint:
             and other_spelling(directory, new_name) == name
         )
 
-    def _open(self, key: str, expect: Entry) -> int:
+    def _open(self, key: str, expect: Entry) -> tuple[int, os.stat_result]:
         *above, name = _segments(key)
         with explained(self._place(key)), self._tree.directory(above, follow=True) as directory:
             if directory is None:
@@ -415,8 +415,9 @@ class LocalEndpoint:
                 if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link or a socket is there by now
                     raise Changed(f"{key}: is no file any more. Run again.") from None
                 raise
-        if is_expected(os.fstat(opened), expect):
-            return opened
+        seen = os.fstat(opened)
+        if is_expected(seen, expect):
+            return opened, seen
         os.close(opened)
         raise Changed(f"{key}: changed since it was looked at. Run again.")
 

@@ -12,10 +12,12 @@ from bisyncer.errors import Changed
 class Reading:
     """A file being read: its bytes end only where no write came between the opening and the end."""
 
-    def __init__(self, opened: int, key: str, place: str, now_ns: int, start: int) -> None:
+    def __init__(
+        self, opened: int, key: str, place: str, seen: os.stat_result, *, now_ns: int, start: int
+    ) -> None:
         self._opened = opened
         self._place = place
-        self._seen = os.fstat(opened)
+        self._seen = seen
         self._left = max(0, self._seen.st_size - start)
         self.entry = make_entry(key, self._seen, now_ns)
         self.metadata: Mapping[str, str] = {}

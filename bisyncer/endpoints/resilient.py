@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from bisyncer.endpoints.backoff import ATTEMPTS, pause_s, persist
@@ -92,12 +93,17 @@ class ResilientEndpoint:
         """The entry of `key` as it is now."""
         return persist(lambda: self._once(lambda: self._inner.stat(key)), wait=self._wait)
 
-    @contextmanager
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
+    def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
         """Open `key` for reading; where the body breaks off, it goes on after the last byte."""
-        with ExitStack() as opened:
-            source: Source = _Resumed(lambda at: self._open(opened, key, expect, at), start, self._broke_off)
-            yield source if self._bandwidth is None else Limited(source, self._bandwidth)
+
+        def open_at(start: int) -> tuple[AbstractContextManager[Source], Source]:
+            def opened() -> tuple[AbstractContextManager[Source], Source]:
+                context = self._inner.read(key, expect=expect, start=start)
+                return context, context.__enter__()
+
+            return persist(lambda: self._once(opened), wait=self._wait)
+
+        return _Resumed(open_at, start, self._broke_off, self._bandwidth)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Write all of `source`, once."""
@@ -141,15 +147,6 @@ class ResilientEndpoint:
             self._count(error)
             raise
 
-    def _open(self, opened: ExitStack, key: str, expect: Entry, start: int) -> Source:
-        opened.close()  # what was open before, of a body that broke off
-        return persist(
-            lambda: self._once(
-                lambda: opened.enter_context(self._inner.read(key, expect=expect, start=start))
-            ),
-            wait=self._wait,
-        )
-
     def _broke_off(self, attempt: int, error: Transient) -> None:
         self._count(error)
         if self._wait(pause_s(attempt, error)):
@@ -164,15 +161,34 @@ class ResilientEndpoint:
 class _Resumed:
     """A body that is opened again from its last byte on where it breaks off."""
 
+    entry: Entry
+    metadata: Mapping[str, str]
+    _source: Source
+
     def __init__(
-        self, open_at: Callable[[int], Source], start: int, broke_off: Callable[[int, Transient], None]
+        self,
+        open_at: Callable[[int], tuple[AbstractContextManager[Source], Source]],
+        start: int,
+        broke_off: Callable[[int, Transient], None],
+        bandwidth: Bandwidth | None,
     ) -> None:
         self._open_at = open_at
         self._broke_off = broke_off
+        self._bandwidth = bandwidth
         self._at = start
-        self._source = open_at(start)
+        self._opened: AbstractContextManager[Source] | None = None
+
+    def __enter__(self) -> Source:
+        self._open()
         self.entry = self._source.entry
         self.metadata = self._source.metadata
+        return self if self._bandwidth is None else Limited(self, self._bandwidth)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        opened, self._opened = self._opened, None
+        return None if opened is None else opened.__exit__(kind, error, trace)
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes; raises `Transient` where it breaks off at one place for good."""
@@ -181,8 +197,12 @@ class _Resumed:
                 return self._piece(size)
             except Transient as error:
                 self._broke_off(attempt, error)
-                self._source = self._open_at(self._at)
+                self.__exit__(None, None, None)
+                self._open()
         return self._piece(size)
+
+    def _open(self) -> None:
+        self._opened, self._source = self._open_at(self._at)
 
     def _piece(self, size: int) -> bytes:
         piece = self._source.read(size)

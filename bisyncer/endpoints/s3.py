@@ -74,6 +74,7 @@ class S3Endpoint:
         uploads: Uploads = FORGETFUL,
     ) -> None:
         self._bucket = Bucket(bucket, prefix, remote, conditions, uploads)
+        self._capabilities: tuple[Conditions, Capabilities] | None = None
 
     @property
     def root(self) -> str:
@@ -84,6 +85,11 @@ class S3Endpoint:
     def capabilities(self) -> Capabilities:
         """What this store can promise: all of it, unless a probe has found that it can't."""
         honoured = self._bucket.honoured
+        if self._capabilities is None or self._capabilities[0] is not honoured:
+            self._capabilities = honoured, self._capable(honoured)
+        return self._capabilities[1]
+
+    def _capable(self, honoured: Conditions) -> Capabilities:
         return replace(
             CAPABILITIES,
             max_key_bytes=self._bucket.max_key_bytes,

@@ -84,6 +84,8 @@ class Bucket:
         """The way through obstore, where it can be gone for this name."""
         if self.is_directory_bucket or not s3_direct.can_name(name):
             return None  # obstore doesn't sign in the way of directory buckets
+        if known := self._direct:
+            return known[0]
         clients = self.clients
         with self._lock:
             if not self._direct:

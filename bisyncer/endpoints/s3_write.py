@@ -23,6 +23,7 @@ from bisyncer.model import Algorithm, Digest, Entry
 
 if TYPE_CHECKING:
     from obstore import PutMode
+    from obstore.store import S3Store
 
 
 class _Sending(NamedTuple):
@@ -46,8 +47,9 @@ def write(bucket: Bucket, key: str, source: Source, expect: Entry | None) -> Ent
         bucket.look(key, expect)
     sending = _Sending(name, body, fields, wanted, expect)
     repeated = False
-    if bucket.direct(name) is not None:
-        written = _direct(bucket, sending)
+    store = bucket.direct(name)
+    if store is not None:
+        written = _direct(bucket, store, sending)
         if written is not None:
             return written
         repeated = True  # boto3 tries again, and its answer says what is wrong
@@ -83,11 +85,9 @@ def garbled(bucket: Bucket, key: str) -> Transient:
     )
 
 
-def _direct(bucket: Bucket, sending: _Sending) -> Entry | None:
+def _direct(bucket: Bucket, store: S3Store, sending: _Sending) -> Entry | None:
     """Send through obstore; None where it is unclear what went wrong, and the write has not happened."""
     name, body, fields, wanted, expect = sending
-    store = bucket.direct(name)
-    assert store is not None
     mode: PutMode = "overwrite"
     if bucket.honoured.put:
         mode = "create" if expect is None else {"e_tag": quoted(expect.stamp)}
@@ -105,7 +105,8 @@ def _direct(bucket: Bucket, sending: _Sending) -> Entry | None:
         if answer is not None and is_md5(etag) and not opaque(answer):
             raise garbled(bucket, wanted.key)
         bucket.close_direct()  # boto3's answers tell it at once
-    return wanted._replace(stamp=etag)
+        return wanted._replace(stamp=etag)
+    return wanted
 
 
 def _through_sdk(bucket: Bucket, sending: _Sending, *, repeated: bool) -> Entry:

@@ -192,7 +192,8 @@ class Tree:
     """The root and the way to directories below it.
 
     The root stays open from the first use to `close`: a file system that is unmounted meanwhile can't be
-    taken for the empty directory under its mount point. No other directory is kept open.
+    taken for the empty directory under its mount point. No other directory is kept open. Nobody may use it
+    while it is closed.
     """
 
     def __init__(
@@ -237,6 +238,9 @@ class Tree:
         there is certainly nothing, nor below a directory that is spelled otherwise. With `follow`, which is
         for reading alone, links are followed where this tree's are.
         """
+        if not segments:
+            yield self._root()
+            return
         directory = self._descend(segments, make=make, flags=self.reading(SEARCH) if follow else SEARCH)
         try:
             yield directory
@@ -274,6 +278,12 @@ class Tree:
 
     def open_root(self) -> int:
         """A descriptor of the root, for the caller to close."""
+        return os.dup(self._root())
+
+    def _root(self) -> int:
+        """The descriptor of the root, which stays open until `close`."""
+        if (opened := self._opened) is not None:
+            return opened
         with self._lock:
             if self._opened is None:
                 try:
@@ -284,24 +294,22 @@ class Tree:
                         f"{self.root}: can't be opened: {os.strerror(error.errno or 0)}. "
                         "Look whether it is mounted, and run again."
                     ) from error
-            return os.dup(self._opened)
+            return self._opened
 
     def _descend(self, segments: list[str], *, make: bool, flags: int) -> int | None:
-        directory = self.holding(segments).open_root()
-        try:
-            for depth, segment in enumerate(segments, 1):
-                place = "/".join([self._path, *segments[:depth]])
+        root = directory = self.holding(segments)._root()  # noqa: SLF001 -- of the same class
+        for depth, segment in enumerate(segments, 1):
+            place = "/".join([self._path, *segments[:depth]])
+            try:
                 below = self._enter(directory, segment, place, make=make, flags=flags)
                 if below is not None and self.folds_case:
                     below = self._as_spelled(directory, segment, below, place, make=make)
-                if below is None:
+            finally:
+                if directory != root:
                     os.close(directory)
-                    return None
-                os.close(directory)
-                directory = below
-        except BaseException:
-            os.close(directory)
-            raise
+            if below is None:
+                return None
+            directory = below
         return directory
 
     def is_spelled(self, directory: int, name: str) -> bool:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from bisyncer.core.bounds import waits
@@ -66,7 +67,10 @@ def apply(plan: Callable[..., Iterator[Planned]], worker: Worker) -> Generator[O
     `plan` gives the rows that still wait, of the verdicts that it is called with, in order.
     Raises `LeaseLost`, or `Gone` where a store answers no more, after what was in flight has ended.
     """
-    with ThreadPoolExecutor(worker.width, thread_name_prefix="apply") as pool:
+    with (
+        ThreadPoolExecutor(worker.width, thread_name_prefix="apply") as pool,
+        ThreadPoolExecutor(worker.width, thread_name_prefix="sweep") as sweeping,
+    ):
         # First of all, since a conflict may take up the copy that an earlier attempt left, which is only
         # told from a user's own file as long as it isn't recorded.
         yield from _pooled(pool, worker, plan(Verdict.CONFLICT))
@@ -77,8 +81,8 @@ def apply(plan: Callable[..., Iterator[Planned]], worker: Worker) -> Generator[O
         for verdicts in _ON_STORES:
             for outcome in _pooled(pool, worker, plan(*verdicts)):
                 yield outcome
-                worker.note(outcome, pool)
-        worker.sweep(pool)
+                worker.note(outcome, sweeping)
+        worker.sweep(sweeping)
 
 
 def _settled(action: Action) -> Ancestor | None:
@@ -94,22 +98,21 @@ def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -
     Failures that may pass wait until it is known whether a store is gone, which is told once and not for each
     key that was in flight: these wait for the next run.
     """
-    running: set[Future[Outcome]] = set()
+    handed = _Handed(pool, worker)
     failed: list[Outcome] = []  # in a row, each after several attempts
     gone: str | None = None
     try:
         while True:
             if gone is None and not worker.stop.is_set():
-                room = 2 * worker.width - len(running)
-                running.update(pool.submit(worker.perform, planned) for planned in islice(plan, room))
-            if not running:
+                for planned in islice(plan, 2 * worker.width - handed.running):
+                    handed.hand(planned)
+            if not handed.running:
                 return
-            ended, running = wait(running, return_when=FIRST_COMPLETED)
-            outcomes = [future.result() for future in ended]
+            outcomes = handed.ended()
             failed += [outcome for outcome in outcomes if _passes(outcome)]
             others = [outcome for outcome in outcomes if not _passes(outcome)]
             # So many in a row, or all that there was: it may be the store.
-            if failed and not others and gone is None and (len(failed) >= worker.width or not running):
+            if failed and not others and gone is None and (len(failed) >= worker.width or not handed.running):
                 gone = worker.gone()
                 yield from failed if gone is None else ()
                 failed = failed if gone else []
@@ -118,14 +121,64 @@ def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -
                 failed = []
             yield from others
             # What was in flight has been yielded by then, and is committed.
-            if gone is not None and not running:
+            if gone is not None and not handed.running:
                 raise Gone(
                     f"{gone} What was done before is committed, and {len(failed)} keys that were on their "
                     "way wait for the next run."
                 )
     finally:
-        for future in running:
-            future.cancel()
+        handed.close()
+
+
+class _Handed:
+    """The actions that threads of a pool are performing, or will next.
+
+    The threads take them from one queue and put outcomes into another: a future for each costs a key more
+    than all the rest that is done for it here.
+    """
+
+    def __init__(self, pool: Executor, worker: Worker) -> None:
+        self._pool = pool
+        self._worker = worker
+        self._threads = 0
+        self._waiting: SimpleQueue[Planned | None] = SimpleQueue()
+        self._ended: SimpleQueue[Outcome | BaseException] = SimpleQueue()
+        self.running = 0  # handed out, and not given back by `ended`
+
+    def hand(self, planned: Planned) -> None:
+        """Let a thread perform it."""
+        if self._threads < self._worker.width:
+            self._threads += 1
+            self._pool.submit(self._perform)
+        self.running += 1
+        self._waiting.put(planned)
+
+    def ended(self) -> list[Outcome]:
+        """All outcomes that there are, at least one; raises what an action raised."""
+        found = [self._ended.get()]
+        found += [self._ended.get() for _ in range(self._ended.qsize())]
+        self.running -= len(found)
+        outcomes: list[Outcome] = []
+        for each in found:
+            if isinstance(each, BaseException):
+                raise each
+            outcomes.append(each)
+        return outcomes
+
+    def close(self) -> None:
+        """Take back what no thread has taken up, and let the threads go."""
+        with suppress(Empty):
+            while True:
+                self._waiting.get_nowait()
+        for _ in range(self._threads):
+            self._waiting.put(None)
+
+    def _perform(self) -> None:
+        while (planned := self._waiting.get()) is not None:
+            try:
+                self._ended.put(self._worker.perform(planned))
+            except BaseException as error:  # noqa: BLE001 -- raised by `ended`
+                self._ended.put(error)
 
 
 def _passes(outcome: Outcome) -> bool:
