@@ -35,9 +35,10 @@ from bisyncer.endpoints.s3_bucket import MAX_NAME_BYTES, Bucket
 from bisyncer.endpoints.s3_copy import copy
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
 from bisyncer.endpoints.s3_move import move, remove
+from bisyncer.endpoints.s3_page import Where
 from bisyncer.endpoints.s3_probe import first_page, remarks, try_conditions
 from bisyncer.endpoints.s3_read import open_reading
-from bisyncer.endpoints.s3_scan import Where, scan
+from bisyncer.endpoints.s3_scan import scan
 from bisyncer.endpoints.s3_send import send
 from bisyncer.endpoints.s3_upload import abort
 from bisyncer.endpoints.twin import twin
@@ -98,6 +99,7 @@ class S3Endpoint:
             atomic_parts=not honoured.torn,
             server_copy=honoured.copy and honoured.complete,
             ordered_listing=not self._bucket.is_directory_bucket,
+            ranged_listing=not self._bucket.is_directory_bucket,
         )
 
     @property
@@ -157,6 +159,7 @@ class S3Endpoint:
             bucket.root,
             bucket.ask,
             bucket.judge,
+            bucket.known,
             bucket.remote.list_version,
             unordered=bucket.is_directory_bucket,
         )

@@ -14,7 +14,7 @@ from bisyncer.endpoints.body import Parts
 from bisyncer.endpoints.s3_client import Clients, Requests, connect
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble, judge
 from bisyncer.endpoints.s3_object import OPAQUE, entry
-from bisyncer.endpoints.s3_scan import keeps_a_tree
+from bisyncer.endpoints.s3_page import Known, keeps_a_tree
 from bisyncer.errors import Changed, Rejected
 from bisyncer.job import Remote
 from bisyncer.model import Conditions, Entry
@@ -57,6 +57,7 @@ class Bucket:
         self.honoured = honoured
         self.uploads = uploads
         self.refusing: set[str] = set()  # roots that may not be copied from inside the store
+        self.known = Known()
         self._lock = threading.Lock()
         self._clients: Clients | None = None
         self._parts: Parts | None = None
@@ -126,13 +127,14 @@ class Bucket:
         place = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
         return f"{place}?endpoint={self.server}" if self.server else place
 
-    @cached_property
+    @property
     def keeps_a_tree(self) -> bool:
         """Whether the store takes some keys for others; each of its answers says what store it is."""
         if self.server is None:
             return False
-        answer = self.answered(self.root, "head_bucket")
-        return keeps_a_tree(answer["ResponseMetadata"]["HTTPHeaders"])
+        if self.known.tree is None:
+            self.answered(self.root, "head_bucket")
+        return bool(self.known.tree)
 
     @property
     def is_directory_bucket(self) -> bool:
@@ -177,6 +179,8 @@ class Bucket:
         if self.is_directory_bucket:  # it has no MD5s, neither sent nor as ETags
             arguments.pop("ContentMD5", None)
         answer = getattr(clients.client, operation)(Bucket=self.bucket, **extra, **arguments)
+        if self.known.tree is None:
+            self.known.tree = keeps_a_tree(answer["ResponseMetadata"]["HTTPHeaders"])
         if self.is_directory_bucket:
             answer[OPAQUE] = True
         return answer

@@ -19,7 +19,7 @@ import botocore.session
 from botocore.config import Config
 
 from bisyncer.endpoints import counts
-from bisyncer.endpoints.s3_scan import pages_parsed
+from bisyncer.endpoints.s3_page import pages_parsed
 from bisyncer.errors import UsageError
 from bisyncer.job import Remote, Secret
 

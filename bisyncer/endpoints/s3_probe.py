@@ -43,10 +43,7 @@ def remarks(bucket: Bucket) -> tuple[str, ...]:
     """What an operator should know about this bucket, as far as it tells."""
     told = [sentence for field, sentence in _UNTESTED.items() if not getattr(bucket.honoured, field)]
     if bucket.keeps_a_tree:
-        told.append(
-            "It keeps keys as directories (SeaweedFS): some names can't be held, and each listing is read "
-            "whole and sorted on disk."
-        )
+        told.append("It keeps keys as directories (SeaweedFS): some names can't be held.")
     if bucket.honoured.torn:
         told.append(
             "It tests the condition of a body in parts (over 8 MiB), but not in one step with publishing it, "

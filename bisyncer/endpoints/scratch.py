@@ -17,3 +17,8 @@ def scratch_name() -> str:
 def is_scratch(key: str) -> bool:
     """Whether `key` is a scratch object's, of any pair."""
     return _SCRATCH in key and _OURS.search(key) is not None
+
+
+def may_hold_scratch(joined: str) -> bool:
+    """Whether one of the keys, of which `joined` is all text, may be a scratch object's."""
+    return _SCRATCH in joined
