@@ -116,6 +116,11 @@ class Ancestor(NamedTuple):
         return self.path1 if side is Side.PATH1 else self.path2
 
 
+# An ancestor as the state reads it: its key; size, mtime_ns and stamp of path1, and of path2; SHA-256 and MD5
+# of the content, as bytes. Most are only compared in a run, so that nothing is made of them.
+Recorded = tuple[str, int, int | None, str, int, int | None, str, bytes | None, bytes | None]
+
+
 class Triple(NamedTuple):
     """One key seen three ways; any of the three may be missing."""
 
@@ -374,6 +379,18 @@ class Tally:
     size: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     survived: int = 0  # edits of keys that the other side deleted
     replaced: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+
+    def add(self, other: Tally) -> None:
+        """Count what another piece of the same plan came to."""
+        for name in ("skipped", "waiting", "ahead", "ancestors", "unchanged", "survived"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for side in Side:
+            self.scanned[side] += other.scanned[side]
+            self.changed[side] += other.changed[side]
+            self.size[side] += other.size[side]
+            self.replaced[side] += other.replaced[side]
+        for verdict, count in other.verdicts.items():
+            self.verdicts[verdict] += count
 
 
 class RunOutcome(StrEnum):

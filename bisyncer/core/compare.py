@@ -6,10 +6,22 @@ held against the other's. Equality across sides is told by content, or by what t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from bisyncer.job import Evidence, Policy
-from bisyncer.model import Agreement, Algorithm, Delta, Digest, Entry, Item, Side, Triple, Unreadable
+from bisyncer.model import (
+    Agreement,
+    Algorithm,
+    Delta,
+    Digest,
+    Entry,
+    Item,
+    Recorded,
+    Side,
+    Triple,
+    Unreadable,
+)
 
 STRONG = frozenset({Algorithm.SHA256, Algorithm.MD5})
 
@@ -62,6 +74,27 @@ def delta(old: Entry | None, new: Item | None, policy: Policy, side: Side) -> De
     if trusts_mtime(policy) and not _close(old.mtime_ns, new.mtime_ns, policy.modify_window_ns):
         return Delta.CHANGED
     return Delta.TOUCHED
+
+
+def as_recorded(restless: Collection[Side]) -> Callable[[Recorded, Entry, Entry], bool]:
+    """Return what tells whether both sides hold a key as it was recorded: both deltas are `unchanged` then.
+
+    It says so in the plainest case alone, and in that of nearly every key: size and stamp are the same, and
+    the time too on sides that are `restless`. Of any other key it says no, whatever `delta` makes of it.
+    """
+    timed1, timed2 = (side in restless for side in Side)
+
+    def is_as_recorded(row: Recorded, one: Entry, two: Entry) -> bool:
+        return (
+            row[3] == one[3]
+            and row[6] == two[3]
+            and row[1] == one[1]
+            and row[4] == two[1]
+            and (not timed1 or row[2] == one[2])
+            and (not timed2 or row[5] == two[2])
+        )
+
+    return is_as_recorded
 
 
 def agreement(one: Item | None, two: Item | None, policy: Policy, *, dated: bool = True) -> Agreement | None:

@@ -6,19 +6,27 @@ with keys below it says nothing that these don't say, and is left alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
-from bisyncer.core.merge import merge
+from bisyncer.core.merge import PassedOver, merge
 from bisyncer.model import DIRECTORY, OCCUPIED, Ancestor, Entry, Item, Triple, Unreadable
+
+_R = TypeVar("_R", bound=tuple[Any, ...])
 
 _IN_TREES = frozenset({DIRECTORY, OCCUPIED})
 
 
 def merge_directories(
-    ancestors: Iterable[Ancestor], path1: Iterable[Item], path2: Iterable[Item]
+    recorded: Iterable[_R],
+    path1: Iterable[Item],
+    path2: Iterable[Item],
+    *,
+    recall: Callable[[_R], Ancestor],
+    passed: PassedOver | None = None,
 ) -> Iterator[Triple]:
     """Merge as `merge` does, where directories are keys; what says nothing of a key is left out."""
-    for triple in merge(ancestors, path1, path2, directories=True):
+    for triple in merge(recorded, path1, path2, recall=recall, passed=passed, directories=True):
         if triple.key[-1] != "/":
             yield triple
         elif (left := settled(triple)) is not None:

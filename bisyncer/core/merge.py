@@ -6,20 +6,36 @@ a listing that isn't ordered can't be joined, and taking it for whole would turn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from bisyncer.errors import ListingIncomplete
 from bisyncer.model import OCCUPIED, Ancestor, Entry, Item, Triple, Unreadable
 
+_R = TypeVar("_R", bound=tuple[Any, ...])  # an ancestor as it is read, beginning with its key
+
+
+class PassedOver:
+    """The keys that both sides hold as recorded: `same` says which, and no triple is made of them."""
+
+    def __init__(self, same: Callable[[Any, Entry, Entry], bool]) -> None:
+        self.same = same
+        self.keys = 0  # how many there were
+        self.last = ""  # of these
+
 
 def merge(
-    ancestors: Iterable[Ancestor],
+    recorded: Iterable[_R],
     path1: Iterable[Item],
     path2: Iterable[Item],
     *,
+    recall: Callable[[_R], Ancestor],
+    passed: PassedOver | None = None,
     directories: bool = False,
 ) -> Iterator[Triple]:
     """Yield one triple for every key that any of the three streams has, in order of key.
+
+    `recall` makes the ancestor of what is recorded. Keys that are `passed` over are counted there instead.
 
     A key that an `Unreadable` place covers gets that place as its item on that side, also where the
     listing itself has nothing for it. A place that covers no key of the other streams yields nothing. With
@@ -27,28 +43,69 @@ def merge(
 
     Raises `ListingIncomplete` at the first key out of order.
     """
-    recorded = iter(_ordered("the recorded ancestors", ancestors))
     cursor = _DirectoryCursor if directories else _Cursor
     one, two = cursor("path1", path1), cursor("path2", path2)
-    ancestor = next(recorded, None)
+    rows = iter(recorded)
+    row = next(rows, None)
+    last: str | None = None
     while True:
-        heads = [head.key for head in (ancestor, one.entry, two.entry) if head is not None]
+        if passed is not None and row is not None:
+            before = passed.keys
+            row = _pass_over(rows, row, one, two, passed)
+            last = passed.last if passed.keys > before else last
+        heads = [one.entry[0]] if one.entry is not None else []
+        if two.entry is not None:
+            heads.append(two.entry[0])
+        if row is not None:
+            heads.append(row[0])
         if not heads:
             return
         key = min(heads)
         known = None
-        if ancestor is not None and ancestor.key == key:
-            known, ancestor = ancestor, next(recorded, None)
+        if row is not None and row[0] == key:
+            if last is not None and key <= last:
+                raise ListingIncomplete(_out_of_order("the recorded ancestors", key, last))
+            last = key
+            known, row = recall(row), next(rows, None)
         yield Triple(key, known, one.take(key), two.take(key))
 
 
-def _ordered(name: str, ancestors: Iterable[Ancestor]) -> Iterator[Ancestor]:
-    last: str | None = None
-    for ancestor in ancestors:
-        if last is not None and ancestor.key <= last:
-            raise ListingIncomplete(_out_of_order(name, ancestor.key, last))
-        last = ancestor.key
-        yield ancestor
+def _pass_over(rows: Iterator[_R], row: _R, one: _Cursor, two: _Cursor, passed: PassedOver) -> _R | None:
+    """Go on to the first key that isn't simply as recorded; return its row, or the next one."""
+    if one.places or two.places:
+        return row
+    same = passed.same
+    entry1, entry2 = one.entry, two.entry
+    following: _R | None = row
+    last, keys = "", 0
+    # Written out, as it runs for each key of a run. What is passed over is in order, since its keys are
+    # those of all three streams and the rows are looked at.
+    while following is not None and entry1 is not None and entry2 is not None:
+        key = following[0]
+        if (
+            entry1[0] != key
+            or entry2[0] != key
+            or key <= last
+            or key[-1] == "/"  # that of a directory, for all that can be seen here
+            or not same(following, entry1, entry2)
+        ):
+            break
+        last = key
+        keys += 1
+        following = next(rows, None)
+        item1, item2 = next(one.items, None), next(two.items, None)
+        if type(item1) is Entry and type(item2) is Entry:
+            entry1, entry2 = item1, item2
+            continue
+        entry1, entry2 = one.place(last, item1), two.place(last, item2)
+        if one.places or two.places:
+            break
+    if keys:
+        passed.keys += keys
+        passed.last = last
+        one.stand_at(last, entry1)
+        two.stand_at(last, entry2)
+    return following
 
 
 def _out_of_order(name: str, key: str, last: str) -> str:
@@ -61,11 +118,11 @@ def _out_of_order(name: str, key: str, last: str) -> str:
 class _Cursor:
     """One side: its next entry, and the unreadable places that may still cover a key to come."""
 
-    __slots__ = ("_items", "_last", "_name", "entry", "places")
+    __slots__ = ("_last", "_name", "entry", "items", "places")
 
     def __init__(self, name: str, items: Iterable[Item]) -> None:
         self._name = name
-        self._items = iter(items)
+        self.items = iter(items)
         self._last: str | None = None
         self.places: list[Unreadable] = []
         self.entry: Entry | None = None
@@ -86,8 +143,29 @@ class _Cursor:
                 found = next((place for place in self.places if place.hides_link(key)), None)
         return found
 
+    def place(self, last: str, item: Item | None) -> Entry | None:
+        """Take up `item`, which was read after the key `last`; return the entry that it leads to."""
+        self._last = last
+        self.entry = None
+        if isinstance(item, Unreadable):
+            self._in_order(item.prefix)
+            self.places.append(item)
+            self._advance()
+        elif item is not None:
+            self._in_order(item.key)
+            self.entry = item
+        return self.entry
+
+    def stand_at(self, last: str, entry: Entry | None) -> None:
+        """Go on with `entry`, before which the keys up to `last` were passed over."""
+        if entry is not self.entry:
+            self._last = last
+            self.entry = entry
+            if entry is not None:
+                self._in_order(entry.key)
+
     def _advance(self) -> None:
-        for item in self._items:
+        for item in self.items:
             if isinstance(item, Unreadable):
                 self._in_order(item.prefix)
                 self.places.append(item)

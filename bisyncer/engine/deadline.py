@@ -5,6 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
+
+
+class Stop(Protocol):
+    """An event of threads or of processes."""
+
+    def is_set(self) -> bool:
+        """Whether it has come."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for it; return whether it has come."""
+        ...
 
 
 class Deadline:
@@ -15,7 +28,7 @@ class Deadline:
 
     def __init__(
         self,
-        stop: threading.Event,
+        stop: Stop,
         max_duration_ns: int | None,
         *,
         now_s: Callable[[], float] = time.monotonic,

@@ -28,7 +28,7 @@ from bisyncer.engine.shards import WHOLE
 from bisyncer.engine.transfer import CHUNK
 from bisyncer.errors import Changed, EndpointError, Interrupted
 from bisyncer.job import ANY_VERSION, Evidence, Job, Policy
-from bisyncer.model import Agreement, Ancestor, Delta, Entry, Item, Side, Tally, Triple, Unreadable
+from bisyncer.model import Agreement, Delta, Entry, Item, Recorded, Side, Tally, Triple, Unreadable
 from bisyncer.report.events import Silent
 from bisyncer.state.store import Store
 
@@ -78,14 +78,14 @@ def differences(
     # Of a pair that was never aligned nothing is known. A download, which may take days, believes no record,
     # and should not keep the state from being tidied so long.
     known = pair is not None and pair.aligned_ns is not None and not download
-    recorded = store.ancestors(pair.id) if pair is not None and known else iter(())
+    ancestors = store.recorded(pair.id) if pair is not None and known else _nothing()
     with (
-        closing(_closable(recorded)) as ancestors,
+        closing(ancestors) as recorded,
         closing(one.items(WHOLE[0])) as path1,
         closing(two.items(WHOLE[0])) as path2,
     ):
         joined = merge_directories if directories else merge
-        for found in comparing.all(joined(ancestors, path1, path2), job.transfers):
+        for found in comparing.all(joined(recorded, path1, path2, recall=store.recall), job.transfers):
             if marked is not None and found.mark is not Mark.EQUAL:
                 # What is listed before the mark of its directory is told from the rest by a look.
                 marked.look([found.key], endpoints, job.transfers)
@@ -255,5 +255,5 @@ def _piece(source: Source) -> bytes:
     return bytes(gathered)
 
 
-def _closable(ancestors: Iterator[Ancestor]) -> Generator[Ancestor]:
-    yield from ancestors
+def _nothing() -> Generator[Recorded]:
+    yield from ()

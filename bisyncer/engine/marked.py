@@ -35,6 +35,15 @@ class Marked:
             found = pool.map(lambda each: each[1].stat(each[0] + self._name) is not None, asked)
             self._folders |= {folder for (folder, _), there in zip(asked, found, strict=True) if there}
 
+    @property
+    def folders(self) -> frozenset[str]:
+        """The directories that are known, each with its '/'; the root is ''."""
+        return frozenset(self._folders)
+
+    def add(self, folders: Iterable[str]) -> None:
+        """Take note of directories that were found elsewhere."""
+        self._folders.update(folders)
+
     def __bool__(self) -> bool:
         return bool(self._folders)
 

@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from bisyncer.core.compare import compare
 from bisyncer.core.decide import decide
-from bisyncer.core.directories import merge_directories
 from bisyncer.core.keys import folder_marker
-from bisyncer.core.merge import merge
 from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.left_alone import LeftAlone
 from bisyncer.job import Policy
 from bisyncer.model import (
     LINK_SUFFIX,
     Action,
-    Ancestor,
     Delta,
     Entry,
     Item,
@@ -28,9 +25,7 @@ from bisyncer.model import (
 
 
 def make_plan(
-    ancestors: Iterable[Ancestor],
-    path1: Iterable[Item],
-    path2: Iterable[Item],
+    triples: Iterable[Triple],
     *,
     policy: Policy,
     endpoints: Mapping[Side, Endpoint],
@@ -41,11 +36,10 @@ def make_plan(
     """Yield an action for every key that isn't simply unchanged; `hold` actions carry their reason.
 
     The listings come without the keys that are `excluded`, which therefore look deleted on both sides.
-    `tally` is complete once the stream has ended. Raises `ListingIncomplete`.
+    `tally` is complete once the stream has ended, save what was passed over. Raises `ListingIncomplete`.
     """
     mode = policy.mode
-    joined = merge_directories if policy.create_empty_dirs else merge
-    for triple in joined(ancestors, path1, path2):
+    for triple in triples:
         tally.ancestors += triple.ancestor is not None
         delta1, delta2, agreement = compare(triple, policy)
         verdict = decide(mode, delta1, delta2, agreement)

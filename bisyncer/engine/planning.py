@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -13,19 +13,18 @@ from bisyncer.core.filters import Filters
 from bisyncer.core.renames import Rename
 from bisyncer.engine.check import check, recount
 from bisyncer.engine.kept_plan import KeptPlan, still_so
-from bisyncer.engine.left_alone import LeftAlone
-from bisyncer.engine.part import holds_any, pieces
-from bisyncer.engine.plan import count, make_plan, uncount
+from bisyncer.engine.lanes import Found, plan_shards
+from bisyncer.engine.part import holds_any, look_at_all
+from bisyncer.engine.plan import count, uncount
+from bisyncer.engine.planner import SPOOLED, Planner
 from bisyncer.engine.renames import renames
 from bisyncer.engine.run import Run
 from bisyncer.engine.scan import Scan
-from bisyncer.engine.shards import Shard
+from bisyncer.engine.shards import KEYS, WHOLE, Shard, at_or_below, below, cut
 from bisyncer.engine.spellings import Spellings
 from bisyncer.errors import Halt, Halted, ListingIncomplete
-from bisyncer.model import Action, Ancestor, Delta, Planned, Problem, Side, Tally, Verdict
+from bisyncer.model import Action, Ancestor, Delta, Planned, Problem, Side, Tally, Unreadable, Verdict
 from bisyncer.report.events import Checked, Phase, PhaseBegan
-
-SPOOLED = 1000  # actions written to the plan at once
 
 _Row = TypeVar("_Row", Action, Planned)
 
@@ -33,60 +32,87 @@ _Row = TypeVar("_Row", Action, Planned)
 def plan(run: Run) -> None:
     """List both sides, and spool an action for every key that isn't simply unchanged."""
     run.reporter.tell(PhaseBegan(Phase.SCAN))
-    filters = Filters.of(run.job)
-    listed = {Side.PATH1: filters, Side.PATH2: Filters() if run.job.delete_excluded else filters}
-    marked, judging = run.marked, LeftAlone(run.policy.bounds, run.marked, run.now_ns, run.tally)
-    directories = run.policy.create_empty_dirs
-    scans = {
-        side: Scan(
-            run.endpoints[side],
-            side,
-            listed[side],
-            run.tally,
-            run.reporter,
-            directories=directories,
-            marked=marked,
-        )
-        for side in Side
-    }
-    parts = pieces(
-        run.job.scope,
-        scans,
+    planner = Planner(
+        run.job,
+        run.policy,
+        run.pair.id,
+        run.number,
         run.endpoints,
-        filters,
+        run.store,
+        run.marked,
+        run.now_ns,
+        run.go_on,
+    )
+    scope = run.job.scope
+    run.hold(scope.refused)
+    places: list[Problem] = []
+    reaching: dict[tuple[Side, Unreadable], None] = {}
+    try:
+        if scope.keys is None:
+            for found in plan_shards(planner, _shards(run), run.reporter, run.forked):
+                _take_up(run, found, places, reaching)
+        else:
+            for found in _named(run, planner, scope.keys):
+                _take_up(run, found, places, reaching)
+        if scope.keys:
+            _weigh(run)
+    except ListingIncomplete as error:
+        raise Halted((Halt("listing-incomplete", str(error)),)) from error
+    if scope.words is not None:
+        places += _told(run, reaching)
+    run.hold(place for place in places if run.marked is None or not run.marked.has(place.key))
+
+
+def _shards(run: Run) -> list[Shard]:
+    prefix = run.job.scope.prefix
+    wide = WHOLE if prefix is None else at_or_below(prefix)
+    if run.policy.create_empty_dirs or not all(
+        end.capabilities.ranged_listing for end in run.endpoints.values()
+    ):
+        # Whether a directory is occupied is told by the key that follows, which a cut would hide.
+        return list(wide)
+    return [
+        narrow
+        for shard in wide
+        for narrow in cut(shard, run.store.boundaries(run.pair.id, KEYS, shard.low, shard.high))
+    ]
+
+
+def _named(run: Run, planner: Planner, keys: Iterable[str]) -> Iterator[Found]:
+    named = look_at_all(
+        keys,
+        run.endpoints,
+        Filters.of(run.job),
         ancestors=partial(_ancestors, run),
         recorded=run.recorded,
         width=run.job.transfers,
     )
-    run.hold(run.job.scope.refused)
-    try:
-        for streams in parts:
-            with (
-                closing(streams.ancestors) as ancestors,
-                closing(streams.path1) as path1,
-                closing(streams.path2) as path2,
-            ):
-                actions = make_plan(
-                    ancestors,
-                    path1,
-                    path2,
-                    policy=run.policy,
-                    endpoints=run.endpoints,
-                    excluded=filters.excluded,
-                    tally=run.tally,
-                    left_alone=judging,
-                )
-                for batch in _batches(actions, SPOOLED):
-                    run.go_on()
-                    held = [a for a in batch if a.verdict is Verdict.HOLD]
-                    run.hold(Problem(a.key, a.reason) for a in held if a.reason is not None)
-                    run.store.actions.spool(run.number, [a for a in batch if a.verdict is not Verdict.HOLD])
-        if run.job.scope.keys:
-            _weigh(run)
-    except ListingIncomplete as error:
-        raise Halted((Halt("listing-incomplete", str(error)),)) from error
-    places = scans[Side.PATH1].problems + scans[Side.PATH2].problems
-    run.hold(place for place in places if marked is None or not marked.has(place.key))
+    yield Found([planner.named(0, named, run.reporter)])
+    for number, folder in enumerate(named.folders, start=1):
+        yield Found([planner.shard(number, below(folder), run.reporter, ahead=True)])
+
+
+def _told(run: Run, reaching: Iterable[tuple[Side, Unreadable]]) -> list[Problem]:
+    """Tell the places that reach into the part that is looked at, and lie before it."""
+    scans = {side: Scan(run.endpoints[side], side, Filters(), run.tally, run.reporter) for side in Side}
+    for side, place in reaching:
+        scans[side].tell(place)
+    return scans[Side.PATH1].problems + scans[Side.PATH2].problems
+
+
+def _take_up(
+    run: Run, found: Found, places: list[Problem], reaching: dict[tuple[Side, Unreadable], None]
+) -> None:
+    for draft in found.drafts:
+        assert draft is not None, "a shard that failed is planned again, or the run fails"
+        run.tally.add(draft.tally)
+        run.count_problems(draft.held, draft.problems)
+        places += draft.places
+        reaching.update(((side, place), None) for side in draft.reaching for place in draft.reaching[side])
+    if run.marked is not None:
+        run.marked.add(found.marks)
+    for side, sent in found.requests.items():
+        run.requests[side].update(sent)
 
 
 def leave_alone(run: Run) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.identity import Identity
+from bisyncer.engine.lanes import Processes
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.trash import Trash
 from bisyncer.errors import BisyncerError, Halt, Halted, Interrupted, Unfinished
@@ -57,6 +60,9 @@ class Run:
     closed: tuple[Halt, ...] = ()  # gates of which a dry run tells in the end
     identity: Identity = field(init=False)
     probes: Mapping[Side, Probe] = field(default_factory=dict)
+    forked: Processes | None = None  # None: this process plans alone
+    # Sent by other processes.
+    requests: dict[Side, Counter[str]] = field(default_factory=lambda: {side: Counter() for side in Side})
 
     def recorded(self, keys: Collection[str]) -> Mapping[str, Ancestor]:
         """The ancestors of some keys; a resync knows of none."""
@@ -82,6 +88,11 @@ class Run:
         self.store.hold(self.number, held)
         for problem in held:
             self.count_problem(problem)
+
+    def count_problems(self, count: int, first: Iterable[Problem]) -> None:
+        """Count problems that are in the state already, of which these are the first."""
+        self.problem_count += count
+        self.problems += islice(first, max(0, PROBLEMS_SHOWN - len(self.problems)))
 
     def count_problem(self, problem: Problem) -> None:
         """Count a problem, and tell it in the report if it is among the first."""
@@ -121,7 +132,10 @@ class Run:
             conflicts=tuple(self.conflicts),
             halts=halts,
             exit_code=EXIT_CODES[outcome] if exit_code is None else exit_code,
-            requests={side: dict(endpoint.requests) for side, endpoint in self.endpoints.items()},
+            requests={
+                side: dict(Counter(endpoint.requests) + self.requests[side])
+                for side, endpoint in self.endpoints.items()
+            },
             sentence=sentence,
             skipped=self.tally.skipped,
             waiting=self.tally.waiting,

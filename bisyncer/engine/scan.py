@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from itertools import chain
+from itertools import islice
 from queue import Empty, Queue
 from typing import Final
 
@@ -52,20 +52,41 @@ class Scan:
         self._directories = directories
         self._marked = marked
         self.problems: list[Problem] = []  # places that could not be read
-        self._noted: set[str] = set()  # a place may reach into several shards
+        self.reaching: list[
+            Unreadable
+        ] = []  # from before a shard into it: these are neither told nor counted
+        self._low = ""
 
-    def items(self, shard: Shard) -> Generator[Item]:
-        """Yield the items of a shard in order; raises `ListingIncomplete`."""
-        with _read_ahead(self._endpoint, shard) as batches:
-            items = self.counted(chain.from_iterable(batches))
+    def items(self, shard: Shard, *, ahead: bool = True) -> Generator[Item]:
+        """Yield the items of a shard in order; raises `ListingIncomplete`.
+
+        With `ahead`, it is listed on a thread of its own, so that both sides are listed at once.
+        """
+        listed = _read_ahead if ahead else _read
+        self._low = shard.low
+        with listed(self._endpoint, shard) as batches:
+            items = self.counted(batches)
             yield from self._without_occupied(items) if self._directories else items
 
-    def counted(self, items: Iterable[Item]) -> Generator[Item]:
+    def counted(self, batches: Iterable[list[Item]]) -> Generator[Item]:
         """Yield the items that are in, counted; problems are set aside."""
-        scanned = self._tally.scanned
+        scanned, side = self._tally.scanned, self._side
+        plain = self._marked is None and not self._filters.any
+        for batch in batches:
+            before = scanned[side]
+            if plain and Unreadable not in set(map(type, batch)):
+                scanned[side] += len(batch)
+                yield from batch
+            else:
+                yield from self._chosen(batch)
+            if scanned[side] // TOLD_EVERY > before // TOLD_EVERY:
+                self._reporter.tell(Scanned(side, scanned[side]))
+        self._reporter.tell(Scanned(side, scanned[side]))
+
+    def _chosen(self, batch: Iterable[Item]) -> Iterator[Item]:
         marked = self._marked
         excluded = self._filters.excluded if self._filters.any else None
-        for item in items:
+        for item in batch:
             if isinstance(item, Unreadable):
                 if not self._filters.hidden(item.prefix):
                     self._note(item)
@@ -75,11 +96,8 @@ class Scan:
                 marked.see(item.key)
             if excluded is not None and excluded(item.key):
                 continue
-            scanned[self._side] += 1
-            if scanned[self._side] % TOLD_EVERY == 0:
-                self._reporter.tell(Scanned(self._side, scanned[self._side]))
+            self._tally.scanned[self._side] += 1
             yield item
-        self._reporter.tell(Scanned(self._side, scanned[self._side]))
 
     def _without_occupied(self, items: Iterable[Item]) -> Iterator[Item]:
         """The items as they are, of which the occupied directories are taken out of the count again."""
@@ -88,9 +106,13 @@ class Scan:
             yield item
 
     def _note(self, place: Unreadable) -> None:
-        if place.prefix in self._noted:
-            return
-        self._noted.add(place.prefix)
+        if place.prefix < self._low:
+            self.reaching.append(place)
+        else:
+            self.tell(place)
+
+    def tell(self, place: Unreadable) -> None:
+        """Tell and count a place."""
         problem = Problem(place.prefix, f"{self._side}: {place.sentence}")
         if place.skipped:
             self._tally.skipped += 1
@@ -101,61 +123,59 @@ class Scan:
 
 
 @contextmanager
+def _read(endpoint: Endpoint, shard: Shard) -> Iterator[Iterator[list[Item]]]:
+    """List as the batches are asked for."""
+    with closing(_without_trash(endpoint, shard.low, shard.high)) as batches:
+        yield _refused(batches)
+
+
+@contextmanager
 def _read_ahead(endpoint: Endpoint, shard: Shard) -> Iterator[Iterator[list[Item]]]:
     """List on a thread; leaving early stops the thread before this returns."""
-    batches: Queue[_Batch] = Queue(maxsize=AHEAD)
+    waiting: Queue[_Batch] = Queue(maxsize=AHEAD)
     left = threading.Event()
 
     def list_all() -> None:
         end: BaseException | None = None
         try:
-            with closing(_without_trash(endpoint, shard.low, shard.high)) as items:
-                batch: list[Item] = []
-                for item in items:
-                    batch.append(item)
-                    if len(batch) == BATCH:
-                        batches.put(batch)
-                        batch = []
-                        if left.is_set():
-                            return
-                batches.put(batch)
+            with closing(_without_trash(endpoint, shard.low, shard.high)) as batches:
+                for batch in batches:
+                    waiting.put(batch)
+                    if left.is_set():
+                        return
         except BaseException as error:  # noqa: BLE001 -- raised again on the reader's thread
             end = error
-        batches.put(end)
+        waiting.put(end)
 
     thread = threading.Thread(target=list_all, name=f"scan {endpoint.root}", daemon=True)
     thread.start()
     try:
-        yield _taken(batches)
+        yield _refused(_taken(waiting))
     finally:
         left.set()
         while thread.is_alive():
             try:  # a full queue would keep the thread from seeing that its reader left
-                batches.get(timeout=0.05)
+                waiting.get(timeout=0.05)
             except Empty:
                 continue
         thread.join()
 
 
-def _without_trash(endpoint: Endpoint, low: str, high: str | None) -> Generator[Item]:
+def _without_trash(endpoint: Endpoint, low: str, high: str | None) -> Generator[list[Item]]:
     """The listing without what runs have put into the trash; what else is there is told, and not synced.
 
     What a bucket has in its trash isn't listed: at its first name the listing goes on behind it.
     """
-    skips = endpoint.capabilities.ordered_listing
+    skips = endpoint.capabilities.ordered_listing and low < LAST_FOLDER
     with closing(_closable(endpoint.scan(low, high))) as items:
-        for item in items:
-            if START not in item[0]:
-                yield item
-            elif item[0] == TRASH:
-                yield Unreadable(TRASH, "has the name of bisyncer's trash, and is not synced. Rename it.")
-            elif not is_reserved(item[0]):
-                yield item
-            elif not item[0].startswith(LOW):
-                continue  # a seal, or of a pair whose root lies inside this one
-            elif read_name(item[0]) is None:
-                yield Unreadable(item[0], "lies in bisyncer's trash, and is not synced. Move it elsewhere.")
-            elif skips and low < LAST_FOLDER:
+        while batch := list(islice(items, BATCH)):
+            # NUL is in no key, so that what is searched for isn't found across two.
+            if START not in "\0".join([item[0] for item in batch]):
+                yield batch
+                continue
+            kept, over = _without_reserved(batch, skips=skips)
+            yield kept
+            if over:
                 break
         else:
             return
@@ -163,19 +183,43 @@ def _without_trash(endpoint: Endpoint, low: str, high: str | None) -> Generator[
         yield from _without_trash(endpoint, LAST_FOLDER, high)
 
 
+def _without_reserved(batch: Iterable[Item], *, skips: bool) -> tuple[list[Item], bool]:
+    """What is to be synced of a batch, and whether the trash began, which is to be skipped."""
+    kept: list[Item] = []
+    for item in batch:
+        if item[0] == TRASH:
+            kept.append(Unreadable(TRASH, "has the name of bisyncer's trash, and is not synced. Rename it."))
+        elif not is_reserved(item[0]):
+            kept.append(item)
+        elif not item[0].startswith(LOW):
+            continue  # a seal, or of a pair whose root lies inside this one
+        elif read_name(item[0]) is None:
+            sentence = "lies in bisyncer's trash, and is not synced. Move it elsewhere."
+            kept.append(Unreadable(item[0], sentence))
+        elif skips:
+            return kept, True
+    return kept, False
+
+
 def _closable(items: Iterator[Item]) -> Generator[Item]:
     yield from items  # a generator, which can be closed, around what may be any iterator
 
 
-def _taken(batches: Queue[_Batch]) -> Iterator[list[Item]]:
+def _taken(waiting: Queue[_Batch]) -> Iterator[list[Item]]:
     while True:
-        batch = batches.get()
+        batch = waiting.get()
         if batch is None:
             return
-        if isinstance(batch, ListingIncomplete):
-            raise batch
-        if isinstance(batch, EndpointError):
-            raise ListingIncomplete(str(batch)) from batch
         if isinstance(batch, BaseException):
             raise batch
         yield batch
+
+
+def _refused(batches: Iterator[list[Item]]) -> Iterator[list[Item]]:
+    """The batches of a listing that fails whole: whatever the store says of it, it is incomplete."""
+    try:
+        yield from batches
+    except ListingIncomplete:
+        raise
+    except EndpointError as error:
+        raise ListingIncomplete(str(error)) from error

@@ -16,6 +16,7 @@ from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.identity import GATE as IDENTITY
 from bisyncer.engine.identity import Identity
 from bisyncer.engine.kept_plan import KeptPlan
+from bisyncer.engine.lanes import processes
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import bound_pair, guarded, policy_for, require_conditions, resilient
 from bisyncer.engine.planning import check_content, find_renames, leave_alone, match_spellings, plan, take
@@ -54,9 +55,9 @@ def run(
         # A person saw the plan, and which gates were closed: these are open for it, and no others.
         job = replace(job, limits=replace(job.limits, force=job.limits.force | kept.gates))
     until = Deadline(stop, job.max_duration_ns)
-    with Lease.take(store, pair) as lease:
+    with processes(job, endpoints, store, pair) as forked, Lease.take(store, pair) as lease:
         stores = guarded(resilient(endpoints, job, until), job.mode)
-        this = Run(job, pair, stores, store, reporter, lease, until, now_ns)
+        this = Run(job, pair, stores, store, reporter, lease, until, now_ns, forked=forked)
         try:
             _begin(this)
             if kept is None:

@@ -1,4 +1,4 @@
-"""Key ranges: the unit of scanning and planning.
+"""Key ranges: the unit of scanning, planning and retry.
 
 A listing is in key order, so [low, high) cuts path1, path2 and the ancestors at the same place, and a
 shard can be scanned, joined and planned without the others.
@@ -6,7 +6,8 @@ shard can be scanned, joined and planned without the others.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 
 class Shard(NamedTuple):
@@ -17,6 +18,10 @@ class Shard(NamedTuple):
 
 
 WHOLE = (Shard(),)
+
+# A little less than what five pages of 1,000 keys hold, or one of Azure's of 5,000: a page is asked for that
+# goes beyond the last key, which ends the listing.
+KEYS: Final = 4950
 
 _AFTER_SLASH = "0"  # the code point after '/': all keys below 'd' are less than 'd0'
 
@@ -29,3 +34,12 @@ def below(folder: str) -> Shard:
 def at_or_below(prefix: str) -> tuple[Shard, Shard]:
     """The key `prefix`, and the keys below it: two ranges, as keys such as `prefix-x` sort between."""
     return Shard(prefix, f"{prefix}\x01"), below(prefix)  # no key has NUL in it
+
+
+def cut(shard: Shard, boundaries: Iterable[str]) -> Iterator[Shard]:
+    """Yield what a shard is when it is cut before each of these keys, which lie inside it, in order."""
+    low = shard.low
+    for key in boundaries:
+        yield Shard(low, key)
+        low = key
+    yield Shard(low, shard.high)

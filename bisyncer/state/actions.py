@@ -46,6 +46,14 @@ _DELETE_ACTION = "DELETE FROM action WHERE run_id = ? AND seq = ?"
 _FINISH_ACTION = "UPDATE action SET state = ?, sentence = ?, finished_ns = ? WHERE run_id = ? AND seq = ?"
 _NOT_PLANNED = {"run_id", "state", "finished_ns"}  # the columns of an action that a plan doesn't have
 
+_PIECE = 1 << 32  # places in a plan that each piece of a pair has
+
+
+def first_of(piece: int) -> int:
+    """The first place in a plan for a piece of the pair; pieces are numbered in order of key."""
+    return piece * _PIECE + 1
+
+
 _Made = TypeVar("_Made", Planned, "ActionRow")
 
 
@@ -55,8 +63,15 @@ class Actions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def spool(self, run: int, actions: Iterable[Action]) -> None:
-        """Append `actions` to the run's plan; many short transactions.
+    def drop_piece(self, run: int, piece: int) -> None:
+        """Take the actions of a piece out of the plan: it is to be planned anew."""
+        table = schema.action.c
+        piece_of = and_(table.run_id == run, table.seq >= first_of(piece), table.seq < first_of(piece + 1))
+        with self._database.write() as connection:
+            connection.execute(delete(schema.action).where(piece_of))
+
+    def spool(self, run: int, actions: Iterable[Action], first: int | None = None) -> None:
+        """Add `actions` to the run's plan, from the place `first` on, or at its end; many short transactions.
 
         `actions` may be slow, even a scan that is going on: no transaction is open while it is asked.
         """
@@ -64,18 +79,17 @@ class Actions:
         source = iter(actions)
         while batch := list(islice(source, _BATCH)):
             with self._database.write() as connection:
-                last = connection.execute(
-                    select(func.coalesce(func.max(schema.action.c.seq), 0)).where(
-                        schema.action.c.run_id == run
-                    )
-                ).scalar_one()
+                if first is None:
+                    last = select(func.coalesce(func.max(schema.action.c.seq), 0))
+                    first = connection.execute(last.where(schema.action.c.run_id == run)).scalar_one() + 1
                 connection.exec_driver_sql(
                     statement,
                     [
                         (run, seq, action.key, *rows.action(action))
-                        for seq, action in enumerate(batch, start=last + 1)
+                        for seq, action in enumerate(batch, start=first)
                     ],
                 )
+                first += len(batch)
 
     def planned(self, run: int, *verdicts: Verdict) -> Iterator[Planned]:
         """Yield the actions still planned, with one of `verdicts` if any are given, in order.
@@ -107,8 +121,9 @@ class Actions:
         They are one snapshot, streamed, and may be amended meanwhile.
         """
         statement = self._database.sql(_READ_ACTION.format(side.value))
-        with closing(self._database.rows(statement, (run, verdict.value))) as found:
-            yield from map(rows.planned, found)
+        with closing(self._database.batches(statement, (run, verdict.value))) as found:
+            for batch in found:
+                yield from map(rows.planned, batch)
 
     def amend(self, run: int, planned: Sequence[Planned], dropped: Sequence[Planned] = ()) -> None:
         """Replace what the plan says about these, of which more is known meanwhile, and drop some."""
@@ -141,10 +156,20 @@ class Actions:
         A range is found by the primary key whatever the planner of PostgreSQL thinks of a table that has
         just been filled; a LIMIT instead lets it sort all that follows, again for each page.
         """
-        last = select(func.coalesce(func.max(schema.action.c.seq), 0)).where(schema.action.c.run_id == run)
+        table = schema.action.c
+        last = select(func.max(table.seq)).where(table.run_id == run)
         with self._database.read() as connection:
-            end: int = connection.execute(last).scalar_one() + 1
-        return ((low, min(low + _PAGE, end)) for low in range(1, end, _PAGE))
+            end: int = connection.execute(last).scalar_one() or 0
+        low: int | None = 0
+        while True:
+            # There is much room between the pieces of a plan.
+            following = select(func.min(table.seq)).where(table.run_id == run, table.seq >= low)
+            with self._database.read() as connection:
+                low = connection.execute(following).scalar_one()
+            if low is None or low > end:
+                return
+            yield low, low + _PAGE
+            low += _PAGE
 
     def sweep(self, run: int, *, dry_run: bool) -> None:
         """Delete a run's actions that tell nobody anything; many short transactions."""

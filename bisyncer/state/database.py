@@ -166,7 +166,7 @@ class Database:
             connection.isolation_level = None
             try:
                 connection.execute("PRAGMA foreign_keys = ON")
-                connection.execute("PRAGMA cache_size = -32768")  # KiB
+                connection.execute("PRAGMA cache_size = -2048")  # KiB
                 connection.execute("PRAGMA journal_size_limit = 67108864")  # what a first alignment leaves
             except BaseException:
                 connection.close()  # the pool doesn't know it yet
@@ -273,8 +273,8 @@ class Database:
         if batch:
             connection.exec_driver_sql(self.sql(statement), list(batch))
 
-    def rows(self, statement: str, parameters: tuple[object, ...]) -> Generator[Sequence[Any]]:
-        """Yield the rows of one SELECT, as the driver gives them, from one consistent snapshot.
+    def batches(self, statement: str, parameters: tuple[object, ...]) -> Generator[Sequence[Any]]:
+        """Yield the rows of one SELECT in batches, as the driver gives them, from one consistent snapshot.
 
         Few are in memory at a time. The connection is given back at the end, or when the iterator is
         closed.
@@ -285,7 +285,7 @@ class Database:
             with closing(connection.connection.cursor(**named)) as cursor:
                 cursor.execute(statement, parameters)
                 while batch := cursor.fetchmany(_FETCHED):
-                    yield from batch
+                    yield batch
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bisyncer.model import (
@@ -15,6 +15,7 @@ from bisyncer.model import (
     Digest,
     Entry,
     Planned,
+    Recorded,
     Side,
     Verdict,
 )
@@ -140,25 +141,21 @@ def ancestor(pair_id: int, value: Ancestor) -> tuple[Any, ...]:
     )
 
 
-def ancestors(found: Iterable[Sequence[Any]]) -> Iterator[Ancestor]:
-    """Yield what the rows, without their pair, came from; written out, as it runs for each key of a run.
+def recall(row: Recorded) -> Ancestor:
+    """Return what `ancestor` made the row from, without its pair.
 
-    Raises `ValueError` where the keys don't strictly increase, and `TypeError` or `AttributeError` where
-    a row is none that `ancestor` made: a damaged database may give either without saying so.
+    Raises `TypeError`, `ValueError` or `AttributeError` where it is none that `ancestor` made: a damaged
+    database may give such a one without saying so.
     """
-    last = ""
-    for key, size1, mtime1, stamp1, size2, mtime2, stamp2, sha256, md5 in found:
-        if key <= last:
-            raise ValueError(f"its keys are out of order at {key!r}")
-        last = key
-        digests: tuple[Digest, ...] = ()
-        if sha256 is not None:
-            digests = (_new(Digest, (Algorithm.SHA256, sha256.hex())),)
-        if md5 is not None:
-            digests = (*digests, _new(Digest, (Algorithm.MD5, md5.hex())))
-        path1 = _new(Entry, (key, size1, mtime1, stamp1, digests))
-        path2 = _new(Entry, (key, size2, mtime2, stamp2, digests))
-        yield _new(Ancestor, (key, path1, path2))
+    key, size1, mtime1, stamp1, size2, mtime2, stamp2, sha256, md5 = row
+    digests: tuple[Digest, ...] = ()
+    if sha256 is not None:
+        digests = (_new(Digest, (Algorithm.SHA256, sha256.hex())),)
+    if md5 is not None:
+        digests = (*digests, _new(Digest, (Algorithm.MD5, md5.hex())))
+    path1 = _new(Entry, (key, size1, mtime1, stamp1, digests))
+    path2 = _new(Entry, (key, size2, mtime2, stamp2, digests))
+    return _new(Ancestor, (key, path1, path2))
 
 
 def tellable(text: str) -> str:

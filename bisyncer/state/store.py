@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import pairwise
+from operator import lt
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -28,7 +30,19 @@ from sqlalchemy import (
 )
 
 from bisyncer.errors import BisyncerError, LeaseLost, UsageError
-from bisyncer.model import Ancestor, Conditions, Done, Mode, Outcome, Problem, Raced, RunOutcome, Side, Waits
+from bisyncer.model import (
+    Ancestor,
+    Conditions,
+    Done,
+    Mode,
+    Outcome,
+    Problem,
+    Raced,
+    Recorded,
+    RunOutcome,
+    Side,
+    Waits,
+)
 from bisyncer.state import rows, schema
 from bisyncer.state.actions import QUIET, Actions
 from bisyncer.state.ancestors import READ_ANCESTORS, judge, judged, left_alone, write_ancestors
@@ -201,8 +215,8 @@ class Store:
 
     # Ancestors
 
-    def ancestors(self, pair_id: int, low: str = "", high: str | None = None) -> Iterator[Ancestor]:
-        """Yield every ancestor with low <= key < high, in strictly increasing order of key.
+    def recorded(self, pair_id: int, low: str = "", high: str | None = None) -> Generator[Recorded]:
+        """Yield the ancestors with low <= key < high as rows, in strictly increasing order of key.
 
         They are one consistent snapshot, streamed: memory stays flat. Raises `StateUnusable` where a
         damaged database gives them out of order, since a merge would take the gaps for deletions.
@@ -213,8 +227,47 @@ class Store:
             statement += 'AND "key" < ? '
             parameters = (pair_id, low, high)
         statement = self.database.sql(statement + 'ORDER BY "key"')
-        with closing(self.database.rows(statement, parameters)) as found:
-            yield from self._ancestors(found)
+        last = ""
+        with closing(self.database.batches(statement, parameters)) as found:
+            for batch in found:
+                keys = [last, *(row[0] for row in batch)]
+                try:
+                    ordered = all(map(lt, keys, keys[1:]))
+                except TypeError as error:
+                    raise self.database.corrupt(str(error)) from error
+                if not ordered:
+                    at = next(key for before, key in pairwise(keys) if not before < key)
+                    raise self.database.corrupt(f"its keys are out of order at {at!r}")
+                last = keys[-1]
+                yield from batch
+
+    def recall(self, row: Recorded) -> Ancestor:
+        """The ancestor that a row is; raises `StateUnusable` where a damaged database gave none."""
+        try:
+            return rows.recall(row)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise self.database.corrupt(str(error)) from error
+
+    def ancestors(self, pair_id: int, low: str = "", high: str | None = None) -> Iterator[Ancestor]:
+        """Yield the ancestors as `recorded` does, as values."""
+        with closing(self.recorded(pair_id, low, high)) as found:
+            yield from map(self.recall, found)
+
+    def boundaries(self, pair_id: int, keys: int, low: str = "", high: str | None = None) -> Iterator[str]:
+        """Yield the key of every `keys`-th ancestor with low < key < high, in order."""
+        below = "" if high is None else 'AND "key" < ? '
+        statement = self.database.sql(
+            f'SELECT "key" FROM ancestor WHERE pair_id = ? AND "key" > ? {below}'  # noqa: S608 -- our own text
+            f'ORDER BY "key" LIMIT 1 OFFSET {keys - 1}'
+        )
+        while True:
+            parameters = (pair_id, low) if high is None else (pair_id, low, high)
+            with self.database.read() as connection:
+                row = connection.exec_driver_sql(statement, parameters).first()
+            if row is None:
+                return
+            low = row[0]
+            yield low
 
     def ancestors_of(self, pair_id: int, keys: Collection[str]) -> dict[str, Ancestor]:
         """The ancestors of those of `keys` that have one."""
@@ -224,8 +277,8 @@ class Store:
         with self.database.read() as connection:
             for chunk in chunks(keys, CHUNK):
                 statement = select(*columns).where(table.pair_id == pair_id, table.key.in_(chunk))
-                told = self._ancestors(connection.execute(statement.order_by(table.key)))
-                found.update((ancestor.key, ancestor) for ancestor in told)
+                for row in connection.execute(statement):
+                    found[row[0]] = self.recall(tuple(row))
         return found
 
     def count_ancestors(self, pair_id: int) -> int:
@@ -532,13 +585,6 @@ class Store:
             self.database.many(connection, _UPSERT_SEAL, batch)
 
     # Inside
-
-    def _ancestors(self, found: Iterable[Sequence[Any]]) -> Iterator[Ancestor]:
-        """Yield the ancestors that rows are; they must strictly increase."""
-        try:
-            yield from rows.ancestors(found)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise self.database.corrupt(str(error)) from error
 
     def _write_problems(
         self, connection: Connection, pair_id: int, run: int, problems: Sequence[Problem], now: int

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bisyncer.core.merge import merge
+from bisyncer.core.merge import PassedOver
+from bisyncer.core.merge import merge as merge_recorded
 from bisyncer.errors import ListingIncomplete
-from bisyncer.model import Item, Triple, Unreadable
+from bisyncer.model import Ancestor, Entry, Item, Triple, Unreadable
 from tests.making import ancestor, entry
+
+merge = partial(merge_recorded, recall=lambda ancestor: ancestor)
 
 KEYS = st.text(st.sampled_from("ab/-0é😀\n"), min_size=1, max_size=4)
 
@@ -106,3 +111,53 @@ def test_nothing_is_read_further_than_one_key_ahead() -> None:
     next(triples)
 
     assert read == ["a", "b"]
+
+
+@given(st.data(), st.sets(KEYS, max_size=8))
+def test_keys_that_are_as_recorded_on_both_sides_are_counted_and_all_others_come_as_if_nothing_was(
+    data: st.DataObject, keys: set[str]
+) -> None:
+    """`same` says of any key, whatever surrounds it, what it says: gone, new, changed or unreadable."""
+    recorded: list[Ancestor] = []
+    one: list[Item] = []
+    two: list[Item] = []
+    for key in sorted(keys):
+        kind = data.draw(st.sampled_from(["same", "same", "changed", "new", "gone", "gone-2", "place"]))
+        if kind != "new":
+            recorded.append(ancestor(key))
+        if kind == "place":
+            one.append(Unreadable(key, "?"))
+        elif kind != "gone":
+            one.append(entry(key, stamp="edited" if kind == "changed" else "s1"))
+        if kind != "gone-2":
+            two.append(entry(key))
+
+    def same(known: Ancestor, path1: Entry, path2: Entry) -> bool:
+        return known.key == path1.key == path2.key and path1.stamp == path2.stamp
+
+    passed = PassedOver(same)
+    actual = list(merge(recorded, one, two, passed=passed))
+
+    told = {triple.key for triple in actual}
+    plain = list(merge(recorded, one, two))
+    assert actual == [triple for triple in plain if triple.key in told]
+    assert all(
+        triple.ancestor is not None and same(triple.ancestor, triple.path1, triple.path2)  # type: ignore[arg-type]
+        for triple in plain
+        if triple.key not in told
+    )
+    assert passed.keys == len(plain) - len(actual)
+
+
+@pytest.mark.parametrize("keys", [["b", "a"], ["a", "a"], ["a", "c", "b"]])
+@pytest.mark.parametrize("streams", [(0,), (1,), (2,), (0, 1, 2)])
+def test_keys_out_of_order_are_refused_also_where_they_are_as_recorded(
+    streams: tuple[int, ...], keys: list[str]
+) -> None:
+    listed: list[list[object]] = [
+        [make(key) for key in (keys if stream in streams else sorted(set(keys)))]
+        for stream, make in enumerate((ancestor, entry, entry))
+    ]
+
+    with pytest.raises(ListingIncomplete, match="not in order"):
+        list(merge(*listed, passed=PassedOver(lambda *_: True)))  # type: ignore[arg-type]

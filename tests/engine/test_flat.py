@@ -32,8 +32,8 @@ def peak(folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> int:
     world = World(folder)
     world.init()
 
-    def scan(_low: str = "", _high: str | None = None) -> Iterator[Item]:
-        yield from keys(number)
+    def scan(low: str = "", high: str | None = None) -> Iterator[Item]:
+        return (each for each in keys(number) if low <= each.key and (high is None or each.key < high))
 
     for side in Side:
         monkeypatch.setattr(world.hooked[side], "scan", scan)

@@ -210,7 +210,10 @@ def test_a_key_that_fails_in_every_run_is_not_kept_by_every_run(world: World) ->
     assert world.trash(TWO) == {}
 
 
-def test_the_trash_is_not_synced_and_is_skipped_by_listings(world: World) -> None:
+def test_the_trash_is_not_synced_and_is_skipped_by_listings(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bisyncer.engine.scan.BATCH", 1)
     world.align(TEN)
     world.remove(ONE, *list(TEN)[:5])
     world.put(ONE, {"-": "before the trash", "after": "it"})
@@ -355,7 +358,10 @@ def test_a_clock_that_jumps_ahead_takes_nothing_out_of_the_trash(world: World) -
     assert world.trash(TWO) == kept
 
 
-def test_a_run_that_purges_nothing_lists_no_more_than_what_is_due(world: World) -> None:
+def test_a_run_that_purges_nothing_lists_no_more_than_what_is_due(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bisyncer.engine.scan.BATCH", 1)
     world.align(TEN)
     world.remove(ONE, *list(TEN)[:5])
     run_on(world, 0)

@@ -1,0 +1,302 @@
+"""The shards of a pair, several at once: on threads to wait for stores, in processes to use every CPU."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from math import ceil
+from multiprocessing.synchronize import Event
+from typing import Final, NamedTuple, TypeVar
+
+from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine.deadline import Deadline
+from bisyncer.engine.marked import Marked
+from bisyncer.engine.pairing import guarded, open_pair, resilient
+from bisyncer.engine.planner import Draft, Planner
+from bisyncer.engine.shards import KEYS, Shard
+from bisyncer.errors import Interrupted
+from bisyncer.job import Job, Policy
+from bisyncer.model import Side
+from bisyncer.report.events import Event as Told
+from bisyncer.report.events import Reporter, Scanned
+from bisyncer.state.records import Pair
+from bisyncer.state.store import Store
+
+LANES: Final = 4  # shards that one process has in work, of which most wait for a store
+MOST: Final = 4  # processes, whatever the number of CPUs: each takes memory of its own
+LOOK_EVERY_S: Final = 0.2  # for a stop
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+
+Piece = tuple[int, Shard]  # the number of a shard, in order of key
+
+
+class Order(NamedTuple):
+    """What a process needs to know of a run to plan its shards; the job it has been born with."""
+
+    policy: Policy
+    pair_id: int
+    run: int
+
+
+class Found(NamedTuple):
+    """What some shards came to; a draft of None: that one failed.
+
+    `marks` are directories that are left alone, and `requests` those sent by another process.
+    """
+
+    drafts: Sequence[Draft | None]
+    told: Sequence[Told] = ()
+    marks: frozenset[str] = frozenset()
+    requests: Mapping[Side, Mapping[str, int]] = {}
+
+
+class Processes:
+    """Processes that plan shards of one pair. They are forked at once, before this process has threads."""
+
+    def __init__(self, number: int, job: Job, store: Store) -> None:
+        self.number = number
+        self._stop = multiprocessing.get_context("fork").Event()
+        url = store.database.engine.url.render_as_string(hide_password=False)
+        # No connection may be open on both sides of a fork: https://www.sqlite.org/howtocorrupt.html, 2.6
+        store.database.close()
+        self.pool: Executor = ProcessPoolExecutor(
+            number,
+            mp_context=multiprocessing.get_context("fork"),
+            initializer=_be_born,
+            initargs=(job, url, self._stop, os.getpid()),
+        )
+        self.pool.submit(_nothing)
+
+    def close(self) -> None:
+        """End them, whatever they are about."""
+        self._stop.set()
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def processes(
+    job: Job, endpoints: Mapping[Side, Endpoint], store: Store, pair: Pair
+) -> Iterator[Processes | None]:
+    """Give as many processes as a scan of this pair is worth; None: this one will do.
+
+    Call it before there are threads.
+    """
+    whole = job.scope.words is None
+    ranged = all(endpoint.capabilities.ranged_listing for endpoint in endpoints.values())
+    able = sys.platform == "linux" and threading.active_count() == 1
+    number = how_many(store.count_ancestors(pair.id)) if whole and ranged and able else 1
+    if number < 2:
+        yield None
+        return
+    pool = Processes(number, job, store)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def how_many(keys: int) -> int:
+    """The number of processes for so many keys: one for each CPU, as long as each has enough to do."""
+    return min(len(os.sched_getaffinity(0)), MOST, keys // (LANES * KEYS))
+
+
+class Counting:
+    """Adds up for a Reporter what is scanned on several lanes; safe between threads."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._lock = threading.Lock()
+        self._scanned: Counter[Side] = Counter()
+
+    def lane(self) -> Reporter:
+        """The reporter of one shard."""
+        return _Lane(self)
+
+    def add(self, scanned: Mapping[Side, int]) -> None:
+        """So many more keys of each side have been listed."""
+        with self._lock:
+            for side, keys in scanned.items():
+                self._scanned[side] += keys
+                self._reporter.tell(Scanned(side, self._scanned[side]))
+
+    def tell(self, event: Told) -> None:
+        """Pass on an event."""
+        with self._lock:
+            self._reporter.tell(event)
+
+
+class _Lane:
+    """The reporter of one shard: the keys that it tells of are added to those of the others."""
+
+    def __init__(self, counting: Counting) -> None:
+        self._counting = counting
+        self._scanned: Counter[Side] = Counter()
+
+    def tell(self, event: Told) -> None:
+        if isinstance(event, Scanned):
+            more = event.keys - self._scanned[event.side]
+            self._scanned[event.side] = event.keys
+            if more:
+                self._counting.add({event.side: more})
+        else:
+            self._counting.tell(event)
+
+
+def plan_shards(
+    planner: Planner, shards: Sequence[Shard], reporter: Reporter, forked: Processes | None
+) -> Iterator[Found]:
+    """Plan all shards, and yield what each came to, in any order. One that fails is planned again, alone.
+
+    Raises what the second attempt raises, and what `planner.go_on` does.
+    """
+    if len(shards) == 1:
+        yield Found([planner.shard(0, shards[0], reporter, ahead=True)])
+        return
+    counting = Counting(reporter)
+    pieces = list(enumerate(shards))
+
+    def again(piece: Piece) -> Draft:
+        planner.store.actions.drop_piece(planner.run, piece[0])
+        return planner.shard(*piece, counting.lane(), ahead=True)
+
+    found: Found | None
+    if forked is None:
+        with ThreadPoolExecutor(LANES, thread_name_prefix="shard") as threads:
+            lane = partial(_on_lane, planner, counting)
+            for piece, draft in _carried_out(threads, lane, pieces, LANES, planner.go_on):
+                yield Found([draft or again(piece)])
+        return
+    length = min(LANES, ceil(len(pieces) / (4 * forked.number)))
+    groups = [pieces[at : at + length] for at in range(0, len(pieces), length)]
+    in_process = partial(_in_process, Order(planner.policy, planner.pair_id, planner.run))
+    for group, found in _carried_out(forked.pool, in_process, groups, 2 * forked.number, planner.go_on):
+        made = found or Found([None] * len(group))
+        for event in made.told:
+            counting.tell(event)
+        for draft in made.drafts:
+            counting.add(draft.tally.scanned if draft else {})
+        yield made._replace(
+            drafts=[draft or again(piece) for piece, draft in zip(group, made.drafts, strict=True)]
+        )
+
+
+def _on_lane(planner: Planner, counting: Counting, piece: Piece) -> Draft | None:
+    """Plan a shard on a thread; None where that fails."""
+    try:
+        return planner.shard(*piece, counting.lane(), ahead=False)
+    except Exception:  # noqa: BLE001 -- the second attempt tells
+        return None
+
+
+def _carried_out(
+    pool: Executor, deed: Callable[[_T], _R], work: Iterable[_T], width: int, go_on: Callable[[], None]
+) -> Iterator[tuple[_T, _R | None]]:
+    """Yield what became of each piece of work, as it comes; None where its process is gone."""
+    waiting = deque(work)
+    running: dict[Future[_R], _T] = {}
+    try:
+        while waiting or running:
+            go_on()
+            while waiting and len(running) < width:
+                try:
+                    running[pool.submit(deed, waiting[0])] = waiting[0]
+                except BrokenProcessPool:
+                    yield waiting[0], None
+                waiting.popleft()
+            for future in wait(running, LOOK_EVERY_S, FIRST_COMPLETED).done:
+                each = running.pop(future)
+                try:
+                    result: _R | None = future.result()
+                except BrokenProcessPool:
+                    result = None
+                yield each, result
+    finally:
+        for future in running:
+            future.cancel()
+
+
+# In a process of its own.
+
+
+class _Born(NamedTuple):
+    """What a process is born with, and keeps."""
+
+    job: Job
+    endpoints: Mapping[Side, Endpoint]
+    store: Store
+    stop: Deadline
+    planners: dict[int, Planner]  # by run
+
+
+_born: list[_Born] = []
+
+
+def _be_born(job: Job, url: str, stop: Event, parent: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the parent hears it, and says so
+    # Its end is ours, however it comes: nobody else would end us.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    until = Deadline(stop, None)
+    store = Store.open(url)
+    endpoints = guarded(resilient(open_pair(job, store), job, until), job.mode)
+    _born.append(_Born(job, endpoints, store, until, {}))
+
+
+def _nothing() -> None:
+    """Make the pool fork its processes now."""
+
+
+def _in_process(order: Order, group: Sequence[Piece]) -> Found:
+    (born,) = _born
+    planner = born.planners.get(order.run)
+    if planner is None:
+
+        def go_on() -> None:
+            if born.stop.is_set():
+                raise Interrupted
+
+        marked = None if born.job.exclude_if_present is None else Marked(born.job.exclude_if_present)
+        planner = born.planners[order.run] = Planner(
+            born.job, order.policy, order.pair_id, order.run, born.endpoints, born.store, marked,
+            time.time_ns, go_on,
+        )  # fmt: skip
+    told = _Told()
+    before = {side: Counter(endpoint.requests) for side, endpoint in born.endpoints.items()}
+    with ThreadPoolExecutor(len(group), thread_name_prefix="shard") as threads:
+        drafts = list(threads.map(partial(_on_lane, planner, Counting(told)), group))
+    requests = {side: Counter(endpoint.requests) - before[side] for side, endpoint in born.endpoints.items()}
+    return Found(drafts, told.events, planner.marked.folders if planner.marked else frozenset(), requests)
+
+
+class _Told:
+    """A Reporter that keeps what is to be told by the parent, which counts for itself."""
+
+    def __init__(self) -> None:
+        self.events: list[Told] = []
+
+    def tell(self, event: Told) -> None:
+        if not isinstance(event, Scanned):
+            self.events.append(event)

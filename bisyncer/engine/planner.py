@@ -1,0 +1,130 @@
+"""A piece of a pair, planned by itself: its streams are joined, and what is to be done is spooled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+
+from bisyncer.core.compare import as_recorded
+from bisyncer.core.directories import merge_directories
+from bisyncer.core.filters import Filters
+from bisyncer.core.merge import PassedOver, merge
+from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine.left_alone import LeftAlone
+from bisyncer.engine.marked import Marked
+from bisyncer.engine.part import Named
+from bisyncer.engine.plan import make_plan
+from bisyncer.engine.scan import Scan
+from bisyncer.engine.shards import Shard
+from bisyncer.job import Job, Policy
+from bisyncer.model import PROBLEMS_SHOWN, Problem, Recorded, Side, Tally, Triple, Unreadable, Verdict
+from bisyncer.report.events import Reporter
+from bisyncer.state.actions import first_of
+from bisyncer.state.store import Store
+
+SPOOLED = 1000  # actions written to the plan at once
+
+
+@dataclass(slots=True)
+class Draft:
+    """What planning a piece came to; its actions are in the state."""
+
+    tally: Tally = field(default_factory=Tally)
+    held: int = 0  # keys that are problems
+    problems: list[Problem] = field(default_factory=list)  # the first PROBLEMS_SHOWN of these
+    places: list[Problem] = field(default_factory=list)  # that could not be read
+    # Places that reach into the piece from before it: the piece before has told of them, if there is one.
+    reaching: dict[Side, list[Unreadable]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Plans the pieces of one run; safe to share between threads. `go_on` raises where the run is to stop."""
+
+    job: Job
+    policy: Policy
+    pair_id: int
+    run: int
+    endpoints: Mapping[Side, Endpoint]
+    store: Store
+    marked: Marked | None
+    now_ns: Callable[[], int]
+    go_on: Callable[[], None]
+
+    def shard(self, number: int, shard: Shard, reporter: Reporter, *, ahead: bool) -> Draft:
+        """Plan a range of keys, the piece `number`; with `ahead`, each listing has a thread of its own.
+
+        Raises `ListingIncomplete`.
+        """
+        draft = Draft()
+        one, two = self._scans(draft, reporter)
+        passed = PassedOver(as_recorded(self.policy.restless))
+        with (
+            closing(self._recorded(shard)) as recorded,
+            closing(one.items(shard, ahead=ahead)) as path1,
+            closing(two.items(shard, ahead=ahead)) as path2,
+        ):
+            joined = merge_directories if self.policy.create_empty_dirs else merge
+            triples = joined(recorded, path1, path2, recall=self.store.recall, passed=passed)
+            self._spool(number, triples, draft)
+        draft.tally.ancestors += passed.keys
+        draft.tally.unchanged += passed.keys
+        draft.places += one.problems + two.problems
+        draft.reaching = {Side.PATH1: one.reaching, Side.PATH2: two.reaching}
+        return draft
+
+    def named(self, number: int, keys: Named, reporter: Reporter) -> Draft:
+        """Plan keys that were looked at one by one."""
+        draft = Draft()
+        one, two = self._scans(draft, reporter)
+        joined = merge_directories if self.policy.create_empty_dirs else merge
+        items = (scan.counted([keys.items[side]]) for side, scan in ((Side.PATH1, one), (Side.PATH2, two)))
+        self._spool(number, joined(keys.ancestors, *items, recall=lambda ancestor: ancestor), draft)
+        draft.places += one.problems + two.problems
+        return draft
+
+    def _recorded(self, shard: Shard) -> Generator[Recorded]:
+        if not self.job.resync:  # a resync is the same table, read with no ancestors
+            yield from self.store.recorded(self.pair_id, shard.low, shard.high)
+
+    def _scans(self, draft: Draft, reporter: Reporter) -> tuple[Scan, Scan]:
+        filters = Filters.of(self.job)
+        scan = partial(
+            Scan,
+            tally=draft.tally,
+            reporter=reporter,
+            directories=self.policy.create_empty_dirs,
+            marked=self.marked,
+        )
+        return (
+            scan(self.endpoints[Side.PATH1], Side.PATH1, filters),
+            scan(self.endpoints[Side.PATH2], Side.PATH2, Filters() if self.job.delete_excluded else filters),
+        )
+
+    def _spool(self, number: int, triples: Iterable[Triple], draft: Draft) -> None:
+        actions = make_plan(
+            triples,
+            policy=self.policy,
+            endpoints=self.endpoints,
+            excluded=Filters.of(self.job).excluded,
+            tally=draft.tally,
+            left_alone=LeftAlone(self.policy.bounds, self.marked, self.now_ns, draft.tally),
+        )
+        at = first_of(number)
+        while batch := list(islice(actions, SPOOLED)):
+            self.go_on()
+            held = [
+                Problem(action.key, action.reason)
+                for action in batch
+                if action.verdict is Verdict.HOLD and action.reason is not None
+            ]
+            self.store.hold(self.run, held)
+            draft.held += len(held)
+            draft.problems += held[: PROBLEMS_SHOWN - len(draft.problems)]
+            planned = [action for action in batch if action.verdict is not Verdict.HOLD]
+            self.store.actions.spool(self.run, planned, at)
+            at += len(planned)
+        self.go_on()
