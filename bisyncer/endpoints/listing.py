@@ -7,6 +7,9 @@ usually send. So the fast way checks itself, and any page that it isn't sure of 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import repeat
 from typing import NamedTuple, NoReturn
 from urllib.parse import unquote_to_bytes
 from xml.parsers import expat
@@ -55,7 +58,8 @@ class _Unsure(Exception):
 _ENTITY = re.compile(r"&(?:#x([0-9a-fA-F]+)|#([0-9]+)|(amp|lt|gt|quot|apos));|&")
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _DECLARATION = re.compile(r'\ufeff?\s*(?:<\?xml version="1\.0"(?: encoding="(?:UTF|utf)-8")?\s*\?>)?\s*')
-_FIELDS = ("</Contents>", "<Key>", "<Size>", "<ETag>", "<LastModified>")
+_FIELDS = {"Key": "[^<]+", "Size": "[0-9]+", "ETag": "[^<]+", "LastModified": "[^<&]+"}
+_new = tuple.__new__  # builds a named tuple without going through a call of Python's
 
 
 def _split(body: bytes, *, counted: bool = True) -> Page:
@@ -65,18 +69,18 @@ def _split(body: bytes, *, counted: bool = True) -> Page:
         raise _Unsure from None
     declaration = _DECLARATION.match(text)
     # CDATA, comments, document types and instructions may hold what looks like an element; a carriage
-    # return means another character to an XML parser.
-    if declaration is None or "<!" in text or "\r" in text or text.find("<?", declaration.end()) >= 0:
+    # return means another character to an XML parser. One character is found much faster than two.
+    if declaration is None or ("!" in text and "<!" in text) or "\r" in text:
         raise _Unsure
-    if not (text.startswith("<ListBucketResult", declaration.end()) and _ends(text)):
+    start = declaration.end()
+    if text.find("?", start) >= 0 and text.find("<?", start) >= 0:
         raise _Unsure
-    head, *blocks = text.split("<Contents>")
-    count = len(blocks)
-    if any(text.count(field) != count for field in _FIELDS):
+    if not (text.startswith("<ListBucketResult", start) and _ends(text)):
         raise _Unsure
-    tail = blocks[-1].rpartition("</Contents>")[2] if blocks else ""
-    frame = head + tail
-    if counted and _between(frame, "<KeyCount>", "</KeyCount>") != str(count):
+    head, begun, _ = text.partition("<Contents>")
+    keys, sizes, etags, times = _columns(text, len(head)) if begun else ((), (), (), ())
+    frame = head + text[text.rfind("</Contents>") :] if begun else text
+    if counted and _between(frame, "<KeyCount>", "</KeyCount>") != str(len(keys)):
         raise _Unsure
     url_encoded = _between(frame, "<EncodingType>", "</EncodingType>", missing="") == "url"
     truncated = _between(frame, "<IsTruncated>", "</IsTruncated>")
@@ -85,24 +89,36 @@ def _split(body: bytes, *, counted: bool = True) -> Page:
     token = _between(frame, "<NextContinuationToken>", "</NextContinuationToken>", missing="")
     if not counted and "<NextMarker" in frame:
         raise _Unsure  # it is encoded as the keys are
-    keys, sizes, etags, times = (_column(blocks, field) for field in ("Key", "Size", "ETag", "LastModified"))
-    if "&" in "".join(times):
-        raise _Unsure
-    digits = "".join(sizes)
-    if blocks and not (digits.isascii() and digits.isdigit()):
-        raise _Unsure
-    rows = map(Row, _keys(keys, url_encoded=url_encoded), map(int, sizes), _etags(etags), times)
-    return Page(list(rows), truncated == "true", _plain(token) or None, counted)
+    columns = zip(_keys(keys, url_encoded=url_encoded), map(int, sizes), _etags(etags), times, strict=True)
+    return Page(list(map(_new, repeat(Row), columns)), truncated == "true", _plain(token) or None, counted)
 
 
-def _column(blocks: list[str], field: str) -> list[str]:
-    """The text of one field of each block; each must have it."""
-    start, end = f"<{field}>", f"</{field}>"
-    values = [block.partition(start)[2].partition(end)[0] for block in blocks]
-    # Where the end is missing, the rest of the block is taken, and that has elements in it.
-    if "" in values or "<" in "".join(values):
+def _columns(text: str, start: int) -> Iterable[tuple[str, ...]]:
+    """The text of each field of all objects, from the first of them on."""
+    first = text[start : text.find("</Contents>", start)]
+    order = tuple(sorted(_FIELDS, key=lambda field: first.find(f"<{field}>")))
+    befores = "<Contents>", *(f"</{field}>" for field in order)
+    adjoining = tuple(f"{before}<{field}>" in first for before, field in zip(befores, order, strict=False))
+    count = text.count("<Contents>")
+    # A match can't run past the end of its object, so as many as there are objects are one of each.
+    found = _pattern(order, adjoining).findall(text, start)
+    if len(found) != count:
+        found = _pattern(order, (False,) * len(order)).findall(text, start)
+    if not len(found) == count == text.count("</Contents>"):
         raise _Unsure
-    return values
+    columns = dict(zip(order, zip(*found, strict=True), strict=True))
+    return [columns[field] for field in _FIELDS]
+
+
+@cache
+def _pattern(order: tuple[str, ...], adjoining: tuple[bool, ...]) -> re.Pattern[str]:
+    """What matches an object with its fields in this order, and any others before those that don't adjoin."""
+    pattern = "<Contents>"
+    for field, adjoins in zip(order, adjoining, strict=True):
+        if not adjoins:
+            pattern += f"[^<]*(?:<(?!{field}>|/Contents>)[^<]*)*"
+        pattern += f"<{field}>({_FIELDS[field]})</{field}>"
+    return re.compile(pattern)
 
 
 def _ends(text: str) -> bool:
@@ -133,7 +149,7 @@ def _character(match: re.Match[str]) -> str:
     return chr(int(hexadecimal, 16) if hexadecimal else int(decimal))
 
 
-def _etags(texts: list[str]) -> list[str]:
+def _etags(texts: Sequence[str]) -> list[str]:
     """ETags without their quotes, which one server or another writes in each of three ways."""
     joined = "\n".join(texts).replace("&quot;", '"').replace("&#34;", '"')
     bare = [text.strip('"') for text in _plain(joined).split("\n")] if texts else []
@@ -142,7 +158,7 @@ def _etags(texts: list[str]) -> list[str]:
     return bare
 
 
-def _keys(texts: list[str], *, url_encoded: bool) -> list[str]:
+def _keys(texts: Sequence[str], *, url_encoded: bool) -> Sequence[str]:
     """Keys as the store has them."""
     joined = "".join(texts)
     if "&" in joined:

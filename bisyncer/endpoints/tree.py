@@ -58,6 +58,7 @@ THROUGH_A_LINK: Final = (
 _LAST_NS: Final = 2**63 - 1
 
 _serial = count()
+_new = tuple.__new__  # builds a named tuple without going through a call of Python's
 
 
 class Identity(NamedTuple):
@@ -80,11 +81,13 @@ def make_entry(key: str, seen: os.stat_result, now_ns: int) -> Entry:
     Its stamp gets a tail that no other stamp has, so that the next run looks at the content (git's rule
     for racy entries).
     """
-    mtime_ns = _storable(seen.st_mtime_ns)
+    mtime_ns = seen.st_mtime_ns
+    if not -_LAST_NS <= mtime_ns <= _LAST_NS:
+        mtime_ns = _storable(mtime_ns)
     stamp = f"{seen.st_ino:x}:{seen.st_ctime_ns:x}"
     if mtime_ns > now_ns - RACY_NS:
         stamp = f"{stamp}~{now_ns:x}.{next(_serial):x}"
-    return Entry(key, seen.st_size, mtime_ns, stamp)
+    return _new(Entry, (key, seen.st_size, mtime_ns, stamp, ()))
 
 
 def _storable(mtime_ns: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -71,22 +71,34 @@ class Walk:
         self._levels: list[_Level] = []
         self._directory = _CLOSED  # the one that is open: that of the deepest level, or none
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[Item]:  # noqa: C901, PLR0912 -- what runs for each key is written out
         """Yield what lies in the range, in order; a place that reaches into it comes first."""
-        high = self._high
+        low, high, now_ns = self._low, self._high, self._now_ns
         last = ""
         try:
             levels = self._levels
             levels.append(self._root())
             while levels:
                 level = levels[-1]
+                prefix, odd = level.prefix, level.odd
                 for name in level.names:
-                    key = level.prefix + name
+                    key = prefix + name
                     if high is not None and key >= high:
                         return
                     if key <= last:
                         raise self._disorder(key, last)
                     last = key
+                    # What nearly all names are: anything else, and what is odd about a file, is for `_item`.
+                    if not odd and name[-1] != "/" and self._directory != _CLOSED:
+                        try:
+                            seen = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+                        except OSError:
+                            pass
+                        else:
+                            if stat.S_ISREG(seen.st_mode):
+                                if key >= low:
+                                    yield make_entry(key, seen, now_ns())
+                                continue
                     item = self._item(level, name, key)
                     if isinstance(item, _Level):
                         if self._directories and key >= self._low:
@@ -198,14 +210,14 @@ class Walk:
         return None
 
     def _read(self, prefix: str, *, followed: bool = False) -> _Level:
-        names, temporaries, links = self._names()
+        names, temporaries, links = self._names(prefix)
         if followed:
             temporaries = []  # nothing is written through links
         if temporaries and self._asides is not None:
             # A sweep may put a version back under a name that wasn't there: read again.
             for name in temporaries:
                 self._asides.sweep(self._directory, name)
-            names, _, links = self._names()
+            names, _, links = self._names(prefix)
         odd: dict[str, str | None] = {**dict.fromkeys(links), **_escape(names), **_clashes(names, links)}
         names.sort()
         low, occupied = self._low, bool(names)
@@ -217,10 +229,12 @@ class Walk:
             level.place = _place(self._directory)
         return level
 
-    def _names(self) -> tuple[list[str], list[str], Collection[str]]:
+    def _names(self, prefix: str) -> tuple[list[str], list[str], Collection[str]]:
         links: set[str] = set()
         if self._tree.links is LinkMode.SKIP:
-            names, temporaries = _names(self._directory)
+            # Whether a directory that is an item is empty, all names in it tell.
+            high = None if self._directories else self._high
+            names, temporaries = _names(self._directory, _below(prefix, self._low), _below(prefix, high))
         else:
             names, temporaries = _names_and_links(self._directory, self._tree.links, links)
         if not self._in_trash and TRASH + "/" in names:
@@ -247,20 +261,34 @@ class Walk:
             self._directory = _CLOSED
 
 
-def _names(directory: int) -> tuple[list[str], list[str]]:
-    """The names in a directory, with '/' after those of directories; and those of temporaries."""
-    names: list[str] = []
-    temporaries: list[str] = []
+def _below(prefix: str, bound: str | None) -> str:
+    """What a bound says of the names in one directory; empty where it says nothing."""
+    return bound.removeprefix(prefix) if bound is not None and bound.startswith(prefix) else ""
+
+
+def _names(directory: int, low: str = "", high: str = "") -> tuple[list[str], list[str]]:
+    """The names in a directory, with '/' after those of directories; and those of temporaries.
+
+    Most names out of the range are left out: where a large directory is cut into ranges, it is read for each
+    of them, and to sort all its names would cost more than to read them.
+    """
     with os.scandir(directory) as found:
-        for entry in found:
-            name = entry.name
-            if name.startswith(PREFIX) and is_temporary(name):
-                temporaries.append(name)
-            elif entry.is_dir(follow_symlinks=False):
-                names.append(name + "/")
-            else:
-                names.append(name)
-    return names, temporaries
+        some: Iterable[os.DirEntry[str]] = found
+        if low or high:
+            some = (
+                entry
+                for entry in found
+                if (entry.name + _AFTER_SLASH > low and (not high or entry.name < high))
+                # Where what isn't text sorts is told later; a temporary may stand for any name.
+                or not entry.name.isascii()
+                or entry.name.startswith(PREFIX)
+            )
+        names = [entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in some]
+    ours = [name for name in names if name.startswith(PREFIX)]
+    temporaries = {name for name in ours if is_temporary(name.removesuffix("/"))}
+    if temporaries:
+        names = [name for name in names if name not in temporaries]
+    return names, [name.removesuffix("/") for name in temporaries]
 
 
 def _names_and_links(directory: int, mode: LinkMode, links: set[str]) -> tuple[list[str], list[str]]:

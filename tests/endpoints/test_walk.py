@@ -103,7 +103,7 @@ def test_a_file_system_that_lists_a_name_twice_is_no_listing(
 ) -> None:
     plant(root, "a", "b")
 
-    monkeypatch.setattr("bisyncer.endpoints.walk._names", lambda _: (["a", "b", "a"], []))
+    monkeypatch.setattr("bisyncer.endpoints.walk._names", lambda *_: (["a", "b", "a"], []))
 
     with pytest.raises(ListingIncomplete, match="'a' was listed after 'a'"):
         list(local.scan())
