@@ -62,13 +62,8 @@ app.add_typer(admin.app, name="state")
 app.command("demo", cls=Grouped)(demo.demo)
 
 
-# What a run makes are many tuples and hardly a cycle; to look for these so often took a fifth of its time.
-_ALLOCATIONS_A_LOOK = (20_000, 50, 100)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code."""
-    gc.set_threshold(*_ALLOCATIONS_A_LOOK)
     arguments = sys.argv[1:] if arguments is None else arguments
     gc.set_threshold(_GARBAGE_AFTER)
     _open_what_is_closed()
