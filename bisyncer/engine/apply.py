@@ -47,6 +47,7 @@ from bisyncer.model import (
     Waits,
 )
 from bisyncer.state.lease import Lease
+from bisyncer.state.settled import IN_STATE
 
 _T = TypeVar("_T")
 
@@ -58,13 +59,15 @@ _ON_STORES = (
     (Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2),
     _DELETES,
 )
-_IN_STATE = (Verdict.NOTHING, Verdict.LEAVE, Verdict.RECORD, Verdict.FORGET)
 
 
-def apply(plan: Callable[..., Iterator[Planned]], worker: Worker) -> Generator[Outcome]:
+def apply(
+    plan: Callable[..., Iterator[Planned]], worker: Worker, settle: Callable[[], None]
+) -> Generator[Outcome]:
     """Carry out a plan and yield each outcome as it comes; takes up no more work once told to stop.
 
-    `plan` gives the rows that still wait, of the verdicts that it is called with, in order.
+    `plan` gives the rows that still wait, of the verdicts that it is called with, in order. `settle` sees to
+    what only the state must learn, when its turn has come.
     Raises `LeaseLost`, or `Gone` where a store answers no more, after what was in flight has ended.
     """
     with (
@@ -74,10 +77,7 @@ def apply(plan: Callable[..., Iterator[Planned]], worker: Worker) -> Generator[O
         # First of all, since a conflict may take up the copy that an earlier attempt left, which is only
         # told from a user's own file as long as it isn't recorded.
         yield from _pooled(pool, worker, plan(Verdict.CONFLICT))
-        for planned in plan(*_IN_STATE):
-            if worker.stop.is_set():
-                return
-            yield Done(planned, _settled(planned.action))
+        settle()
         for verdicts in _ON_STORES:
             for outcome in _pooled(pool, worker, plan(*verdicts)):
                 yield outcome
@@ -257,7 +257,7 @@ class Worker:
         if found is None:
             return Done(planned, None)  # it came and went: neither side holds it
         again = Planned(planned.seq, found, again=True)
-        if found.verdict in _IN_STATE:
+        if found.verdict in IN_STATE:
             return Done(again, _settled(found))
         if found.verdict is Verdict.HOLD:
             return Failed(again, Problem(key, found.reason or str(moved)))

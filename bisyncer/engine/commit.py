@@ -12,7 +12,7 @@ from bisyncer.engine.run import REPORTED, Run
 from bisyncer.engine.trash import purge
 from bisyncer.errors import EndpointError, Gone, Halted
 from bisyncer.model import Done, Mode, Outcome, Planned, Side, Verdict, Waits
-from bisyncer.report.events import Acted, Phase, PhaseBegan
+from bisyncer.report.events import Acted, Phase, PhaseBegan, Settled
 
 COMMITTED = 500  # outcomes committed at once, at the most ...
 COMMIT_EVERY_NS = 1_000_000_000  # ... and an outcome that comes later than this takes the batch along
@@ -45,7 +45,7 @@ def carry_out(run: Run) -> None:
         emptied=_emptied(run),
         now_ns=run.now_ns,
     )
-    outcomes = apply(partial(_rows, run), worker)
+    outcomes = apply(partial(_rows, run), worker, partial(_settle, run))
     waiting: list[Outcome] = []
     committed_ns = run.now_ns()
     try:
@@ -117,10 +117,27 @@ def _rows(run: Run, *verdicts: Verdict) -> Iterator[Planned]:
     return rows if run.job.scope.plan is None else (row._replace(again=True) for row in rows)
 
 
-def _commit(run: Run, outcomes: Sequence[Outcome]) -> None:
+def _settle(run: Run) -> None:
+    """Commit what only the state must learn, unless the run is to stop."""
+    for span in run.store.actions.spans(run.number):
+        if run.stop.is_set():
+            return
+        _flush(run)
+        settled = run.store.settle(run.number, span, run.lease)
+        for verdict, count in settled.counts().items():
+            run.done[verdict] += count
+        if told := settled.of(REPORTED):
+            run.reporter.tell(Settled(len(told), told))
+
+
+def _flush(run: Run) -> None:
     # The state may never claim more than the stores would still have after a power cut.
     for endpoint in run.endpoints.values():
         endpoint.flush()
+
+
+def _commit(run: Run, outcomes: Sequence[Outcome]) -> None:
+    _flush(run)
     run.store.actions.amend(run.number, [o.planned for o in outcomes if o.planned.again])
     run.conflicts += run.store.commit(run.number, outcomes, run.lease)
     for outcome in outcomes:

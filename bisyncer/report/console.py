@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from bisyncer.model import Action, Done, Mode, Outcome, RunOutcome, Side, Summary, Verdict
-from bisyncer.report.events import Acted, Event, Reporter, RunBegan, RunEnded, WouldAct
+from bisyncer.report.events import Acted, Event, Reporter, RunBegan, RunEnded, Settled, WouldAct
 from bisyncer.report.jsonl import ACTIONS
 from bisyncer.report.words import (
     shown_count,
@@ -137,6 +137,9 @@ class Answer:
         """Say it at once where it is an action, and at the end all the rest."""
         if isinstance(event, Acted):
             self._line(outcome_line(event.outcome))
+        elif isinstance(event, Settled):
+            if event.count and not self._quiet:  # one write for all: a million keys may come this way
+                self._write("\n".join(map(action_line, event.actions)))
         elif isinstance(event, WouldAct):
             self._line(would_line(event))
         elif isinstance(event, RunBegan):

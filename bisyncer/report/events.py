@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -77,6 +78,17 @@ class Acted:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """So many keys whose stores are left as they are were recorded or forgotten, and are in the state.
+
+    `actions` gives the same ones each time it is gone through; who only counts need not make them.
+    """
+
+    count: int
+    actions: Iterable[Action]
+
+
+@dataclass(frozen=True, slots=True)
 class ProblemFound:
     """A key could not be handled outside of an action: unreadable, or a name that a store can't hold."""
 
@@ -120,6 +132,7 @@ Event = (
     | Checked
     | WouldAct
     | Acted
+    | Settled
     | ProblemFound
     | SkippedPlace
     | GatesClosed

@@ -19,6 +19,7 @@ from bisyncer.report.events import (
     RunBegan,
     RunEnded,
     Scanned,
+    Settled,
     SkippedPlace,
     WouldAct,
 )
@@ -121,6 +122,10 @@ def action_row(action: Action) -> dict[str, object]:
     return row
 
 
+def _acted_row(action: Action, size: int = 0) -> dict[str, object]:
+    return {"event": "acted", **action_row(action), "bytes": size}
+
+
 class JsonLog:
     """A Reporter: each event is one JSON object a line, with its time and name."""
 
@@ -162,7 +167,7 @@ class JsonLog:
         except (OSError, ValueError):  # ValueError: closed
             return
 
-    def _row(self, event: Event) -> tuple[str, dict[str, object]] | None:  # noqa: C901 -- one case an event
+    def _row(self, event: Event) -> tuple[str, dict[str, object]] | None:  # noqa: C901, PLR0912 -- one case an event
         match event:
             case RunBegan():
                 self._pair = event.pair
@@ -192,6 +197,10 @@ class JsonLog:
                 return "info", {"event": "would-act", **action_row(event.action)}
             case Acted():
                 return self._acted(event)
+            case Settled():
+                for action in () if self._quiet else event.actions:
+                    self.say("info", _acted_row(action))
+                return None
             case ProblemFound():
                 return "warning", {
                     "event": "problem",
@@ -228,14 +237,14 @@ class JsonLog:
 
     def _acted(self, event: Acted) -> tuple[str, dict[str, object]]:
         outcome = event.outcome
-        action = action_row(outcome.planned.action)
         if isinstance(outcome, Done):
             kept = outcome.kept
-            row = {"event": "acted", **action, "bytes": outcome.size}
+            row = _acted_row(outcome.planned.action, outcome.size)
             if kept is not None:
                 place = outcome.trashed if kept.loser is None else kept.loser.key
                 row |= {"winner": kept.winner, "kept_as": place}
             return "info", row
+        action = action_row(outcome.planned.action)
         word = type(outcome).__name__.lower()
         if isinstance(outcome, Waits):
             return "debug", {"event": word, **action}

@@ -24,6 +24,7 @@ from bisyncer.report.events import (
     RunBegan,
     RunEnded,
     Scanned,
+    Settled,
     SkippedPlace,
 )
 from bisyncer.report.words import shown_duration, shown_key, shown_line, shown_root, shown_size
@@ -101,6 +102,8 @@ class Pace:
             case Acted():
                 self.done += 1
                 self.size += event.outcome.size if isinstance(event.outcome, Done) else 0
+            case Settled():
+                self.done += event.count
             case RunEnded():
                 self.phase = None
             case _:
@@ -244,6 +247,8 @@ class Bars:
                 self._bars.advance(self._tasks[Phase.APPLY])
                 if "bytes" in self._tasks and isinstance(event.outcome, Done):
                     self._bars.advance(self._tasks["bytes"], event.outcome.size)
+            case Settled():
+                self._bars.advance(self._tasks[Phase.APPLY], event.count)
             case RunEnded():
                 self.close()
             case _:

@@ -144,13 +144,13 @@ class Actions:
     ) -> Iterator[_Made]:
         """Yield what `make` makes of the rows of a run that `statement` selects; in short transactions."""
         table = schema.action.c
-        for low, high in self._spans(run):
+        for low, high in self.spans(run):
             within = and_(table.run_id == run, table.seq >= low, table.seq < high)
             with self._database.read() as connection:
                 page = [make(row) for row in connection.execute(statement.where(within).order_by(table.seq))]
             yield from page
 
-    def _spans(self, run: int) -> Iterator[tuple[int, int]]:
+    def spans(self, run: int) -> Iterator[tuple[int, int]]:
         """Yield ranges that together cover the actions a run has now.
 
         A range is found by the primary key whatever the planner of PostgreSQL thinks of a table that has
@@ -177,7 +177,7 @@ class Actions:
         told = or_(
             table.state == ActionState.PLANNED.value, table.verdict.in_([verdict.value for verdict in QUIET])
         )
-        for low, high in self._spans(run):
+        for low, high in self.spans(run):
             within = and_(table.run_id == run, table.seq >= low, table.seq < high)
             with self._database.write() as connection:
                 connection.execute(delete(schema.action).where(within, true() if dry_run else told))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection, update
 
@@ -41,12 +41,23 @@ def write_ancestors(
 
     The keys of `left` lose their record and are still there, so that they settle nothing.
     """
+    held = [rows.ancestor(pair_id, ancestor) for ancestor in ancestors.values() if ancestor is not None]
     gone = [key for key, ancestor in ancestors.items() if ancestor is None]
-    database.many(
-        connection,
-        _UPSERT_ANCESTOR,
-        [rows.ancestor(pair_id, ancestor) for ancestor in ancestors.values() if ancestor is not None],
-    )
+    write_rows(database, connection, pair_id, held, gone, now=now, left=left)
+
+
+def write_rows(
+    database: Database,
+    connection: Connection,
+    pair_id: int,
+    held: Sequence[tuple[object, ...]],
+    gone: Sequence[str],
+    *,
+    now: int,
+    left: Collection[str] = (),
+) -> None:
+    """Do what `write_ancestors` says with the rows of the keys that are held, and the keys that are gone."""
+    database.many(connection, _UPSERT_ANCESTOR, held)
     database.many(connection, _DELETE_ANCESTOR, [(pair_id, key) for key in gone])
     table = schema.conflict.c
     for chunk in chunks([key for key in gone if key not in left], CHUNK):

@@ -28,7 +28,7 @@ _LONGEST = 2000  # bytes of a problem's key; PostgreSQL puts at most 2704 in an 
 
 # A plan may have a million rows; looking a word up here is several times faster than asking its enum.
 _ALGORITHMS: Mapping[str, Algorithm] = {member.value: member for member in Algorithm}
-_VERDICTS: Mapping[str, Verdict] = {member.value: member for member in Verdict}
+VERDICTS: Mapping[str, Verdict] = {member.value: member for member in Verdict}
 _DELTAS: Mapping[str, Delta] = {member.value: member for member in Delta}
 _AGREEMENTS: Mapping[str | None, Agreement | None] = {
     None: None,
@@ -100,7 +100,7 @@ def planned(row: Sequence[Any]) -> Planned:
         seq,
         Action(
             key,
-            _VERDICTS[verdict],
+            VERDICTS[verdict],
             _DELTAS[delta1],
             _DELTAS[delta2],
             _AGREEMENTS[agreement],

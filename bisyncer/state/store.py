@@ -45,7 +45,7 @@ from bisyncer.model import (
 )
 from bisyncer.state import rows, schema
 from bisyncer.state.actions import QUIET, Actions
-from bisyncer.state.ancestors import READ_ANCESTORS, judge, judged, left_alone, write_ancestors
+from bisyncer.state.ancestors import READ_ANCESTORS, judge, judged, left_alone, write_ancestors, write_rows
 from bisyncer.state.conflicts import insert_conflict, settled_at_once
 from bisyncer.state.database import CHUNK, Database, chunks
 from bisyncer.state.migrate import bring_to_head
@@ -63,6 +63,7 @@ from bisyncer.state.records import (
     select_conflicts,
     select_runs,
 )
+from bisyncer.state.settled import SettledRows, Span
 
 RUNS_KEPT = 1000  # a pair; of older ones, only what changed something is kept ...
 ACTIONS_KEPT_NS = 90 * 24 * 3600 * 10**9  # ... and that for 90 days: who deleted it, when, and why
@@ -373,6 +374,23 @@ class Store:
             self._write_problems(connection, lease.pair_id, run, troubled, now)
             self.actions.finish(connection, finished, dropped)
         return conflicts
+
+    def settle(self, run: int, span: Span, lease: Fence) -> SettledRows:
+        """Write the actions of that span that only the state must learn, in one transaction; return them.
+
+        What the plan says of them is what both stores returned, so their rows are carried over as they are.
+        All else is as in `commit`: each is judged, ends its problem, and is dropped from the plan. Raises
+        `LeaseLost`, having written nothing, where another run has taken the pair over.
+        """
+        with self.database.write() as connection:
+            _verify(connection, lease, _pair_of(connection, run))
+            settled = SettledRows.read(self.database, connection, run, span)
+            if settled:
+                held, gone, left = settled.ancestors(lease.pair_id)
+                write_rows(self.database, connection, lease.pair_id, held, gone, now=self.now_ns(), left=left)
+                self._end_problems(connection, lease.pair_id, settled.keys())
+                settled.drop(self.database, connection, run, span)
+        return settled
 
     def hold(self, run: int, problems: Sequence[Problem]) -> None:
         """Record problems that belong to no action: places that can't be read, names that can't be kept."""

@@ -119,6 +119,7 @@ STATE_CALLS = (
     (Actions, "amend"),
     (Store, "begin_alignment"),
     (Store, "note_seals"),
+    (Store, "settle"),
     (Store, "commit"),
     (Store, "end_run"),
 )

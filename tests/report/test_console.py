@@ -5,7 +5,7 @@ from typing import Any
 
 from bisyncer.model import Problem, RunOutcome, Side, Verdict
 from bisyncer.report.console import Answer, Several
-from bisyncer.report.events import Acted, Event, RunEnded, WouldAct
+from bisyncer.report.events import Acted, Event, RunEnded, Settled, WouldAct
 from tests.report.samples import EVIL, EVIL_SHOWN, HALT, action, done, failed, kept, summary
 
 
@@ -20,6 +20,13 @@ def said(*events: Event, **options: Any) -> list[str]:
 def test_an_action_is_its_verdict_its_key_and_what_each_side_did() -> None:
     assert said(Acted(done("reports/q3.pdf"))) == ["copy-to-path2 reports/q3.pdf (changed / unchanged)"]
     assert said(WouldAct(action("reports/q3.pdf"))) == ["copy-to-path2 reports/q3.pdf (changed / unchanged)"]
+
+
+def test_keys_that_were_recorded_together_have_a_line_each() -> None:
+    recorded = [action("a", Verdict.RECORD), action("b\nc", Verdict.RECORD)]
+    lines = ["record a (changed / unchanged)", "record b\\nc (changed / unchanged)"]
+    assert said(Settled(2, recorded)) == ["\n".join(lines)]
+    assert said(Settled(2, recorded), quiet=True) == []
 
 
 def test_a_conflict_says_who_keeps_the_name_and_where_the_other_version_is() -> None:

@@ -16,6 +16,7 @@ from bisyncer.report.events import (
     RunBegan,
     RunEnded,
     Scanned,
+    Settled,
     SkippedPlace,
     WouldAct,
 )
@@ -88,6 +89,7 @@ def test_each_event_is_one_object_with_its_time_level_and_pair() -> None:
         WouldAct(action(EVIL, reason="because")),
         Acted(done()),
         Acted(kept("x", "x.conflict1", Side.PATH2)),
+        Settled(2, (action("r", Verdict.RECORD), action("s", Verdict.RECORD))),
         Acted(failed()),
         ProblemFound(Side.PATH1, Problem("d/", "It can't be read.")),
         SkippedPlace(Side.PATH1, Problem("link", "A symbolic link.")),
@@ -105,6 +107,8 @@ def test_each_event_is_one_object_with_its_time_level_and_pair() -> None:
         ("info", "would-act"),
         ("info", "acted"),
         ("info", "acted"),
+        ("info", "acted"),
+        ("info", "acted"),
         ("warning", "failed"),
         ("warning", "problem"),
         ("debug", "skipped"),
@@ -114,7 +118,7 @@ def test_each_event_is_one_object_with_its_time_level_and_pair() -> None:
     ]
     assert (rows[2]["key"], rows[2]["reason"]) == (EVIL, "because")
     assert (rows[4]["winner"], rows[4]["kept_as"]) == ("path2", "x.conflict1")
-    assert rows[8]["actions"] == {"forget": 2}
+    assert rows[10]["actions"] == {"forget": 2}
 
 
 def test_quiet_leaves_out_what_went_well_and_only_verbose_tells_what_was_skipped() -> None:

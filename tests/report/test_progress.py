@@ -17,6 +17,7 @@ from bisyncer.report.events import (
     RunBegan,
     RunEnded,
     Scanned,
+    Settled,
     SkippedPlace,
 )
 from bisyncer.report.progress import Bars, Pace, Ticks
@@ -53,6 +54,9 @@ def test_a_scan_tells_both_sides_with_rate_and_time_left() -> None:
 def test_a_check_counts_keys_and_an_apply_counts_actions_and_bytes() -> None:
     assert paced(4, PhaseBegan(Phase.CHECK, 10), Checked(5)) == (
         "cms: check: 5 of 10 keys, 1 keys/s, about 4.0 s left"
+    )
+    assert paced(2, PhaseBegan(Phase.APPLY, 4), Settled(3, ())) == (
+        "cms: apply: 3 of 4 actions, 2 actions/s, about 0.7 s left"
     )
     assert paced(2, PhaseBegan(Phase.APPLY, 4, 10_000), Acted(done(size=2500)), Acted(failed())) == (
         "cms: apply: 2 of 4 actions, 1 actions/s, 2.5 kB of 10.0 kB, 1.2 kB/s, about 6.0 s left"

@@ -15,9 +15,12 @@ from bisyncer.errors import BisyncerError, LeaseLost, StateUnusable, UsageError
 from bisyncer.model import (
     Action,
     Agreement,
+    Algorithm,
     Ancestor,
     Delta,
+    Digest,
     Done,
+    Entry,
     Failed,
     Kept,
     Mode,
@@ -456,6 +459,75 @@ def test_a_conflict_is_kept_with_what_each_side_held(
     assert store.conflicts("other") == []
     assert store.conflict(number + 1) is None
     assert [each.key for each in store.ancestors(pair.id)] == ["a", "x.conflict1.txt", "x.txt"]
+
+
+def settled(store: Store, run: int, lease: Lease) -> list[str]:
+    return [a.key for span in store.actions.spans(run) for a in store.settle(run, span, lease)]
+
+
+def test_what_only_the_state_must_learn_leaves_what_its_commit_would(
+    store: Store, pair: Pair, lease: Lease
+) -> None:
+    sha256, md5 = "ab" * 32, "cd" * 16
+    both = (entry("k", 5, sha256=sha256), entry("k", 5, md5=md5))
+    listed = (entry("k", 5), entry("k", 5)._replace(digests=(Digest(Algorithm.ETAG_MD5, md5),)))
+    record(store, pair, lease, *(ancestor(key) for key in ("gone", "left", "other", "touched")))
+    open_conflict = conflict(store, pair, lease, "c", "gone")
+    left_conflict = conflict(store, pair, lease, "d", "left")
+
+    def rows_of(name: str, path1: Entry | None, path2: Entry | None, verdict: Verdict, **more: Any) -> Action:
+        one, two = (side and side._replace(key=name) for side in (path1, path2))
+        return action(name, verdict, path1=one, path2=two, **more)
+
+    actions = [
+        rows_of("gone", None, None, Verdict.FORGET),
+        rows_of("left", None, None, Verdict.FORGET, reason="excluded now"),
+        rows_of("listed", *listed, Verdict.RECORD),
+        rows_of("hashed", *both, Verdict.RECORD),
+        rows_of("touched", *both, Verdict.NOTHING),
+        rows_of("copied", *both, Verdict.COPY_TO_PATH2),
+        rows_of("other", None, both[1], Verdict.RECORD),
+    ]
+    run = begin(store, pair)
+    planned = plan(store, run, *actions)
+    failures = [Failed(each, Problem(each.action.key, "no space")) for each in planned[2:3]]
+    store.commit(run, failures, lease)
+    run = begin(store, pair)
+    plan(store, run, *actions)
+
+    assert settled(store, run, lease) == ["gone", "left", "listed", "hashed", "touched", "other"]
+    digests = (Digest(Algorithm.SHA256, sha256), Digest(Algorithm.MD5, md5))
+    found = {each.key: each for each in store.ancestors(pair.id)}
+    assert set(found) == {"c", "d", "hashed", "listed", "touched"}
+    assert found["listed"] == Ancestor(
+        "listed", *(side._replace(key="listed", digests=()) for side in listed)
+    )
+    for key in ("hashed", "touched"):
+        assert found[key] == Ancestor(key, *(side._replace(key=key, digests=digests) for side in both))
+    assert [each.action.key for each in store.actions.planned(run)] == ["copied"]
+    assert store.problems() == []
+    states = {each.id: each.state for each in store.conflicts(state=None)}
+    assert states == {open_conflict: ConflictState.SETTLED, left_conflict: ConflictState.OPEN}
+    assert settled(store, run, lease) == []
+
+
+def test_what_only_the_state_must_learn_is_judged_and_needs_the_lease(
+    store: Store, pair: Pair, lease: Lease
+) -> None:
+    run = begin(store, pair)
+    differ = (entry("b", 5, md5="ab" * 16), entry("b", 5, md5="cd" * 16))
+    plan(
+        store, run, action("a", Verdict.RECORD), action("b", Verdict.RECORD, path1=differ[0], path2=differ[1])
+    )
+    before = everything(store)
+    with pytest.raises(BisyncerError, match="their md5 differs"):
+        settled(store, run, lease)
+    assert everything(store) == before
+
+    take_over(store, pair)
+    with pytest.raises(LeaseLost):
+        settled(store, run, lease)
+    assert everything(store) == before
 
 
 def test_a_lease_that_was_taken_over_writes_nothing(store: Store, pair: Pair, lease: Lease) -> None:
