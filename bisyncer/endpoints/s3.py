@@ -8,7 +8,6 @@ No mutation goes out without a condition on what was seen. The work is done in r
     s3_error.py    what an error means                           s3_upload.py in parts of s3_parts.py
     s3_object.py   an object's headers             s3_copy.py    copies inside the store
     s3_probe.py    what the store honours          s3_move.py    moves and deletions
-    s3_signed.py   deletions without the SDK
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from bisyncer.endpoints.s3_client import Clients, Requests, connect
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble, judge
 from bisyncer.endpoints.s3_object import OPAQUE, entry
 from bisyncer.endpoints.s3_page import Known, keeps_a_tree
-from bisyncer.endpoints.s3_signed import Signed, signed
 from bisyncer.errors import Changed, Rejected
 from bisyncer.job import Remote
 from bisyncer.model import Conditions, Entry
@@ -63,7 +62,6 @@ class Bucket:
         self._clients: Clients | None = None
         self._parts: Parts | None = None
         self._direct: list[S3Store | None] = []  # of one item, once it is known
-        self._signed: list[Signed | None] = []  # the same
 
     # Connections: made when they are first needed, by one thread.
 
@@ -95,18 +93,6 @@ class Bucket:
                 self._direct = [s3_direct.store(self.bucket, self.remote, clients)]
             return self._direct[0]
 
-    def signed(self, name: str) -> Signed | None:
-        """The way without the SDK, where it can be gone for this name: where obstore could go."""
-        if self.direct(name) is None:
-            return None
-        if known := self._signed:
-            return known[0]
-        clients = self.clients
-        with self._lock:
-            if not self._signed:
-                self._signed = [signed(self.bucket, clients)]
-            return self._signed[0]
-
     def close_direct(self) -> None:
         """Go through the SDK from now on."""
         with self._lock:
@@ -119,12 +105,8 @@ class Bucket:
                 self._parts.close()
             if self._clients is not None:
                 self._clients.close()
-            for signed_way in self._signed:
-                if signed_way is not None:
-                    signed_way.close()
             self._clients = self._parts = None
             self._direct = []
-            self._signed = []
 
     # Names.
 

@@ -25,7 +25,7 @@ from bisyncer.job import Remote, Secret
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
-CONNECTIONS = 64
+_CONNECTIONS = 64
 _CUSTOMER_KEY_BYTES = 32
 
 _KINDS = {
@@ -129,7 +129,7 @@ def _config(remote: Remote, session: boto3.session.Session) -> Any:
         "retries": {"mode": "standard", "total_max_attempts": 1},
         "connect_timeout": CONNECT_TIMEOUT_S,
         "read_timeout": READ_TIMEOUT_S,
-        "max_pool_connections": CONNECTIONS,
+        "max_pool_connections": _CONNECTIONS,
         "tcp_keepalive": True,
         # Every body goes with its MD5; other stores often don't know the newer checksums.
         "request_checksum_calculation": "when_required",

@@ -24,8 +24,7 @@ def remove(bucket: Bucket, key: str, expect: Entry) -> None:
     if not condition:
         bucket.look(key, expect)
     try:
-        if not condition or not _signed(bucket, name, expect):
-            bucket.ask("delete_object", Key=name, **condition)
+        bucket.ask("delete_object", Key=name, **condition)
     except SDK_ERRORS as error:
         trouble = bucket.judge(error)
         if trouble.kind in {Kind.STALE, Kind.MISSING}:
@@ -33,15 +32,6 @@ def remove(bucket: Bucket, key: str, expect: Entry) -> None:
         if trouble.kind in {Kind.PASSING, Kind.RACE} and persist(lambda: bucket.stat(key)) is None:
             return  # the answer was lost, or another deletion came first: what was wanted is so
         raise trouble.error(bucket.place(key)) from None
-
-
-def _signed(bucket: Bucket, name: str, expect: Entry) -> bool:
-    """Delete without the SDK; False where that can't be, or was refused. Raises `SDK_ERRORS`."""
-    way = bucket.signed(name)
-    if way is None:
-        return False
-    bucket.requests.count("delete")
-    return way.delete(name, quoted(expect.stamp))
 
 
 def move(bucket: Bucket, key: str, new_key: str, expect: Entry) -> Entry:

@@ -21,7 +21,6 @@ from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.resilient import ResilientEndpoint
 from bisyncer.endpoints.s3 import S3Endpoint
-from bisyncer.endpoints.s3_bucket import Bucket
 from bisyncer.endpoints.s3_parts import MOST_PARTS
 from bisyncer.errors import (
     AccessDenied,
@@ -427,46 +426,6 @@ class TestSeaweed(S3Contract):
             assert behind.names() == ["k"]
             endpoint.delete("k", expect=entry)
         assert behind.names() == []
-
-    def test_a_deletion_is_sent_once_and_says_that_the_store_is_busy(
-        self, seaweed: S3Server, prefix: str, behind: Behind
-    ) -> None:
-        busy = Fault("^DELETE ", 503, times=99)
-        with proxy(seaweed.endpoint_url, busy) as url, opened(seaweed, prefix, endpoint_url=url) as endpoint:
-            for key in (BY_OBSTORE, BY_BOTO3):
-                entry = put(endpoint, key, b"1")
-                with pytest.raises(Transient, match="busy or broken") as raised:
-                    endpoint.delete(key, expect=entry)
-                assert raised.value.throttled
-        assert busy.seen == 2
-        assert sorted(behind.names()) == sorted([BY_OBSTORE, BY_BOTO3])
-
-    def test_a_deletion_that_is_refused_without_the_sdk_is_tried_once_more_with_it(
-        self, seaweed: S3Server, prefix: str, behind: Behind
-    ) -> None:
-        denied = Fault("^DELETE ", 403)
-        with (
-            proxy(seaweed.endpoint_url, denied) as url,
-            opened(seaweed, prefix, endpoint_url=url) as endpoint,
-        ):
-            endpoint.delete("k", expect=put(endpoint, "k", b"1"))
-
-            assert endpoint.requests["delete"] == 2
-        assert behind.names() == []
-
-    @pytest.mark.parametrize("key", ["plain", "a b+c", "%41", "%2F", "\u00e9~'()*!&=$,;:@", "\U0001f600"])
-    def test_a_deletion_without_the_sdk_is_of_that_very_key_and_version(
-        self, endpoint: Endpoint, behind: Behind, key: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        seen = put(endpoint, key, b"seen")
-        behind.plant(key, b"theirs")
-        monkeypatch.setattr(Bucket, "ask", lambda *_, **__: pytest.fail("the SDK was asked"))
-
-        with pytest.raises(Changed):
-            endpoint.delete(key, expect=seen)
-        assert behind.content(key) == b"theirs"
-        endpoint.delete(key, expect=seen._replace(stamp=hashlib.md5(b"theirs").hexdigest()))
-        assert behind.content(key) is None
 
     @pytest.mark.parametrize("what", ["lose", "swallow", 500])
     def test_a_large_body_whose_publishing_goes_unanswered_is_published_once(

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
+import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bisyncer.engine import lanes
-from bisyncer.engine.lanes import Processes
 from bisyncer.engine.shards import WHOLE, Shard, cut
 from bisyncer.model import RunOutcome
 from bisyncer.report.events import Scanned
 from bisyncer.state.actions import first_of
-from tests.pair import Pair, paired
+from tests.pair import paired
 from tests.places import Tree
 from tests.world import ONE, TWO, World, carried_out
 
@@ -166,66 +165,99 @@ def plant(root: Path, contents: dict[str, str]) -> None:
         path.write_text(text)
 
 
+# Runs the command line with small shards and two processes; of the children, each is killed where asked.
+IN_PROCESSES = """
+import os, signal, sys
+from bisyncer.cli.app import main
+from bisyncer.engine import lanes, planning
+
+planning.KEYS, lanes.how_many = 3, lambda _keys: 2
+parent, planned = os.getpid(), lanes._on_lane
+
+def killed(*given):
+    return planned(*given) if os.getpid() == parent else os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv.pop(1) == "kill":
+    lanes._on_lane = killed
+born = lanes.ProcessPoolExecutor._launch_processes
+
+def launched(pool):
+    born(pool)
+    print(*pool._processes, file=sys.stderr)
+
+lanes.ProcessPoolExecutor._launch_processes = launched
+main(sys.argv[1:])
+"""
+
+
+class Trees(NamedTuple):
+    """Two aligned trees, and how their pair is run in two processes."""
+
+    one: Path
+    two: Path
+    config: Path
+
+    def run(self, *how: str, kill: bool = False) -> tuple[dict[str, Any], list[int]]:
+        """The report of a run, and the numbers of the processes that it had."""
+        said = subprocess.run(
+            [
+                *(sys.executable, "-c", IN_PROCESSES, "kill" if kill else "", "run", "p"),
+                *("--json", "--log-format", "json", "--config", str(self.config), *how),
+            ],
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+        born = [int(word) for line in said.stderr.splitlines() if line[:1].isdigit() for word in line.split()]
+        return json.loads(said.stdout), born
+
+
 @pytest.fixture
-def trees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    """Two aligned trees, of which runs are planned in two processes."""
-    monkeypatch.setattr(lanes, "how_many", lambda _keys: 2)
-    with paired(tmp_path, Tree(tmp_path / "one"), Tree(tmp_path / "two")) as pair:
-        plant(tmp_path / "one/tree", MANY)
-        pair.init()
-        pair.run(resync=True)
-        yield pair
-
-
-def test_processes_plan_what_one_plans_and_are_gone_when_the_run_is(trees: Pair, tmp_path: Path) -> None:
-    one, two = tmp_path / "one/tree", tmp_path / "two/tree"
-    plant(one, {"a": "changed on one", "new": "n"})
-    plant(two, {"k/b": "changed on two", "z/z": "last"})
-    (one / "k/c").unlink()
-    seen: list[int] = []
-    started = Processes.__init__
-
-    def starting(self: Processes, *arguments: object) -> None:
-        started(self, *arguments)  # type: ignore[arg-type]
-        seen.extend(self.pool._processes)  # type: ignore[attr-defined]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Processes, "__init__", starting)
-        summary = trees.run()
-        again = trees.run()
-
-    assert len(seen) == 4
-    assert not any(Path(f"/proc/{pid}").exists() for pid in seen)
-    assert sum(carried_out(summary).values()) == 5
-    assert summary.scanned == {ONE: len(MANY), TWO: len(MANY) + 1}
-    assert carried_out(again) == {}
-
-
-def test_a_process_that_is_killed_leaves_its_shards_to_the_others(
-    trees: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plant(tmp_path / "one/tree", {"a": "changed", "k/m/f": "changed"})
-
-    def killed(*_: object) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    parent = os.getpid()
-    planned = lanes._on_lane
-    monkeypatch.setattr(
-        lanes, "_on_lane", lambda *given: planned(*given) if os.getpid() == parent else killed()
+def trees(tmp_path: Path) -> Trees:
+    one, two = tmp_path / "one", tmp_path / "two"
+    plant(one, MANY)
+    two.mkdir()
+    config = tmp_path / "bisyncer.toml"
+    config.write_text(
+        f'state = "sqlite:///{tmp_path}/state.db"\n[pairs.p]\npath1 = "{one}"\npath2 = "{two}"\n'
     )
-    summary = trees.run()
+    command = [sys.executable, "-m", "bisyncer", "init", "p", "--resync", "--quiet", "--config", str(config)]
+    subprocess.run(command, check=True, timeout=60)
+    return Trees(one, two, config)
 
-    assert summary.outcome is RunOutcome.SUCCESS
-    assert sum(carried_out(summary).values()) == 2
+
+def test_processes_plan_what_one_plans_and_are_gone_when_the_run_is(trees: Trees) -> None:
+    plant(trees.one, {"a": "changed on one", "new": "n"})
+    plant(trees.two, {"k/b": "changed on two", "z/z": "last"})
+    (trees.one / "k/c").unlink()
+
+    first, born = trees.run()
+    again, _ = trees.run()
+
+    assert len(born) == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in born)
+    assert sum(first["actions"].values()) == 5
+    assert first["scanned"] == {"path1": len(MANY), "path2": len(MANY) + 1}
+    assert sum(again["actions"].values()) == 0
+    assert again["unchanged"] == len(MANY) + 1
 
 
-def test_what_processes_find_is_told_and_counted_by_the_run(trees: Pair, tmp_path: Path) -> None:
-    (tmp_path / "one/tree/link").symlink_to("a")
-    (tmp_path / "one/tree/k/skip-me").write_text("")
-    plant(tmp_path / "one/tree", {"k/a": "changed, and left alone"})
+def test_a_process_that_is_killed_leaves_its_shards_to_the_run(trees: Trees) -> None:
+    plant(trees.one, {"a": "changed", "k/m/f": "changed"})
 
-    summary = trees.run(exclude_if_present="skip-me")
+    report, born = trees.run(kill=True)
 
-    assert summary.skipped == 1
-    assert (tmp_path / "two/tree/k/a").read_text() != "changed, and left alone"
+    assert len(born) == 2
+    assert report["outcome"] == "success"
+    assert sum(report["actions"].values()) == 2
+
+
+def test_what_processes_find_is_told_and_counted_by_the_run(trees: Trees) -> None:
+    (trees.one / "link").symlink_to("a")
+    plant(trees.one, {"k/skip-me": "", "k/a": "changed, and left alone"})
+
+    report, born = trees.run("--exclude-if-present", "skip-me")
+
+    assert len(born) == 2
+    assert report["skipped"] == 1
+    assert (trees.two / "k/a").read_text() == MANY["k/a"]
