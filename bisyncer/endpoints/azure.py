@@ -81,7 +81,7 @@ class AzureEndpoint:
             conditional_write=honoured.put and honoured.complete,
             conditional_delete=honoured.delete,
             ordered_listing=not container.known_unordered,
-            ranged_listing=not container.known_unordered,
+            ranged_listing=not container.known_unordered and container.starts_anywhere,
             server_copy=honoured.copy and honoured.complete,
         )
 

@@ -35,6 +35,7 @@ class Container:
         self.remote = remote
         self.requests = Requests()
         self.honoured = honoured
+        self.starts_anywhere = True  # a listing begins where it is asked to, until the store says who it is
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._parts: Parts | None = None
@@ -95,6 +96,7 @@ class Container:
             if error.trouble.kind is Kind.PASSING:
                 raise error.trouble.passing(self.root) from None
             return None
+        self.starts_anywhere = not answer.headers.get("server", "").startswith("Azurite")
         return answer.headers.get("x-ms-is-hns-enabled", "false") == "true"
 
     @property

@@ -11,12 +11,12 @@ equal content, unequal it proves nothing; and one of a blob that can be changed 
 
 from __future__ import annotations
 
-import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from bisyncer.endpoints import base64_md5
 from bisyncer.model import Algorithm, Digest, Entry
 
 MTIME = "x-ms-meta-mtime"
@@ -39,13 +39,14 @@ def stamp(etag: str) -> str:
 
 def digests(md5: str | None, blob_type: str) -> tuple[Digest, ...]:
     """The digests that a Content-MD5 is good for."""
-    if not md5 or blob_type != _BLOCK_BLOB:
-        return ()
-    try:
-        raw = binascii.a2b_base64(md5, strict_mode=True)
-    except ValueError:
-        return ()
-    return (Digest(_ETAG_MD5, raw.hex()),) if len(raw) == 16 else ()
+    return base64_md5.digests(_ETAG_MD5, md5) if blob_type == _BLOCK_BLOB else ()
+
+
+def digests_of_page(md5s: Sequence[str], blob_types: Sequence[str]) -> Iterable[tuple[Digest, ...]]:
+    """The same for all blobs of a page."""
+    if set(blob_types) == {_BLOCK_BLOB}:
+        return base64_md5.digests_of_page(_ETAG_MD5, md5s)
+    return map(digests, md5s, blob_types)
 
 
 @lru_cache(maxsize=65_536)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from itertools import repeat
 from typing import NamedTuple
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
@@ -55,6 +56,8 @@ class _Unsure(Exception):
     """The fast way can't vouch for what it would return."""
 
 
+_new = tuple.__new__  # builds a named tuple without going through a call of Python's
+_NO_FOLDER = repeat(object=False)
 _BOM = b"\xef\xbb\xbf"
 _DECLARATION = re.compile(r'\s*(?:<\?xml version="1\.0"[^<>]*\?>)?\s*')
 _ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)")
@@ -95,11 +98,12 @@ def _split(body: bytes) -> Page:
     tail = text[text.rfind("</Blob>") + 1 :]
     if escaped:
         found = [(unescape(name), time, unescape(etag), *rest) for name, time, etag, *rest in found]
-    rows = [
-        Row(name, int(size), etag.strip('"'), time, md5, blob_type)
-        for name, time, etag, size, md5, blob_type in found
-    ]
-    return Page(rows, _marker(tail), text.isascii())
+    if not found:
+        return Page([], _marker(tail), text.isascii())
+    names, times, etags, sizes, md5s, types = zip(*found, strict=True)
+    bare = [etag.strip('"') for etag in etags]
+    columns = zip(names, map(int, sizes), bare, times, md5s, types, _NO_FOLDER, strict=False)
+    return Page(list(map(_new, repeat(Row), columns)), _marker(tail), text.isascii())
 
 
 def _marker(tail: str) -> str:

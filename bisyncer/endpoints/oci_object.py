@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Mapping
-from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from bisyncer.endpoints.base import Source
+from bisyncer.endpoints.base64_md5 import digests
 from bisyncer.endpoints.body import content_type
 from bisyncer.endpoints.fields import sendable
 from bisyncer.endpoints.mtime import MTIME, metadata, parse_mtime, time_ns
-from bisyncer.model import Algorithm, Digest, Entry
+from bisyncer.model import Algorithm, Entry
 
 TELLS = ("etag", "content-length")  # without these no entry can be made of headers
 PREFIX = "opc-meta-"  # of the names of an object's own metadata fields
@@ -55,7 +54,7 @@ def entry(key: str, headers: Mapping[str, str]) -> Entry:
         mtime_ns = dated_ns(headers.get("last-modified"))
     # The service documents the first, and gives the second too.
     md5 = headers.get("content-md5") or headers.get("opc-content-md5")
-    return Entry(key, int(headers["content-length"]), mtime_ns, headers["etag"], digests(md5))
+    return Entry(key, int(headers["content-length"]), mtime_ns, headers["etag"], digests(Algorithm.MD5, md5))
 
 
 def fields(headers: Mapping[str, str]) -> dict[str, str]:
@@ -104,26 +103,9 @@ def by_md5(one: Entry, two: Entry) -> bool | None:
     return None if None in md5s else md5s[0] == md5s[1]
 
 
-def digests(md5: object) -> tuple[Digest, ...]:
-    """The digest that a Base64 MD5 is; none for an object that was sent in parts.
-
-    It is of the content, whether or not the store encrypts it.
-    """
-    try:
-        raw = binascii.a2b_base64(md5, strict_mode=True) if isinstance(md5, str) else b""
-    except ValueError:
-        return ()
-    return (Digest(Algorithm.MD5, raw.hex()),) if len(raw) == 16 else ()
-
-
 def dated_ns(date: str | None) -> int | None:
     """The time that a header tells; None where it tells none."""
     try:
         return time_ns(parsedate_to_datetime(date)) if date else None
     except (TypeError, ValueError):  # TypeError: a date without a zone
         return None
-
-
-def listed_time_ns(text: str) -> int:
-    """The field timeModified of a listing, as '2026-11-21T08:00:00.000Z'."""
-    return time_ns(datetime.fromisoformat(text))

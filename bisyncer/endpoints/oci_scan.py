@@ -7,20 +7,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice, pairwise, repeat
+from operator import lt
 from typing import Any, NamedTuple
 
+from bisyncer.endpoints.base64_md5 import digests_of_page
+from bisyncer.endpoints.mtime import times_of_page
 from bisyncer.endpoints.oci_bucket import Bucket
 from bisyncer.endpoints.oci_error import Failed, Kind
-from bisyncer.endpoints.oci_object import digests, listed_time_ns
-from bisyncer.endpoints.scratch import is_scratch
+from bisyncer.endpoints.scratch import is_scratch, may_hold_scratch
 from bisyncer.errors import ListingIncomplete
-from bisyncer.model import Entry, Item
+from bisyncer.model import Algorithm, Digest, Entry, Item
 
 _PAGE = 1000  # the most that the service gives
 _FIELDS = "name,size,etag,md5,timeModified"
 _LONGEST = 1024  # bytes of a name
 _UNNAMABLE = re.compile("[\0\n\r\ud800-\udfff]")
+
+_new = tuple.__new__  # builds a named tuple without going through a call of Python's
 
 
 class _Page(NamedTuple):
@@ -30,32 +37,75 @@ class _Page(NamedTuple):
 
 def scan(bucket: Bucket, low: str, high: str | None) -> Iterator[Item]:
     """Yield the entries with low <= key < high; `Transient` where a page fails in a way that may pass."""
-    cut = len(bucket.prefix)
+    prefix, cut = bucket.prefix, len(bucket.prefix)
     last = ""
-    for row in _rows(bucket, low, high):
-        try:
-            name, size, etag = row["name"], row["size"], row["etag"]
-            mtime_ns = listed_time_ns(row["timeModified"])
-            if not (isinstance(name, str) and isinstance(size, int) and isinstance(etag, str) and etag):
-                raise TypeError  # noqa: TRY301 -- one answer to all that a row can lack
-            name.encode()
-        except (KeyError, TypeError, ValueError):
+    for page in _pages(bucket, low, high):
+        if not page.rows:
+            continue
+        found = _columns(bucket, page.rows)
+        _check(bucket, found.names, last)
+        last = found.names[-1]
+        begin, end = bisect_left(found.names, prefix + (low or "\0")), len(found.names)
+        if high is not None:
+            end = bisect_left(found.names, prefix + high)
+        keys = [name[cut:] for name in found.names]
+        entries = map(_new, repeat(Entry), islice(zip(keys, *found[1:], strict=True), begin, end))
+        if may_hold_scratch("".join(keys)):
+            yield from (entry for entry in entries if not is_scratch(entry.key))
+        else:
+            yield from entries
+        if end < len(keys):
+            return
+
+
+class _Columns(NamedTuple):
+    names: list[str]
+    sizes: list[int]
+    times_ns: list[int]
+    etags: list[str]
+    digests: Iterable[tuple[Digest, ...]]
+
+
+def _columns(bucket: Bucket, rows: list[dict[str, Any]]) -> _Columns:
+    """What the rows of a page say, field by field."""
+    try:
+        return _read(rows)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        for row in rows:
+            with suppress(AttributeError, KeyError, TypeError, ValueError):
+                _read([row])
+                continue
             raise _incomplete(bucket, f"the store listed {row!r}, which doesn't describe an object") from None
+        raise
+
+
+def _read(rows: list[dict[str, Any]]) -> _Columns:
+    names = [row["name"] for row in rows]
+    sizes = [row["size"] for row in rows]
+    etags = [row["etag"] for row in rows]
+    "".join(names).encode()
+    "".join(etags)
+    if set(map(type, sizes)) != {int} or not all(etags):
+        raise TypeError
+    times_ns = times_of_page([row["timeModified"] for row in rows])
+    md5s = [row.get("md5") for row in rows]
+    return _Columns(names, sizes, times_ns, etags, digests_of_page(Algorithm.MD5, md5s))
+
+
+def _check(bucket: Bucket, names: list[str], last: str) -> None:
+    """Refuse a name that isn't below the prefix, and one that doesn't come after the name before it."""
+    found = [last, *names]
+    if all(map(lt, found, names)) and all(map(str.startswith, names, repeat(bucket.prefix))):
+        return
+    for before, name in pairwise(found):
         if not name.startswith(bucket.prefix):
             raise _incomplete(bucket, f"the store listed {name!r}, which isn't below the prefix")
-        if name <= last:
-            raise _incomplete(bucket, f"the store listed {name!r} after {last!r}, which is out of order")
-        last = name
-        key = name[cut:]
-        if not key or key < low or is_scratch(key):
-            continue
-        if high is not None and key >= high:
-            return
-        yield Entry(key, size, mtime_ns, etag, digests(row.get("md5")))
+        if name <= before:
+            raise _incomplete(bucket, f"the store listed {name!r} after {before!r}, which is out of order")
 
 
-def _rows(bucket: Bucket, low: str, high: str | None) -> Iterator[dict[str, Any]]:
-    """The rows from `low` or a little before it; `high` only says which can be left out."""
+def _pages(bucket: Bucket, low: str, high: str | None) -> Iterator[_Page]:
+    """The pages from `low` or a little before it; `high` only says which rows can be left out."""
     query = {"prefix": bucket.prefix, "fields": _FIELDS, "limit": str(_PAGE)}
     if low:
         query["start"] = _askable(bucket.prefix + low)
@@ -63,7 +113,7 @@ def _rows(bucket: Bucket, low: str, high: str | None) -> Iterator[dict[str, Any]
         query["end"] = bucket.prefix + high
     while True:
         page = _page(bucket, query)
-        yield from page.rows
+        yield page
         if page.following is None:
             break
         if page.following <= query.get("start", "") or (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from itertools import repeat
 from typing import Any, Final
 
@@ -15,7 +14,6 @@ from bisyncer.model import Algorithm, Digest, Entry
 
 _MD5 = re.compile("[0-9a-fA-F]{32}")
 _MD5S = re.compile("[0-9a-f]{32}(?: [0-9a-f]{32})*")
-_A_SECOND = "2000-01-01T00:00:00"
 _OF_PARTS = re.compile("[0-9a-fA-F]{32}-[1-9][0-9]{0,4}")
 _MOST_BYTES: Final = 2 << 10  # of all names and values of metadata
 _ARGUMENTS: Final[Mapping[str, str]] = {
@@ -43,38 +41,12 @@ def listed_digests(etag: str) -> tuple[Digest, ...]:
 
 def digests_of_page(etags: Sequence[str]) -> Iterable[tuple[Digest, ...]]:
     """The digests that each of some ETags alone is good for."""
-    if _MD5S.fullmatch(" ".join(etags)):
+    joined = " ".join(etags)
+    if len(joined) + 1 == 33 * len(etags) and _MD5S.fullmatch(joined):  # so none has a space of its own
         return zip(
             map(_new, repeat(Digest), zip(repeat(Algorithm.ETAG_MD5), etags, strict=False)), strict=True
         )
     return map(listed_digests, etags)
-
-
-def listed_time_ns(text: str) -> int:
-    """LastModified of a listing, as '2026-11-21T08:00:00.000Z'."""
-    return time_ns(datetime.fromisoformat(text))
-
-
-def times_of_page(texts: Iterable[str]) -> list[int]:
-    """The same of all objects of a page, of which many were written in one second; raises `ValueError`."""
-    seconds, fractions = _Seconds(), _Fractions()
-    return [seconds[text[:19]] + fractions[text[19:]] for text in texts]
-
-
-class _Seconds(dict[str, int]):
-    """The times of texts like '2026-11-21T08:00:00'."""
-
-    def __missing__(self, text: str) -> int:
-        self[text] = ns = listed_time_ns(f"{text}Z")
-        return ns
-
-
-class _Fractions(dict[str, int]):
-    """What texts like '.123Z' add to them."""
-
-    def __missing__(self, text: str) -> int:
-        self[text] = ns = listed_time_ns(f"{_A_SECOND}{text}") - listed_time_ns(f"{_A_SECOND}Z")
-        return ns
 
 
 def entry(key: str, response: Mapping[str, Any]) -> Entry:

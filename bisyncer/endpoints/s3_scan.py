@@ -13,7 +13,8 @@ from operator import itemgetter, lt
 
 from bisyncer.endpoints import s3_tree
 from bisyncer.endpoints.listing import Page, Row
-from bisyncer.endpoints.s3_object import digests_of_page, listed_time_ns, times_of_page
+from bisyncer.endpoints.mtime import listed_time_ns, times_of_page
+from bisyncer.endpoints.s3_object import digests_of_page
 from bisyncer.endpoints.s3_page import Where, is_text, keeps_a_tree, pages
 from bisyncer.endpoints.scratch import is_scratch, may_hold_scratch
 from bisyncer.endpoints.spool import in_order

@@ -173,6 +173,7 @@ class TestAzurite(BucketContract):
             assert len(entries(endpoint)) == 5
 
             assert endpoint.requests == {"put": 5, "account": 1, "list": 1}
+            assert not endpoint.capabilities.ranged_listing  # the emulator begins each listing at its begin
             list(endpoint.scan())
             assert endpoint.requests == {"put": 5, "account": 1, "list": 2}
 
@@ -734,6 +735,12 @@ class TestListing:
             assert keys(endpoint, "b", "d") == ["b", "c\uff5e", "c\U0001f600"]
             assert keys(endpoint, "c\U0001f600") == ["c\U0001f600", "d"]
         assert [query.get("startFrom") for query in asked] == ["p/b", "p/c"]
+
+    def test_a_range_is_asked_for_by_what_all_its_keys_begin_with(self) -> None:
+        asked: list[dict[str, str]] = []
+        with listing_of(names("d/f1", "d/f2", "d/f3"), asked=asked) as endpoint:
+            assert keys(endpoint, "d/f2", "d/f3") == ["d/f2"]
+        assert [(query["prefix"], query["startFrom"]) for query in asked] == [("p/d/f", "p/d/f2")]
 
     @pytest.mark.parametrize("hierarchical", ["false", "true", None])
     @pytest.mark.parametrize("beside", ["o/a", "p", "q/a"])

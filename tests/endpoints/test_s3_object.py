@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bisyncer.endpoints.mtime import MTIME, metadata, parse_mtime
-from bisyncer.endpoints.s3_object import listed_digests, listed_time_ns
+from bisyncer.endpoints.mtime import MTIME, listed_time_ns, metadata, parse_mtime, times_of_page
+from bisyncer.endpoints.s3_object import digests_of_page, listed_digests
 from bisyncer.model import Algorithm, Digest
 
 
@@ -56,6 +56,16 @@ def test_more_than_nine_places_are_cut() -> None:
 )
 def test_times_of_listings_are_exact(text: str, time_ns: int) -> None:
     assert listed_time_ns(text) == time_ns
+    half = "2026-11-21T08:00:01.5Z"
+    assert times_of_page([text, half, text]) == [time_ns, 1_795_248_001_500_000_000, time_ns]
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-21T99:00:00.000Z", "2026-11-21T08:00:00.12_3Z", "2026-11-21T08:00:00", ""]
+)
+def test_a_page_with_a_time_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"time zone|isoformat|hour"):
+        times_of_page([text])
 
 
 @pytest.mark.parametrize(
@@ -71,3 +81,11 @@ def test_an_etag_in_the_shape_of_one_of_parts_is_one_in_lower_case() -> None:
 
 def test_an_etag_in_the_shape_of_an_md5_is_one_in_lower_case() -> None:
     assert listed_digests("AB" * 16) == (Digest(Algorithm.ETAG_MD5, "ab" * 16),)
+
+
+ETAGS = ("ab" * 16, "AB" * 16, "cd" * 16 + "-12", "x", "", f"{'ab' * 16} {'ab' * 16}")
+
+
+@given(st.lists(st.sampled_from(ETAGS)))
+def test_the_etags_of_a_page_are_good_for_what_each_alone_is(etags: list[str]) -> None:
+    assert list(digests_of_page(etags)) == [listed_digests(etag) for etag in etags]
