@@ -255,20 +255,24 @@ class Store:
             yield from map(self.recall, found)
 
     def boundaries(self, pair_id: int, keys: int, low: str = "", high: str | None = None) -> Iterator[str]:
-        """Yield the key of every `keys`-th ancestor with low < key < high, in order."""
+        """Yield texts that cut the ancestors with low < key < high after every `keys` of them, in order.
+
+        Each is as much of the key that follows as tells it from the one before: to begin a listing in the
+        middle of a name costs some stores more requests than to begin it earlier.
+        """
         below = "" if high is None else 'AND "key" < ? '
         statement = self.database.sql(
             f'SELECT "key" FROM ancestor WHERE pair_id = ? AND "key" > ? {below}'  # noqa: S608 -- our own text
-            f'ORDER BY "key" LIMIT 1 OFFSET {keys - 1}'
+            f'ORDER BY "key" LIMIT 2 OFFSET {keys - 1}'
         )
         while True:
             parameters = (pair_id, low) if high is None else (pair_id, low, high)
             with self.database.read() as connection:
-                row = connection.exec_driver_sql(statement, parameters).first()
-            if row is None:
+                found = [row[0] for row in connection.exec_driver_sql(statement, parameters)]
+            if len(found) < 2:
                 return
-            low = row[0]
-            yield low
+            low, following = found
+            yield next(following[:end] for end in range(1, len(following) + 1) if following[:end] > low)
 
     def ancestors_of(self, pair_id: int, keys: Collection[str]) -> dict[str, Ancestor]:
         """The ancestors of those of `keys` that have one."""
