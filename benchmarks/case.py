@@ -3,52 +3,50 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from benchmarks import tree
-from benchmarks.tool import (
-    AwsSync,
-    Bisyncer,
-    BisyncerBySize,
-    Place,
-    RcloneBisync,
-    RcloneBisyncFast,
-    RcloneSync,
-    RcloneSyncFast,
-    S5cmd,
-    Server,
-    Tool,
-)
+from benchmarks.peers import RcloneBisyncFast, rclone
+from benchmarks.place import Place, Prefix, Store
+from benchmarks.servers import BUCKETS, Servers, requests_of
+from benchmarks.tool import Bisyncer, Tool
 
-EVERYONE: Final = (
-    Bisyncer, BisyncerBySize, RcloneBisyncFast, RcloneBisync, RcloneSyncFast, RcloneSync, S5cmd, AwsSync,
-)  # fmt: skip
+
+def _nothing() -> None:
+    """What is measured needs no preparation."""
 
 
 class Turn(NamedTuple):
-    """One tool in one case: `before` is done ahead of each run, which isn't measured."""
+    """One tool in one case. `before` is done ahead of each run, and isn't measured.
+
+    `place` tells the place of the next run, and `requests` what its server got since it was asked last.
+    """
 
     tool: Tool
-    command: Callable[[], Sequence[str]]
-    before: Callable[[], None]
+    place: Callable[[], Place]
+    command: Callable[[Place], Sequence[str]]
+    before: Callable[[], None] = _nothing
+    requests: Callable[[], Mapping[str, int]] | None = None
 
 
 @dataclass
 class Bench:
-    """Where the data lies: trees are made once and shared, as are filled prefixes."""
+    """Where the data lies: trees are made once and shared, as are filled prefixes that nobody writes."""
 
-    server: Server
-    bucket: str
+    servers: Servers
     work: Path
     seed: int
-    tools: Sequence[type[Tool]] = EVERYONE
+    tools: Sequence[type[Tool]] = ()
     ready: Place | None = None  # a tree and a prefix that hold the same already, which nobody writes
+    after: ExitStack = field(default_factory=ExitStack)  # what is undone when a case is over
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    _filled: dict[tuple[str, int], Place] = field(default_factory=dict)
 
     def number(self) -> int:
         """A number that nothing else has."""
@@ -69,115 +67,168 @@ class Bench:
         root.mkdir()
         return root
 
-    def prefix(self) -> str:
+    def prefix(self, store: Store, bucket: str = BUCKETS[0]) -> Prefix:
         """A prefix with nothing below it."""
-        return f"p{self.number()}"
+        return Prefix(store, bucket, f"p{self.number()}")
 
-    def filled(self, root: Path) -> Place:
-        """A prefix that holds what the tree does, with the times of its files."""
-        if self.ready is not None and self.ready.tree == root:
-            return self.ready
-        place = Place(root, self.bucket, self.prefix())
-        filler = Bisyncer(self.server, self.empty_tree())
-        filler.run(filler.align(place))
+    def fill(self, place: Place) -> Place:
+        """Let path2 hold what path1 does, with the times of its files."""
+        filler = Bisyncer(self.empty_tree())
+        filler.run(filler.align(place), place)
         return place
 
-    def own(self, keys: int) -> Place:
+    def shared(self, store: Store, keys: int) -> Place:
+        """The tree of that many files, and a prefix that holds the same."""
+        if self.ready is not None and self.ready.stores == (store,):
+            return self.ready
+        known = (store.name, keys)
+        if known not in self._filled:
+            self._filled[known] = self.fill(Place(self.tree(keys), self.prefix(store)))
+        return self._filled[known]
+
+    def own(self, store: Store, keys: int) -> Place:
         """A tree of that many files for one tool alone, and a prefix that holds the same."""
         root = self.empty_tree()
         tree.make(root, keys, self.seed)
-        return self.filled(root)
+        return self.fill(Place(root, self.prefix(store)))
 
-    def all(self) -> list[Tool]:
-        """The tools, ready to be asked."""
-        return [tool(self.server, self.work) for tool in self.tools]
+    def all(self, place: Place) -> list[Tool]:
+        """The tools that can do the work, ready to be asked."""
+        folder = self.empty_tree()
+        return [made for tool in self.tools if (made := tool(folder)).takes(place)]
 
 
-def no_change(bench: Bench, keys: int) -> Iterator[Turn]:
+def no_change(bench: Bench, keys: int, kind: str = "s3") -> Iterator[Turn]:
     """Nothing changed since the last run: one tree and one prefix, which nobody writes, for all tools."""
-    place = bench.filled(bench.tree(keys))
-    for tool in bench.all():
-        _remember(tool, place)
-        yield Turn(tool, partial(tool.again, place), _nothing)
+    store = bench.servers.azure() if kind == "azure" else bench.servers.s3()
+    yield from _unchanged(bench, bench.shared(store, keys))
 
 
-def some_changed(bench: Bench, keys: int, part: float = 0.001) -> Iterator[Turn]:
-    """A part of the files was edited since the last run, other ones each time."""
-    for tool in bench.all():
-        place = bench.own(keys)
-        _remember(tool, place)
-        yield Turn(tool, partial(tool.again, place), partial(_edit, bench, place.tree, keys, part))
+def no_change_between_buckets(bench: Bench, keys: int) -> Iterator[Turn]:
+    """The same with two buckets of one server."""
+    store = bench.servers.s3()
+    one = bench.shared(store, keys).path2
+    yield from _unchanged(bench, bench.fill(Place(one, bench.prefix(store, BUCKETS[1]))))
 
 
-def up(bench: Bench, keys: int) -> Iterator[Turn]:
-    """A first alignment that sends everything."""
+def no_change_canned(bench: Bench, keys: int) -> Iterator[Turn]:
+    """The same beside a server that does next to nothing, and counts."""
     root = bench.tree(keys)
-    for tool in bench.all():
-        yield Turn(tool, partial(_send, tool, bench, root), _nothing)
+    place = Place(root, bench.servers.canned(root))
+    asked = partial(requests_of, place.path2.store)
+    for turn in _unchanged(bench, place):
+        yield turn._replace(before=partial(_forget, asked), requests=asked)
+
+
+def _forget(asked: Callable[[], object]) -> None:
+    asked()
+
+
+def _unchanged(bench: Bench, place: Place) -> Iterator[Turn]:
+    tools = bench.all(place)
+    for tool in tools:  # each before any is measured: a first alignment may write
+        _remember(tool, place)
+    for tool in tools:
+        yield Turn(tool, partial(_same, place), tool.again)
+
+
+def some_changed(bench: Bench, keys: int, part: float = 0.001, *, shared: bool = False) -> Iterator[Turn]:
+    """A part of the files was edited since the last run, other ones each time."""
+    for tool, place in _written(bench, keys, shared=shared):
+
+        def before(tool: Tool = tool, place: Place = place) -> None:
+            _catch_up(bench, tool, place, shared=shared)
+            tree.edit(place.tree, tree.changed(keys, part, bench.number()))
+
+        yield Turn(tool, partial(_same, place), tool.again, before)
+
+
+def up(bench: Bench, keys: int, kind: str = "s3") -> Iterator[Turn]:
+    """A first alignment that sends everything."""
+    store = bench.servers.azure() if kind == "azure" else bench.servers.s3()
+    root = bench.tree(keys)
+    for tool in bench.all(Place(root, bench.prefix(store))):
+        yield Turn(tool, partial(_beside, bench, root, store), tool.align)
+
+
+def up_between_buckets(bench: Bench, keys: int) -> Iterator[Turn]:
+    """The same from one bucket to another of the same server."""
+    store = bench.servers.s3()
+    root = bench.shared(store, keys).path2
+    for tool in bench.all(Place(root, bench.prefix(store))):
+        yield Turn(tool, partial(_beside, bench, root, store, BUCKETS[1]), tool.align)
 
 
 def down(bench: Bench, keys: int) -> Iterator[Turn]:
     """A first alignment that fetches everything."""
-    place = bench.filled(bench.tree(keys))
-    for tool in bench.all():
+    place = bench.shared(bench.servers.s3(), keys)
+    for tool in bench.all(place):
         made: list[Path] = []
-        yield Turn(tool, partial(_fetch, tool, bench, place, made), partial(_tidy, made))
+        yield Turn(tool, partial(_emptied, bench, place, made), tool.down, partial(_tidy, made))
 
 
 def equal(bench: Bench, keys: int) -> Iterator[Turn]:
     """A first alignment of two sides that hold the same; without a memory it is the case of no change."""
-    place = bench.filled(bench.tree(keys))
-    for tool in bench.all():
+    place = bench.shared(bench.servers.s3(), keys)
+    for tool in bench.all(place):
         if tool.bidirectional:
-            yield Turn(tool, partial(_first_of_all, tool, bench, place), _nothing)
+            yield Turn(tool, partial(_same, place), partial(_first_of_all, bench, tool))
 
 
-def deletes(bench: Bench, keys: int, gone: int) -> Iterator[Turn]:
+def deletes(bench: Bench, keys: int, gone: int, *, shared: bool = False) -> Iterator[Turn]:
     """The last `gone` files were deleted from the tree since the last run; in between they are put back."""
     last = [tree.name(number) for number in range(keys - gone, keys)]
-    for tool in bench.all():
-        place = bench.own(keys)
-        _remember(tool, place)
-        yield Turn(tool, partial(tool.again, place), partial(_delete, tool, place, last))
+    for tool, place in _written(bench, keys, shared=shared):
+        away = place.tree.with_name(f"{place.tree.name}-away")
+
+        def before(tool: Tool = tool, place: Place = place, away: Path = away) -> None:
+            _move(away, place.tree, last)
+            _catch_up(bench, tool, place, shared=shared)
+            _move(place.tree, away, last)
+
+        yield Turn(tool, partial(_same, place), tool.again, before)
+        if shared:  # later cases find all of it
+            bench.after.callback(_move, away, place.tree, last)
 
 
 def renamed(bench: Bench, keys: int, of: int) -> Iterator[Turn]:
     """A folder with `of` files was renamed since the last run, to and fro."""
-    for tool in bench.all():
+    store = bench.servers.s3()
+    for tool in bench.all(Place(bench.work, bench.prefix(store))):
         root = bench.empty_tree()
         tree.make(root / "one", of, bench.seed)
         tree.make(root / "stays", keys - of, bench.seed + 1)
-        place = bench.filled(root)
+        place = bench.fill(Place(root, bench.prefix(store)))
         _remember(tool, place)
-        yield Turn(tool, partial(tool.again, place), partial(_rename, root))
+        yield Turn(tool, partial(_same, place), tool.again, partial(_rename, root))
 
 
 def large(bench: Bench, mib: int) -> Iterator[Turn]:
-    """One large file goes up."""
+    """One large file goes up, each time into a new bucket, which is removed to have its space again."""
     root = bench.empty_tree()
     with (root / "large.bin").open("wb") as file:
         for number in range(mib):
             file.write(number.to_bytes(8, "big") * (1 << 17))
-    for tool in bench.all():
-        yield Turn(tool, partial(_send, tool, bench, root), _nothing)
+    for tool in bench.all(Place(root, bench.prefix(bench.servers.s3()))):
+        buckets = bench.after.enter_context(ExitStack())
+
+        def place(buckets: ExitStack = buckets) -> Place:
+            return Place(root, buckets.enter_context(bench.servers.bucket(f"large{bench.number()}")))
+
+        yield Turn(tool, place, tool.align, buckets.close)
 
 
-def _remember(tool: Tool, place: Place) -> None:
-    if tool.bidirectional:
-        tool.run(tool.align(place))
+def _same(place: Place) -> Place:
+    return place
 
 
-def _edit(bench: Bench, root: Path, keys: int, part: float) -> None:
-    tree.edit(root, tree.changed(keys, part, bench.number()))
+def _beside(bench: Bench, root: Path | Prefix, store: Store, bucket: str = BUCKETS[0]) -> Place:
+    return Place(root, bench.prefix(store, bucket))
 
 
-def _send(tool: Tool, bench: Bench, root: Path) -> Sequence[str]:
-    return tool.align(Place(root, bench.bucket, bench.prefix()))
-
-
-def _fetch(tool: Tool, bench: Bench, place: Place, made: list[Path]) -> Sequence[str]:
+def _emptied(bench: Bench, place: Place, made: list[Path]) -> Place:
     made.append(bench.empty_tree())
-    return tool.down(place._replace(tree=made[-1]))
+    return place._replace(path1=made[-1])
 
 
 def _tidy(made: list[Path]) -> None:
@@ -185,26 +236,50 @@ def _tidy(made: list[Path]) -> None:
         shutil.rmtree(made.pop())
 
 
-def _first_of_all(tool: Tool, bench: Bench, place: Place) -> Sequence[str]:
+def _first_of_all(bench: Bench, tool: Tool, place: Place) -> Sequence[str]:
     """The command of a tool that has no memory of the place yet."""
-    folder = bench.empty_tree()
-    return type(tool)(tool.server, folder).align(place)
+    return type(tool)(bench.empty_tree()).align(place)
 
 
-def _delete(tool: Tool, place: Place, keys: Sequence[str]) -> None:
-    away = place.tree.with_name(f"{place.tree.name}-away")
-    if (away / keys[0]).exists():
-        _move(away, place.tree, keys)
-        tool.run(tool.again(place))
-    _move(place.tree, away, keys)
+def _remember(tool: Tool, place: Place) -> None:
+    if tool.bidirectional:
+        tool.run(tool.align(place), place)
+
+
+def _written(bench: Bench, keys: int, *, shared: bool) -> Iterator[tuple[Tool, Place]]:
+    """Each tool with a place to write to: its own, or the shared one where filling takes long.
+
+    A shared one is only for tools that leave the seals of a pair alone: bisyncer, and rclone by size.
+    """
+    store = bench.servers.s3()
+    for tool in bench.all(Place(bench.work, bench.prefix(store))):
+        place = bench.shared(store, keys) if shared else bench.own(store, keys)
+        _remember(tool, place)
+        yield tool, place
+
+
+def _catch_up(bench: Bench, tool: Tool, place: Place, *, shared: bool) -> None:
+    """Both sides hold what the tree does, and the tool knows it."""
+    if shared:
+        # Another tool's deletions must not be followed, and bisyncer's trash is content to the others.
+        _empty_trash(tool, place)
+        bench.fill(place)
+    tool.run(tool.again(place), place)
+
+
+def _empty_trash(tool: Tool, place: Place) -> None:
+    peer = RcloneBisyncFast(tool.work)
+    command = [rclone(), "delete", peer.root(place.path2), "--include", "/.bisyncer-trash/**"]
+    peer.run(command, place)
 
 
 def _move(root: Path, away: Path, keys: Sequence[str]) -> None:
-    for key in keys:
-        target = away / key
-        if not target.parent.exists():
-            target.parent.mkdir(parents=True)
-        (root / key).rename(target)
+    """Move files from one tree to another, those that are there."""
+    if (root / keys[0]).exists():
+        for key in keys:
+            target = away / key
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (root / key).rename(target)
 
 
 def _rename(root: Path) -> None:
@@ -213,7 +288,3 @@ def _rename(root: Path) -> None:
         one.rename(two)
     else:
         two.rename(one)
-
-
-def _nothing() -> None:
-    """What is measured needs no preparation."""

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+_FIRST_LOOK_S: Final = 0.01
 _LOOK_EVERY_S: Final = 0.1
+_SHARE: Final = 20  # a look may take this part of the time
 
 
 class Measured(NamedTuple):
@@ -57,8 +59,12 @@ def measure(
 
 
 def _watch(pid: int, peak_kib: list[int], ended: threading.Event) -> None:
-    while not ended.wait(_LOOK_EVERY_S):
+    wait_s = _FIRST_LOOK_S
+    while not ended.wait(wait_s):
+        began_s = time.perf_counter()
         peak_kib[0] = max(peak_kib[0], sum(_pss_kib(each) for each in _family(pid)))
+        # The kernel walks the pages of each process, which takes long where there are gigabytes of them.
+        wait_s = max(min(wait_s * 2, _LOOK_EVERY_S), _SHARE * (time.perf_counter() - began_s))
 
 
 def _family(pid: int) -> list[int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.page import PAGE, PLOT, plot, results, tables, written
+from benchmarks.page import PAGE, PLOT, results, tables, written
+from benchmarks.plot import plot
 
 
 def test_the_figures_of_the_page_are_those_that_were_measured() -> None:
