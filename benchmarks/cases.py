@@ -19,7 +19,9 @@ _Most = Mapping[type[Tool], int]
 
 _AS_ASKED: Final[_Most] = MappingProxyType({})
 _ONCE: Final[_Most] = {RcloneBisync: 1, RcloneSync: 1, AwsSync: 1}
-_NOT_SLOW: Final[_Most] = dict.fromkeys((RcloneBisync, RcloneSync, RcloneSyncFast, AwsSync), 0)
+_FEW: Final[_Most] = {
+    **dict.fromkeys(EVERYONE, 0), Bisyncer: 3, RcloneBisyncFast: 3, S5cmd: 3,
+}  # fmt: skip
 _MILLION: Final[_Most] = {BisyncerBySize: 3, RcloneBisyncFast: 3, RcloneSyncFast: 3, S5cmd: 3, **_ONCE}
 _MILLION_BOTH: Final[_Most] = {**dict.fromkeys(EVERYONE, 0), Bisyncer: 3, RcloneBisyncFast: 1}
 _MILLION_ONE: Final[_Most] = {**dict.fromkeys(EVERYONE, 0), Bisyncer: 1}
@@ -86,14 +88,14 @@ _1M: Final = 1_000_000
 
 QUICK: Final = (
     no_change(_10K, _ONCE),
-    no_change(_100K, _NOT_SLOW),
-    no_change_canned(_100K, _NOT_SLOW),
-    changed(_10K, _NOT_SLOW),
-    up(_10K, _ONCE),
-    down(_10K, _ONCE),
-    equal(_100K, {RcloneBisync: 0}),
-    deletes(_10K, _NOT_SLOW),
-    renamed(_10K, _NOT_SLOW),
+    no_change(_100K, _FEW),
+    no_change_canned(_100K, _FEW),
+    changed(_10K, _FEW),
+    up(_10K, _FEW),
+    down(_10K, _FEW),
+    equal(_100K, _FEW),
+    deletes(_10K, _FEW),
+    renamed(_10K, _FEW),
 )
 LONG: Final = (
     *(kind(_10K) for kind in (no_change, no_change_canned, changed, up, down, equal, deletes, renamed)),
