@@ -53,6 +53,7 @@ class Capabilities:
     conditional_delete: bool
     atomic_parts: bool = True  # tests the condition of a body in parts in the step that publishes it
     ordered_listing: bool = True  # lists by code point; otherwise a listing is sorted on disk first
+    one_process: bool = False  # another process that opens this root finds another place
     ranged_listing: bool = True  # a scan of a range reads what lies in it; otherwise much more
     folds_case: bool = False  # finds a name in upper and lower case alike, so it can't hold both
     listed_mtime: bool = False  # a listing tells the time of the content, not that of its upload

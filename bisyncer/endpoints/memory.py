@@ -27,6 +27,7 @@ CAPABILITIES = Capabilities(
     listed_mtime=True,
     server_copy=True,
     atomic_move=True,
+    one_process=True,
 )
 
 _PIECE = 1 << 20  # bytes taken from a source at a time

@@ -32,7 +32,7 @@ from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import guarded, open_pair, resilient
 from bisyncer.engine.planner import Draft, Planner
 from bisyncer.engine.shards import KEYS, Shard
-from bisyncer.errors import Interrupted
+from bisyncer.errors import Interrupted, UsageError
 from bisyncer.job import Job, Policy
 from bisyncer.model import Side
 from bisyncer.report.events import Event as Told
@@ -74,7 +74,7 @@ class Found(NamedTuple):
 class Processes:
     """Processes that plan shards of one pair. They are forked at once, before this process has threads."""
 
-    def __init__(self, number: int, job: Job, store: Store) -> None:
+    def __init__(self, number: int, job: Job, pair: Pair, store: Store) -> None:
         self.number = number
         self._stop = multiprocessing.get_context("fork").Event()
         url = store.database.engine.url.render_as_string(hide_password=False)
@@ -84,7 +84,7 @@ class Processes:
             number,
             mp_context=multiprocessing.get_context("fork"),
             initializer=_be_born,
-            initargs=(job, url, self._stop, os.getpid()),
+            initargs=(job, (pair.path1, pair.path2), url, self._stop, os.getpid()),
         )
         self.pool.submit(_nothing)
 
@@ -104,12 +104,13 @@ def processes(
     """
     whole = job.scope.words is None
     ranged = all(endpoint.capabilities.ranged_listing for endpoint in endpoints.values())
-    able = sys.platform == "linux" and threading.active_count() == 1
+    shared = not any(endpoint.capabilities.one_process for endpoint in endpoints.values())
+    able = shared and sys.platform == "linux" and threading.active_count() == 1
     number = how_many(store.count_ancestors(pair.id)) if whole and ranged and able else 1
     if number < 2:
         yield None
         return
-    pool = Processes(number, job, store)
+    pool = Processes(number, job, pair, store)
     try:
         yield pool
     finally:
@@ -252,7 +253,7 @@ class _Born(NamedTuple):
 _born: list[_Born] = []
 
 
-def _be_born(job: Job, url: str, stop: Event, parent: int) -> None:
+def _be_born(job: Job, roots: tuple[str, str], url: str, stop: Event, parent: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent hears it, and says so
     # Its end is ours, however it comes: nobody else would end us.
@@ -262,6 +263,8 @@ def _be_born(job: Job, url: str, stop: Event, parent: int) -> None:
     until = Deadline(stop, None)
     store = Store.open(url)
     endpoints = guarded(resilient(open_pair(job, store), job, until), job.mode)
+    if tuple(endpoint.root for endpoint in endpoints.values()) != roots:
+        raise UsageError("The roots aren't those of the pair.")  # which the run itself plans then
     _born.append(_Born(job, endpoints, store, until, {}))
 
 

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import threading
 import tracemalloc
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -443,9 +444,12 @@ def peak_at_rest(folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> 
     world = World(folder)
     world.align({})
 
-    def scan(_low: str = "", _high: str | None = None) -> Iterator[Item]:
-        for at in range(number):
-            yield Entry(f"d{at // 100:06}/f{at % 100:02}", 10, 0, "stamp")
+    keys = [f"d{at // 100:06}/f{at % 100:02}" for at in range(number)]
+
+    def scan(low: str = "", high: str | None = None) -> Iterator[Item]:
+        end = number if high is None else bisect_left(keys, high)
+        for at in range(bisect_left(keys, low), end):
+            yield Entry(keys[at], 10, 0, "stamp")
 
     for side in Side:
         monkeypatch.setattr(world.hooked[side], "scan", scan)
