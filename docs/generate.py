@@ -332,6 +332,7 @@ PROMISES: Final[Mapping[str, str]] = {
     "conditional_delete": "the store itself tests that a deletion removes what was seen",
     "atomic_parts": "the condition of a body in parts is tested in the step that publishes it",
     "ordered_listing": "lists in the order of keys; else the listing is sorted on disk",
+    "one_process": "no other process sees what it holds",
     "ranged_listing": "a part of the keys is listed by itself; else all is listed for it",
     "folds_case": "finds a name in upper and lower case alike, so it can't hold both",
     "listed_mtime": "a listing tells the time of the content, not that of its upload",
