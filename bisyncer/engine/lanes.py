@@ -31,7 +31,7 @@ from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import guarded, open_pair, resilient
 from bisyncer.engine.planner import Draft, Planner
-from bisyncer.engine.shards import KEYS, Shard
+from bisyncer.engine.shards import KEYS, Shard, can_be_cut
 from bisyncer.errors import Interrupted, UsageError
 from bisyncer.job import Job, Policy
 from bisyncer.model import Side
@@ -89,7 +89,7 @@ class Processes:
         self.pool.submit(_nothing)
 
     def close(self) -> None:
-        """End them, whatever they are about."""
+        """End them, whatever they are about; again is fine."""
         self._stop.set()
         self.pool.shutdown(wait=True, cancel_futures=True)
 
@@ -102,11 +102,12 @@ def processes(
 
     Call it before there are threads.
     """
-    whole = job.scope.words is None
-    ranged = all(endpoint.capabilities.ranged_listing for endpoint in endpoints.values())
+    whole = job.scope.words is None and can_be_cut(
+        endpoints.values(), directories=job.policy.create_empty_dirs
+    )
     shared = not any(endpoint.capabilities.one_process for endpoint in endpoints.values())
     able = shared and sys.platform == "linux" and threading.active_count() == 1
-    number = how_many(store.count_ancestors(pair.id)) if whole and ranged and able else 1
+    number = how_many(store.count_ancestors(pair.id)) if whole and able else 1
     if number < 2:
         yield None
         return

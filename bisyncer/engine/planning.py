@@ -20,7 +20,7 @@ from bisyncer.engine.planner import SPOOLED, Planner
 from bisyncer.engine.renames import renames
 from bisyncer.engine.run import Run
 from bisyncer.engine.scan import Scan
-from bisyncer.engine.shards import KEYS, WHOLE, Shard, at_or_below, below, cut
+from bisyncer.engine.shards import KEYS, WHOLE, Shard, at_or_below, below, can_be_cut, cut
 from bisyncer.engine.spellings import Spellings
 from bisyncer.errors import Halt, Halted, ListingIncomplete
 from bisyncer.model import Action, Ancestor, Delta, Planned, Problem, Side, Tally, Unreadable, Verdict
@@ -58,6 +58,10 @@ def plan(run: Run) -> None:
             _weigh(run)
     except ListingIncomplete as error:
         raise Halted((Halt("listing-incomplete", str(error)),)) from error
+    finally:
+        # None of them may write to the plan when this run has ended, or take memory while it goes on.
+        if run.forked is not None:
+            run.forked.close()
     if scope.words is not None:
         places += _told(run, reaching)
     run.hold(place for place in places if run.marked is None or not run.marked.has(place.key))
@@ -66,10 +70,7 @@ def plan(run: Run) -> None:
 def _shards(run: Run) -> list[Shard]:
     prefix = run.job.scope.prefix
     wide = WHOLE if prefix is None else at_or_below(prefix)
-    if run.policy.create_empty_dirs or not all(
-        end.capabilities.ranged_listing for end in run.endpoints.values()
-    ):
-        # Whether a directory is occupied is told by the key that follows, which a cut would hide.
+    if not can_be_cut(run.endpoints.values(), directories=run.policy.create_empty_dirs):
         return list(wide)
     return [
         narrow

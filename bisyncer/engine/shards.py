@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from bisyncer.endpoints.base import Endpoint
+
 
 class Shard(NamedTuple):
     """All keys with low <= key < high; no upper bound where high is None."""
@@ -34,6 +36,15 @@ def below(folder: str) -> Shard:
 def at_or_below(prefix: str) -> tuple[Shard, Shard]:
     """The key `prefix`, and the keys below it: two ranges, as keys such as `prefix-x` sort between."""
     return Shard(prefix, f"{prefix}\x01"), below(prefix)  # no key has NUL in it
+
+
+def can_be_cut(endpoints: Iterable[Endpoint], *, directories: bool) -> bool:
+    """Whether shards can be listed and joined without each other.
+
+    Not where `directories` are keys: whether one is occupied is told by the key that follows, which a cut
+    would hide. Nor where a store reads much more for a range than what lies in it.
+    """
+    return not directories and all(endpoint.capabilities.ranged_listing for endpoint in endpoints)
 
 
 def cut(shard: Shard, boundaries: Iterable[str]) -> Iterator[Shard]:
