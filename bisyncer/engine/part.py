@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from bisyncer.core.filters import Filters
 from bisyncer.core.reserved import is_reserved
 from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.look import look_at
-from bisyncer.engine.scan import Scan
+from bisyncer.engine.scan import Scan, closable
 from bisyncer.engine.shards import WHOLE, Shard, below
 from bisyncer.model import Ancestor, Entry, Item, Side
 
@@ -82,17 +82,12 @@ def _has_below(key: str, trees: Sequence[Endpoint], ancestors: _Ancestors) -> bo
     if not trees:
         return True
     shard = below(key)
-    streams: list[Iterator[Ancestor | Item]] = [ancestors(shard), *(tree.scan(*shard) for tree in trees)]
-    return any(_holds_any(stream) for stream in streams)
-
-
-def _holds_any(stream: Iterator[object]) -> bool:
-    with closing(_closable(stream)) as items:
-        return next(items, None) is not None
-
-
-def _closable(stream: Iterator[object]) -> Generator[object]:
-    yield from stream  # a generator, which can be closed, around what may be any iterator
+    streams = [ancestors(shard), *(closable(tree.scan(*shard)) for tree in trees)]
+    for stream in streams:
+        with closing(stream):
+            if next(stream, None) is not None:
+                return True
+    return False
 
 
 def _look(key: str, endpoint: Endpoint, filters: Filters) -> Item | None:

@@ -167,7 +167,7 @@ def _without_trash(endpoint: Endpoint, low: str, high: str | None) -> Generator[
     What a bucket has in its trash isn't listed: at its first name the listing goes on behind it.
     """
     skips = endpoint.capabilities.ordered_listing and low < LAST_FOLDER
-    with closing(_closable(endpoint.scan(low, high))) as items:
+    with closing(closable(endpoint.scan(low, high))) as items:
         while batch := list(islice(items, BATCH)):
             # NUL is in no key, so that what is searched for isn't found across two.
             if START not in "\0".join([item[0] for item in batch]):
@@ -201,8 +201,9 @@ def _without_reserved(batch: Iterable[Item], *, skips: bool) -> tuple[list[Item]
     return kept, False
 
 
-def _closable(items: Iterator[Item]) -> Generator[Item]:
-    yield from items  # a generator, which can be closed, around what may be any iterator
+def closable(items: Iterator[Item]) -> Generator[Item]:
+    """A generator, which can be closed, around what may be any iterator."""
+    yield from items
 
 
 def _taken(waiting: Queue[_Batch]) -> Iterator[list[Item]]:
