@@ -32,6 +32,8 @@ LINK_SUFFIX: Final = ".rclonelink"
 class Side(StrEnum):
     """One of the two roots of a pair."""
 
+    __hash__ = str.__hash__
+
     PATH1 = "path1"
     PATH2 = "path2"
 
@@ -43,6 +45,8 @@ class Side(StrEnum):
 
 class Algorithm(StrEnum):
     """What a digest was computed with."""
+
+    __hash__ = str.__hash__
 
     SHA256 = "sha256"
     MD5 = "md5"
@@ -137,6 +141,8 @@ class Delta(StrEnum):
     side is unchanged or changed.
     """
 
+    __hash__ = str.__hash__
+
     ABSENT = "absent"
     NEW = "new"
     UNCHANGED = "unchanged"
@@ -149,6 +155,8 @@ class Delta(StrEnum):
 class Agreement(StrEnum):
     """The two sides against each other."""
 
+    __hash__ = str.__hash__
+
     SAME = "same"
     DIFFERENT = "different"
     UNKNOWN = "unknown"
@@ -156,6 +164,8 @@ class Agreement(StrEnum):
 
 class Verdict(StrEnum):
     """What is to be done about a key."""
+
+    __hash__ = str.__hash__
 
     NOTHING = "nothing"
     COPY_TO_PATH1 = "copy-to-path1"

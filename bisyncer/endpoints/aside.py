@@ -28,7 +28,8 @@ import secrets
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from itertools import count
 from typing import Final, NamedTuple
 
 from bisyncer.endpoints import linux
@@ -91,15 +92,18 @@ class Asides:
             raise ValueError(f"an owner is 8 hex digits, not {owner!r}")
         self._owner = owner
         self._touched = touched
+        self._numbers = count(secrets.randbits(64))
         self._live: set[str] = set()  # names in use now, which no sweep of this process may touch
         # Two threads that replace one key would take each other's files for a stranger's.
         self._locks = tuple(threading.Lock() for _ in range(_STRIPES))
 
-    @contextmanager
-    def temporary(self) -> Iterator[str]:
+    def temporary(self) -> AbstractContextManager[str]:
         """A name for a new file of ours, safe from sweeps while the block runs."""
-        with self._alive(f"{PREFIX}{self._owner}-{secrets.token_hex(8)}") as name:
-            yield name
+        return self._alive(self._unused())
+
+    def _unused(self) -> str:
+        """A name that nothing has: a number that this process uses once, counted from a random one."""
+        return f"{PREFIX}{self._owner}-{next(self._numbers) % 2**64:016x}"
 
     def alone(self, key: str) -> threading.Lock:
         """The lock to hold while looking at `key` and placing, replacing or taking it."""
@@ -274,7 +278,7 @@ class Asides:
 
     @contextmanager
     def _open(self, parent: int, mine: str, planned: str) -> Iterator[_Aside]:
-        name = f"{PREFIX}{self._owner}-{secrets.token_hex(8)}-{mine}-{planned}"
+        name = f"{self._unused()}-{mine}-{planned}"
         with self._alive(name):
             os.mkdir(name, 0o700, dir_fd=parent)
             try:

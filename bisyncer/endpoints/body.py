@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import TypeVar
 
 from bisyncer.endpoints.backoff import persist
@@ -26,7 +27,13 @@ T = TypeVar("T")
 
 def content_type(key: str) -> str:
     """The media type that browsers are to be told, by the end of the name."""
-    return _TYPES.guess_type(key)[0] or "application/octet-stream"
+    _, dot, end = key.rpartition("/")[2].lstrip(".").partition(".")
+    return _type_of(dot + end)
+
+
+@lru_cache(maxsize=1024)
+def _type_of(end: str) -> str:
+    return _TYPES.guess_type(f"name{end}")[0] or "application/octet-stream"
 
 
 def part_size(size: int, most_parts: int) -> int:

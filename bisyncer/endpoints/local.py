@@ -20,13 +20,13 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from bisyncer.endpoints import linux, mounts
-from bisyncer.endpoints.aside import Asides, Spot, is_temporary
+from bisyncer.endpoints.aside import PREFIX, Asides, Spot, is_temporary
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.directory import Directories, is_directory
 from bisyncer.endpoints.links import Links, is_link, refuse_other_kind
@@ -38,9 +38,9 @@ from bisyncer.endpoints.tree import (
     MAX_KEY_BYTES,
     SCHEME,
     THROUGH_A_LINK,
+    Explained,
     Tree,
     explain,
-    explained,
     identity,
     is_expected,
     kind,
@@ -111,6 +111,7 @@ class LocalEndpoint:
         self._apart = None if apart is None else apart.removeprefix(SCHEME)
         self._directories = Directories(self._tree, self._unsynced.add)
         self._conditional_write = True
+        self._capabilities: tuple[tuple[bool, bool], Capabilities] | None = None
 
     @property
     def root(self) -> str:
@@ -120,9 +121,11 @@ class LocalEndpoint:
     @property
     def capabilities(self) -> Capabilities:
         """What a tree can hold; a probe learns whether the file system can exchange names, and folds case."""
-        return replace(
-            CAPABILITIES, conditional_write=self._conditional_write, folds_case=self._tree.folds_case
-        )
+        found = self._conditional_write, self._tree.folds_case
+        if self._capabilities is None or self._capabilities[0] != found:
+            able = replace(CAPABILITIES, conditional_write=found[0], folds_case=found[1])
+            self._capabilities = found, able
+        return self._capabilities[1]
 
     @property
     def requests(self) -> Mapping[str, int]:
@@ -187,13 +190,13 @@ class LocalEndpoint:
     def stat(self, key: str) -> Entry | None:
         """The entry of `key`; None also where a directory is, or a file stands above it."""
         if is_directory(key):
-            with explained(self._place(key)):
+            with Explained(self._place(key)):
                 return self._directories.stat(key)
         if (links := self._links_of(key)) is not None:
-            with explained(self._place(key)):
+            with Explained(self._place(key)):
                 return links.stat(key)
         *above, name = _segments(key)
-        with explained(self._place(key)), self._tree.directory(above, follow=True) as directory:
+        with Explained(self._place(key)), self._tree.directory(above, follow=True) as directory:
             seen = None if directory is None else self._tree.look(directory, name, key)
         if seen is None or stat.S_ISDIR(seen.st_mode):
             return None
@@ -203,40 +206,30 @@ class LocalEndpoint:
             raise Rejected(f"{key}: {kind(seen)}. Move it away.")
         return make_entry(key, seen, self._now_ns())
 
-    @contextmanager
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
+    def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
         """Open `key` for reading; the end of its bytes is only given if no write touched it meanwhile."""
         if is_directory(key):
-            with explained(self._place(key)):
-                nothing = self._directories.read(key)
-            yield nothing
-            return
+            with Explained(self._place(key)):
+                return nullcontext(self._directories.read(key))
         if (links := self._links_of(key)) is not None:
-            with explained(self._place(key)):
-                text = links.read(key, expect, start)
-            yield text
-            return
+            with Explained(self._place(key)):
+                return nullcontext(links.read(key, expect, start))
         opened, seen = self._open(key, expect)
-        try:
-            if start:
-                os.lseek(opened, start, os.SEEK_SET)
-            reading = Reading(opened, key, self._place(key), seen, now_ns=self._now_ns(), start=start)
-            if self._metadata:
-                reading.metadata = reading.told()
-            yield reading
-        finally:
-            os.close(opened)
+        reading = Reading(opened, key, self._place(key), seen, now_ns=self._now_ns(), start=start)
+        if self._metadata:
+            reading.metadata = reading.told()
+        return reading
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Write a file of our own beside `key`, then put it in place."""
         if is_directory(key):
-            with explained(self._place(key)):
+            with Explained(self._place(key)):
                 return self._directories.make(key, source)
         if (links := self._links_of(key)) is not None:
-            with explained(self._place(key)):
+            with Explained(self._place(key)):
                 return links.write(key, source, expect)
         *above, name = _segments(key)
-        with explained(self._place(key)), self._tree.directory(above, make=expect is None) as directory:
+        with Explained(self._place(key)), self._tree.directory(above, make=expect is None) as directory:
             if directory is None:
                 raise Changed(f"{key}: its directory is gone. Run again.")
             replaced = self._check(directory, name, key, expect)
@@ -247,16 +240,16 @@ class LocalEndpoint:
     def delete(self, key: str, *, expect: Entry) -> None:
         """Take `key` out of the tree, look at what was taken, and only then remove it."""
         if is_directory(key):
-            with explained(self._place(key)):
+            with Explained(self._place(key)):
                 self._directories.remove(key)
             return
         if (links := self._links_of(key)) is not None:
-            with explained(self._place(key)):
+            with Explained(self._place(key)):
                 links.delete(key, expect)
             self._tidy(key.split("/")[:-1])
             return
         *above, name = _segments(key)
-        with explained(self._place(key)), self._tree.directory(above) as directory:
+        with Explained(self._place(key)), self._tree.directory(above) as directory:
             if directory is None:
                 raise Changed(f"{key}: is gone already. Run again.")
             with self._asides.alone(key):
@@ -278,14 +271,14 @@ class LocalEndpoint:
     def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
         """Rename the file, look at what arrived, and rename it back where it isn't the version expected."""
         if (links := self._renamed(key, new_key)) is not None:
-            with explained(self._place(key)):
+            with Explained(self._place(key)):
                 moved_link = links.move(key, new_key, expect)
             self._tidy(key.split("/")[:-1])
             return moved_link
         *above, name = _segments(key)
         *new_above, new_name = _segments(new_key)
         with (
-            explained(self._place(key)),
+            Explained(self._place(key)),
             self._tree.directory(above) as directory,
             self._asides.both_alone(key, new_key),
         ):
@@ -309,12 +302,12 @@ class LocalEndpoint:
     def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:
         """Make a second link to the file; where there are none, a copy of it."""
         if (links := self._renamed(key, new_key)) is not None:
-            with explained(self._place(key)):
+            with Explained(self._place(key)):
                 return links.keep(key, new_key, expect)
         *above, name = _segments(key)
         *new_above, new_name = _segments(new_key)
         with (
-            explained(self._place(key)),
+            Explained(self._place(key)),
             self._tree.directory(above) as directory,
             self._asides.both_alone(key, new_key),
         ):
@@ -378,7 +371,7 @@ class LocalEndpoint:
         """The symbolic links of this tree, where the key is that of one."""
         if self._links is None or not is_link(key):
             return None
-        with explained(self._place(key)):
+        with Explained(self._place(key)):
             return self._links if self._links.owns(key) else None
 
     def _renamed(self, key: str, new_key: str) -> Links | None:
@@ -406,7 +399,7 @@ class LocalEndpoint:
 
     def _open(self, key: str, expect: Entry) -> tuple[int, os.stat_result]:
         *above, name = _segments(key)
-        with explained(self._place(key)), self._tree.directory(above, follow=True) as directory:
+        with Explained(self._place(key)), self._tree.directory(above, follow=True) as directory:
             if directory is None:
                 raise Changed(f"{key}: its directory is gone. Run again.")
             try:
@@ -441,8 +434,7 @@ class LocalEndpoint:
                 written = os.fstat(opened)
                 with self._asides.alone(key):
                     if expect is None:
-                        self._make_room(directory, name, key)
-                        self._asides.place(directory, temporary, name, key)
+                        self._place_new(place, temporary)
                     else:
                         seen = self._expected(directory, name, key, expect)
                         self._asides.replace(directory, temporary, name, key, seen)
@@ -456,6 +448,15 @@ class LocalEndpoint:
         if identity(now) != identity(written):
             raise Changed(f"{key}: was written to as soon as it was in place. Run again.")
         return make_entry(key, now, self._now_ns())
+
+    def _place_new(self, place: _Place, temporary: str) -> None:
+        """Give a new file its name; only where that is taken, look by what, and whether it gives way."""
+        directory, name, key = place[:3]
+        try:
+            self._asides.place(directory, temporary, name, key)
+        except Changed:
+            self._make_room(directory, name, key)
+            self._asides.place(directory, temporary, name, key)
 
     def _try_names(self) -> None:
         """Learn from what is there whether case is folded; what an empty root can't tell, `init` found."""
@@ -537,7 +538,7 @@ def _look_into(path: str) -> None:
 
 def _segments(key: str) -> list[str]:
     segments = split(key)
-    if any(is_temporary(segment) for segment in segments):
+    if PREFIX in key and any(map(is_temporary, segments)):
         raise Rejected(f"{key}: has the form of bisyncer's own temporary names. Rename it.")
     return segments
 

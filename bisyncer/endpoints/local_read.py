@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
 
-from bisyncer.endpoints.tree import explained, identity, make_entry
+from bisyncer.endpoints.tree import Explained, identity, make_entry
 from bisyncer.errors import Changed
 
 
 class Reading:
-    """A file being read: its bytes end only where no write came between the opening and the end."""
+    """A file being read: its bytes end only where no write came between the opening and the end.
+
+    It is its own context, at whose end the descriptor is closed.
+    """
 
     def __init__(
         self, opened: int, key: str, place: str, seen: os.stat_result, *, now_ns: int, start: int
@@ -18,9 +23,18 @@ class Reading:
         self._opened = opened
         self._place = place
         self._seen = seen
+        self._at = start
         self._left = max(0, self._seen.st_size - start)
         self.entry = make_entry(key, self._seen, now_ns)
         self.metadata: Mapping[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._opened)
 
     def told(self) -> Mapping[str, str]:
         """The mode and the owner of the file, as rclone writes them."""
@@ -34,20 +48,21 @@ class Reading:
             if self._left == 0 and size != 0:
                 self._check_end()
             return b""
-        with explained(self._place):
-            piece = os.read(self._opened, wanted)
+        with Explained(self._place):
+            piece = os.pread(self._opened, wanted, self._at)
             while size < 0 and 0 < len(piece) < wanted:  # one read() gives 2 GiB at most
-                more = os.read(self._opened, wanted - len(piece))
+                more = os.pread(self._opened, wanted - len(piece), self._at + len(piece))
                 if not more:
                     break
                 piece += more
+        self._at += len(piece)
         self._left -= len(piece)
         if not piece or (size < 0 and self._left):
             raise self._torn()
         return piece
 
     def _check_end(self) -> None:
-        with explained(self._place):
+        with Explained(self._place):
             now = os.fstat(self._opened)
         if identity(now) != identity(self._seen) or now.st_ctime_ns != self._seen.st_ctime_ns:
             raise self._torn()

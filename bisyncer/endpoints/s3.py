@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -169,14 +169,9 @@ class S3Endpoint:
         """The entry of `key` as it is now."""
         return self._bucket.stat(key)
 
-    @contextmanager
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
+    def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
         """Open the version of `key` that `expect` says; it stays whole whatever becomes of the key."""
-        reading = open_reading(self._bucket, key, expect, start)
-        try:
-            yield reading
-        finally:
-            reading.close()
+        return open_reading(self._bucket, key, expect, start)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Send all of `source`, in one request or in parts by its size."""

@@ -40,7 +40,8 @@ def can_name(name: str) -> bool:
 
 def has_plain_segments(name: str) -> bool:
     """Whether no segment of `name` is empty, '.' or '..'."""
-    return not any(part in {"", ".", ".."} for part in name.split("/"))
+    within = f"/{name}/"
+    return "//" not in within and "/./" not in within and "/../" not in within
 
 
 def store(bucket: str, remote: Remote, clients: Clients) -> S3Store | None:

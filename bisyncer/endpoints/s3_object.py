@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import repeat
 from typing import Any, Final
 
@@ -98,8 +99,7 @@ def attributes(key: str, given: Mapping[str, str], mtime_ns: int | None) -> dict
 
     S3 takes 2 KiB of metadata. https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
     """
-    sent = sendable(given)
-    standard: dict[str, str] = {name: sent.pop(name) for name in STANDARD if name in sent}
+    standard, sent = _apart(tuple(given.items()))
     own = metadata(mtime_ns)
     room = _MOST_BYTES - sum(len(name) + len(value) for name, value in own.items())
     for name, value in sent.items():
@@ -108,6 +108,13 @@ def attributes(key: str, given: Mapping[str, str], mtime_ns: int | None) -> dict
             own[name] = value
             room -= size
     return {"content-type": content_type(key), **standard, **own}
+
+
+@lru_cache(maxsize=256)
+def _apart(given: tuple[tuple[str, str], ...]) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """What can be sent of some fields: those that HTTP has, and all others. Most files share theirs."""
+    sent = sendable(dict(given))
+    return {name: sent.pop(name) for name in STANDARD if name in sent}, sent
 
 
 def arguments(attributes: Mapping[str, str]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from bisyncer.endpoints import s3_direct
 from bisyncer.endpoints.mtime import MTIME, parse_mtime, time_ns
@@ -12,6 +13,9 @@ from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
 from bisyncer.endpoints.s3_object import entry, fields, listed_digests, told
 from bisyncer.errors import Rejected, Transient
 from bisyncer.model import Entry
+
+if TYPE_CHECKING:
+    from obstore import GetResult
 
 _PIECE = 1 << 20
 
@@ -24,7 +28,7 @@ class Found(NamedTuple):
 
 
 class Reading:
-    """A body being read."""
+    """A body being read; it is its own context, at whose end the connection is given back."""
 
     def __init__(self, place: str, found: Found, start: int, pieces: Iterator[Any], body: Any = None) -> None:
         self.entry, self.metadata = found
@@ -33,6 +37,14 @@ class Reading:
         self._body = body
         self._piece = memoryview(b"")
         self._unread = max(0, found.entry.size - start)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes; raises `Transient` instead of an end that comes too early."""
@@ -92,7 +104,17 @@ def _direct(bucket: Bucket, key: str, name: str, expect: Entry, start: int) -> R
     if mtime_ns is None:
         mtime_ns = time_ns(meta["last_modified"])
     found = Entry(key, meta["size"], mtime_ns, etag, listed_digests(etag))
-    return Reading(bucket.place(key), Found(found, told(got.attributes)), start, iter(got.stream(_PIECE)))
+    return Reading(
+        bucket.place(key), Found(found, told(got.attributes)), start, _pieces(got, meta["size"] - start)
+    )
+
+
+def _pieces(got: GetResult, size: int) -> Iterator[Any]:
+    """The body, of which `size` bytes are to come: a small one in one piece."""
+    if size > _PIECE:
+        yield from got.stream(_PIECE)
+    elif size:
+        yield got.bytes()
 
 
 def _through_sdk(bucket: Bucket, key: str, name: str, expect: Entry, start: int) -> Reading:

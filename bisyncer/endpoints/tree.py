@@ -10,9 +10,10 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
+from types import TracebackType
 from typing import Final, NamedTuple
 
 from bisyncer.endpoints.spelling import other_spelling
@@ -158,13 +159,22 @@ def explain(error: OSError, place: str) -> EndpointError:
     return Transient(f"{place}: {os.strerror(number)}. Look at its file system and run again.")
 
 
-@contextmanager
-def explained(place: str) -> Iterator[None]:
-    """Turn an `OSError` of the block into the endpoint error that says the same."""
-    try:
-        yield
-    except OSError as error:
-        raise explain(error, place) from error
+class Explained:
+    """A block of which an `OSError` becomes the endpoint error that says the same."""
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        """Nothing is to be done before."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            raise explain(error, self._place) from error
 
 
 def split(key: str) -> list[str]:
@@ -183,7 +193,7 @@ def split(key: str) -> list[str]:
     for segment in segments:
         if segment in {"", ".", ".."}:
             raise Rejected(f"{key!r}: has the segment {segment!r}, which no file can be named. Rename it.")
-        if len(segment.encode()) > MAX_SEGMENT_BYTES:
+        if size > MAX_SEGMENT_BYTES and len(segment.encode()) > MAX_SEGMENT_BYTES:
             raise Rejected(
                 f"{key!r}: has a segment of {len(segment.encode())} bytes; a file name has up to "
                 f"{MAX_SEGMENT_BYTES}. Rename it."
@@ -230,10 +240,7 @@ class Tree:
         """The tree that holds the directory that `segments` name: this one, or that with the trash."""
         return self._trash_at if self._trash_at is not None and segments[:1] == [TRASH] else self
 
-    @contextmanager
-    def directory(
-        self, segments: list[str], *, make: bool = False, follow: bool = False
-    ) -> Iterator[int | None]:
+    def directory(self, segments: list[str], *, make: bool = False, follow: bool = False) -> Opened:
         """Open the directory that `segments` name, for searching; None where it isn't there.
 
         With `make`, missing directories are made. Raises `Rejected` where something else is in the
@@ -241,15 +248,7 @@ class Tree:
         there is certainly nothing, nor below a directory that is spelled otherwise. With `follow`, which is
         for reading alone, links are followed where this tree's are.
         """
-        if not segments:
-            yield self._root()
-            return
-        directory = self._descend(segments, make=make, flags=self.reading(SEARCH) if follow else SEARCH)
-        try:
-            yield directory
-        finally:
-            if directory is not None:
-                os.close(directory)
+        return Opened(self, segments, make=make, flags=self.reading(SEARCH) if follow else SEARCH)
 
     def reading(self, flags: int) -> int:
         """The flags to open something for reading with, which follow links where this tree's are followed."""
@@ -281,9 +280,9 @@ class Tree:
 
     def open_root(self) -> int:
         """A descriptor of the root, for the caller to close."""
-        return os.dup(self._root())
+        return os.dup(self.opened_root())
 
-    def _root(self) -> int:
+    def opened_root(self) -> int:
         """The descriptor of the root, which stays open until `close`."""
         if (opened := self._opened) is not None:
             return opened
@@ -299,8 +298,9 @@ class Tree:
                     ) from error
             return self._opened
 
-    def _descend(self, segments: list[str], *, make: bool, flags: int) -> int | None:
-        root = directory = self.holding(segments)._root()  # noqa: SLF001 -- of the same class
+    def descend(self, segments: list[str], *, make: bool, flags: int) -> int | None:
+        """Open the directory that `segments` name, for the caller to close; at least one is named."""
+        root = directory = self.holding(segments).opened_root()
         for depth, segment in enumerate(segments, 1):
             place = "/".join([self._path, *segments[:depth]])
             try:
@@ -379,3 +379,28 @@ class Tree:
             if seen is not None and not stat.S_ISDIR(seen.st_mode):
                 raise Rejected(f"{place}: {kind(seen)}, so nothing below it is touched. Move it away.")
         raise explain(error, place) from error
+
+
+class Opened:
+    """A directory of a tree, open as long as the block runs; None where it isn't there."""
+
+    __slots__ = ("_descriptor", "_flags", "_make", "_segments", "_tree")
+
+    def __init__(self, tree: Tree, segments: list[str], *, make: bool, flags: int) -> None:
+        self._tree = tree
+        self._segments = segments
+        self._make = make
+        self._flags = flags
+        self._descriptor: int | None = None  # what is to be closed: not the root
+
+    def __enter__(self) -> int | None:
+        if not self._segments:
+            return self._tree.opened_root()
+        self._descriptor = self._tree.descend(self._segments, make=self._make, flags=self._flags)
+        return self._descriptor
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from bisyncer.core.compare import by_digest
@@ -55,7 +55,7 @@ def transfer(
     """
     twin = None
     if target.capabilities.server_copy:
-        with _kept(keeper, expect, None, lambda: True) as twin:
+        with _Kept(keeper, expect, None, lambda: True) as twin:
             expect = _now(expect, twin)
             copied = target.copy_from(source, key, entry=entry, expect=expect)
         if copied is not None:
@@ -79,7 +79,7 @@ def stream(
     """
     with source.read(entry.key, expect=entry) as opened:
         passing = Hashing(opened)
-        with _kept(keeper, expect, twin, lambda: passing.ended) as kept:
+        with _Kept(keeper, expect, twin, lambda: passing.ended) as kept:
             written = target.write(key, passing, expect=_now(expect, kept))
     digests = passing.digests()
     if written.size != passing.size or by_digest(digests, written.digests) is Agreement.DIFFERENT:
@@ -87,32 +87,49 @@ def stream(
             f"{target.root}: {key!r} arrived as {written.size} bytes with another digest than the "
             f"{passing.size} bytes that were sent. It is sent again."
         )
+    sent = passing.entry
     return Landed(
-        passing.entry._replace(key=entry.key, digests=digests),
-        written._replace(key=key, digests=digests),
+        Entry(entry.key, sent.size, sent.mtime_ns, sent.stamp, digests),
+        Entry(key, written.size, written.mtime_ns, written.stamp, digests),
         _name(kept),
     )
 
 
-@contextmanager
-def _kept(
-    keeper: Keeper | None, expect: Entry | None, twin: Twin | None, published: Callable[[], bool]
-) -> Iterator[Twin | None]:
+class _Kept:
     """Keep the version that is replaced inside the block; `twin`: it is kept already.
 
     Where that fails and nothing can have been published, it is taken back: else a key that fails in every run
     would be kept by every run.
     """
-    if keeper is None or expect is None:
-        yield None
-        return
-    twin = twin or keeper.keep(expect)
-    try:
-        yield twin
-    except EndpointError as error:
-        if not isinstance(error, Transient) or not published():
-            keeper.take_back(twin)
-        raise
+
+    __slots__ = ("_expect", "_keeper", "_published", "_twin")
+
+    def __init__(
+        self,
+        keeper: Keeper | None,
+        expect: Entry | None,
+        twin: Twin | None,
+        published: Callable[[], bool],
+    ) -> None:
+        self._keeper = keeper
+        self._expect = expect
+        self._twin = twin
+        self._published = published
+
+    def __enter__(self) -> Twin | None:
+        if self._keeper is None or self._expect is None:
+            return None
+        self._twin = self._twin or self._keeper.keep(self._expect)
+        return self._twin
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._keeper is None or self._expect is None or not isinstance(error, EndpointError):
+            return
+        if not isinstance(error, Transient) or not self._published():
+            assert self._twin is not None, "it was kept"
+            self._keeper.take_back(self._twin)
 
 
 def _now(expect: Entry | None, twin: Twin | None) -> Entry | None:
@@ -149,6 +166,8 @@ def content(endpoint: Endpoint, entry: Entry, also: Sequence[PartsHash] = ()) ->
 
 def agreed(key: str, path1: Entry, path2: Entry) -> Ancestor:
     """The ancestor of two entries that hold the same content: each gets the digests that either has."""
+    if path1.digests == path2.digests:
+        return Ancestor(key, path1, path2)
     digests = tuple(dict.fromkeys(path1.digests + path2.digests))
     return Ancestor(key, path1._replace(digests=digests), path2._replace(digests=digests))
 
@@ -177,12 +196,14 @@ class Hashing:
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes of the source; b'' at the end."""
         data = self._source.read(size)
+        if not data:
+            self.ended = self.ended or size != 0
+            return data
         self._sha256.update(data)
         self._md5.update(data)
         for each in self._also:
             each.update(data)
         self.size += len(data)
-        self.ended = self.ended or (size != 0 and not data)
         return data
 
     def digests(self) -> tuple[Digest, ...]:

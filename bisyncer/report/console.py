@@ -136,7 +136,8 @@ class Answer:
     def tell(self, event: Event) -> None:
         """Say it at once where it is an action, and at the end all the rest."""
         if isinstance(event, Acted):
-            self._line(outcome_line(event.outcome))
+            if not self._quiet:
+                self._line(outcome_line(event.outcome))
         elif isinstance(event, Settled):
             if event.count and not self._quiet:  # one write for all: a million keys may come this way
                 self._write("\n".join(map(action_line, event.actions)))

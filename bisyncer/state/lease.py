@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from operator import sub
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -187,8 +188,8 @@ class Lease:
     def _fresh(self) -> bool:
         if self._lost.is_set():
             return False
-        passed = (now - then for now, then in zip(_clocks(), self._renewed, strict=True))
-        return max(passed) < self._ttl_s / 2
+        passed: float = max(map(sub, _clocks(), self._renewed))
+        return passed < self._ttl_s / 2
 
     def _beat(self) -> None:
         while not self._released.wait(self._ttl_s / 4):
@@ -267,7 +268,7 @@ def _ns(seconds: float) -> int:
 
 
 def _clocks() -> tuple[float, ...]:
-    return tuple(clock() for clock in _CLOCKS)
+    return tuple([clock() for clock in _CLOCKS])
 
 
 def _now_ns(connection: Connection, store: Store) -> int:
