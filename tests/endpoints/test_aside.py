@@ -528,3 +528,14 @@ def test_entries_and_places_share_no_names_with_temporaries(root: Path, local: L
     for item in local.scan():
         assert isinstance(item, Entry | Unreadable)
         assert not is_temporary(item[0])
+
+
+def test_no_two_temporaries_have_one_name() -> None:
+    names = []
+    for asides in (Asides(OWNER, lambda _: None), Asides(OWNER, lambda _: None)):
+        for _ in range(100):
+            with asides.temporary() as name:
+                names.append(name)
+
+    assert all(map(is_temporary, names))
+    assert len(set(names)) == len(names)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bisyncer.endpoints.body import PART_SIZE, Parts
+from bisyncer.endpoints.body import PART_SIZE, Parts, content_type
 from bisyncer.errors import Changed, Rejected, Transient
 from tests.endpoints.contract import BytesSource
 
@@ -103,3 +103,23 @@ def test_memory_is_bounded_and_given_back(parts: Parts) -> None:
             parts.send(BytesSource(data), PART_SIZE, part)
 
     assert 0 < most <= 64 << 20
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("a.html", "text/html"),
+        ("d.png/a.html", "text/html"),
+        ("d.html/a", "application/octet-stream"),
+        ("a.html/", "application/octet-stream"),
+        (".html", "application/octet-stream"),
+        ("..html", "application/octet-stream"),
+        (".a.html", "text/html"),
+        ("a.2026.html", "text/html"),
+        ("a.tar.gz", "application/x-tar"),
+        ("data:a.html", "text/html"),
+        ("", "application/octet-stream"),
+    ],
+)
+def test_the_end_of_a_name_tells_its_media_type(key: str, kind: str) -> None:
+    assert content_type(key) == kind
