@@ -18,6 +18,7 @@ import botocore.exceptions
 import botocore.session
 from botocore.config import Config
 
+from bisyncer import __version__
 from bisyncer.endpoints import counts
 from bisyncer.endpoints.s3_page import pages_parsed
 from bisyncer.errors import UsageError
@@ -81,7 +82,8 @@ def connect(remote: Remote, requests: Requests) -> Clients:
             region_name=remote.region,
             **_credentials(remote),
         )
-        client: Any = session.client("s3", endpoint_url=remote.endpoint_url, config=_config(remote, session))
+        config = _config(remote, session, core)
+        client: Any = session.client("s3", endpoint_url=remote.endpoint_url, config=config)
     except botocore.exceptions.ProfileNotFound:
         profile, origin = _profile(remote)
         raise UsageError(
@@ -123,14 +125,17 @@ def _paying(params: dict[str, Any], **_: object) -> None:
     params["headers"]["x-amz-request-payer"] = "requester"
 
 
-def _config(remote: Remote, session: boto3.session.Session) -> Any:
+def _config(remote: Remote, session: boto3.session.Session, core: botocore.session.Session) -> Any:
     style = remote.addressing_style
+    app_id = core.get_config_variable("user_agent_appid")
     options: dict[str, Any] = {
         "retries": {"mode": "standard", "total_max_attempts": 1},
         "connect_timeout": CONNECT_TIMEOUT_S,
         "read_timeout": READ_TIMEOUT_S,
         "max_pool_connections": _CONNECTIONS,
         "tcp_keepalive": True,
+        # The SDK's own text is put together twice a request, which is a sixth of what a deletion costs us.
+        "user_agent": f"bisyncer/{__version__}" + (f" app/{app_id}" if app_id else ""),
         # Every body goes with its MD5; other stores often don't know the newer checksums.
         "request_checksum_calculation": "when_required",
     }

@@ -15,6 +15,7 @@ from urllib.parse import quote_plus
 
 import pytest
 
+from bisyncer import __version__
 from bisyncer.endpoints import s3_copy
 from bisyncer.endpoints.base import Upload
 from bisyncer.endpoints.s3 import S3Endpoint
@@ -55,6 +56,28 @@ def store(respond: Respond, bucket: str = "b", **changes: Any) -> Iterator[S3End
         )
         with contextlib.closing(S3Endpoint(bucket, "p", remote=remote, owner="test")) as endpoint:
             yield endpoint
+
+
+# Who asks.
+
+
+@pytest.mark.parametrize(("app_id", "told"), [("", ""), ("cms-sync", " app/cms-sync")])
+def test_a_request_says_that_bisyncer_sends_it_and_for_what_application(
+    seaweed: S3Server, prefix: str, app_id: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[str] = set()
+
+    def note(request: BaseHTTPRequestHandler, _body: bytes) -> None:
+        seen.add(request.headers["User-Agent"].partition(" Botocore/")[0])
+
+    monkeypatch.setenv("AWS_SDK_UA_APP_ID", app_id)
+    with (
+        proxy(seaweed.endpoint_url, instead=note) as url,
+        opened(seaweed, prefix, endpoint_url=url) as endpoint,
+    ):
+        assert endpoint.stat("k") is None
+
+    assert seen == {f"bisyncer/{__version__}{told}"}
 
 
 # Listings.
