@@ -6,7 +6,7 @@ import atexit
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -17,6 +17,7 @@ from bisyncer.core.reserved import is_reserved
 from bisyncer.endpoints import memory
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.memory import MemoryEndpoint
+from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.tree import split
 from bisyncer.engine import pairing, session
 from bisyncer.engine.resolve import resolving
@@ -108,6 +109,9 @@ class Hooked:
             self._before("scan", item[0])
             yield item
         self._before("scan", "")
+
+    def outline(self) -> Sequence[Folder]:
+        return self.inner.outline()
 
     def stat(self, key: str) -> Entry | None:
         self._before("stat", key)

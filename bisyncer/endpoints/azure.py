@@ -14,7 +14,7 @@ No mutation goes out without a condition on what was seen. The work is done in r
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -31,6 +31,7 @@ from bisyncer.endpoints.azure_write import write
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.clock import clock_skew_ns
+from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing
 from bisyncer.job import Remote
@@ -137,6 +138,10 @@ class AzureEndpoint:
         container = self._container
         where = Where(container.prefix, container.root, container.ordered)
         return scan(container.client, where, low, high)
+
+    def outline(self) -> Sequence[Folder]:
+        """Nothing is known of a bucket's folders without a listing."""
+        return ()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key` as it is now."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from bisyncer.endpoints.base import Capabilities, Endpoint, Probe, Source, Twin, Upload
+from bisyncer.endpoints.outline import Folder
 from bisyncer.errors import Transient
 from bisyncer.model import TRASH, Entry, Item
 
@@ -58,6 +59,10 @@ class BackupDirEndpoint:
         """Yield what lies in the range; of the place apart only where it is one in the trash."""
         in_trash = low.startswith(_LOW) and high is not None and high <= _HIGH
         return (self._apart if in_trash else self._inner).scan(low, high)
+
+    def outline(self) -> Sequence[Folder]:
+        """The folders of the store inside."""
+        return self._inner.outline()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key` as it is now."""

@@ -22,12 +22,13 @@ Rules, each a test of the contract suite that every store's tests inherit:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from bisyncer.endpoints.outline import Folder
 from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item
 
 
@@ -196,6 +197,13 @@ class Endpoint(Protocol):
 
         A tree tells nothing of what lies in `TRASH`, unless the range begins in it.
         Raises `ListingIncomplete` where the listing can't be read to its end.
+        """
+        ...
+
+    def outline(self) -> Sequence[Folder]:
+        """Folders and about how many keys each holds, in order of key, at the cost of no request.
+
+        A guess to cut a first listing by; empty where nothing can be told so cheaply.
         """
         ...
 

@@ -19,7 +19,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from itertools import islice
@@ -32,6 +32,7 @@ from bisyncer.endpoints.directory import Directories, is_directory
 from bisyncer.endpoints.links import Links, is_link, refuse_other_kind
 from bisyncer.endpoints.local_read import Reading
 from bisyncer.endpoints.local_write import adopt, fill, mode_of, restore
+from bisyncer.endpoints.outline import Folder, outline
 from bisyncer.endpoints.spelling import folds_case, other_spelling
 from bisyncer.endpoints.tree import (
     LIST,
@@ -186,6 +187,10 @@ class LocalEndpoint:
             directories=self._lists_directories and not in_trash,  # there they are of no user
             apart=self._apart,
         ).items()
+
+    def outline(self) -> Sequence[Folder]:
+        """The folders of a high level, from a few directories."""
+        return outline(self._tree)
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key`; None also where a directory is, or a file stands above it."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
+from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import Changed, Rejected
 from bisyncer.model import Entry
@@ -191,6 +192,10 @@ class MemoryEndpoint:
                 return
             if entry.key >= low:
                 yield entry
+
+    def outline(self) -> Sequence[Folder]:
+        """Nothing is known of a bucket's folders without a listing."""
+        return ()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key` as it is now."""

@@ -12,7 +12,7 @@ No mutation goes out without a condition on what was seen. The work is done in r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -39,6 +39,7 @@ from bisyncer.endpoints.oci_read import open_reading
 from bisyncer.endpoints.oci_scan import scan
 from bisyncer.endpoints.oci_upload import abort, upload
 from bisyncer.endpoints.oci_write import write
+from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import Rejected
 from bisyncer.job import Remote
@@ -127,6 +128,10 @@ class OciEndpoint:
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
         """Yield every key below the prefix with low <= key < high; our own scratch objects are left out."""
         return scan(self._bucket, low, high)
+
+    def outline(self) -> Sequence[Folder]:
+        """Nothing is known of a bucket's folders without a listing."""
+        return ()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key` as it is now."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from bisyncer.endpoints.base import Capabilities, Endpoint, Probe, Source, Twin, Upload
+from bisyncer.endpoints.outline import Folder
 from bisyncer.errors import Rejected
 from bisyncer.model import Entry, Item
 
@@ -47,6 +48,10 @@ class ReadOnlyEndpoint:
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Item]:
         """Yield what the store inside lists."""
         return self.inner.scan(low, high)
+
+    def outline(self) -> Sequence[Folder]:
+        """The folders of the store inside."""
+        return self.inner.outline()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key` as it is now."""

@@ -8,7 +8,7 @@ opens the source anew. Every request waits for its turn, and there are fewer tur
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +17,7 @@ from bisyncer.endpoints.backoff import ATTEMPTS, pause_s, persist
 from bisyncer.endpoints.backup_dir import beneath
 from bisyncer.endpoints.bandwidth import Bandwidth, Limited
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
+from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.readonly import ReadOnlyEndpoint
 from bisyncer.errors import ListingIncomplete, Transient
@@ -88,6 +89,10 @@ class ResilientEndpoint:
                     raise ListingIncomplete(str(error)) from error
             else:
                 return
+
+    def outline(self) -> Sequence[Folder]:
+        """The folders of the store inside."""
+        return self._inner.outline()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key` as it is now."""

@@ -13,7 +13,7 @@ No mutation goes out without a condition on what was seen. The work is done in r
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -31,6 +31,7 @@ from bisyncer.endpoints.base import (
 )
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.clock import clock_skew_ns
+from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.s3_bucket import MAX_NAME_BYTES, Bucket
 from bisyncer.endpoints.s3_copy import copy
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
@@ -164,6 +165,10 @@ class S3Endpoint:
             unordered=bucket.is_directory_bucket,
         )
         return scan(where, low, high)
+
+    def outline(self) -> Sequence[Folder]:
+        """Nothing is known of a bucket's folders without a listing."""
+        return ()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key` as it is now."""

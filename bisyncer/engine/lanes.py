@@ -31,7 +31,7 @@ from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import guarded, open_pair, resilient
 from bisyncer.engine.planner import Draft, Planner
-from bisyncer.engine.shards import KEYS, Shard, can_be_cut
+from bisyncer.engine.shards import KEYS, Shard, about, can_be_cut, outlined
 from bisyncer.errors import Interrupted, UsageError
 from bisyncer.job import Job, Policy
 from bisyncer.model import Side
@@ -107,7 +107,10 @@ def processes(
     )
     shared = not any(endpoint.capabilities.one_process for endpoint in endpoints.values())
     able = shared and sys.platform == "linux" and threading.active_count() == 1
-    number = how_many(store.count_ancestors(pair.id)) if whole and able else 1
+    keys = store.count_ancestors(pair.id) if whole and able else 0
+    if whole and able and not keys:
+        keys = about(outlined(endpoints.values()))
+    number = how_many(keys)
     if number < 2:
         yield None
         return

@@ -20,7 +20,17 @@ from bisyncer.engine.planner import SPOOLED, Planner
 from bisyncer.engine.renames import renames
 from bisyncer.engine.run import Run
 from bisyncer.engine.scan import Scan
-from bisyncer.engine.shards import KEYS, WHOLE, Shard, at_or_below, below, can_be_cut, cut
+from bisyncer.engine.shards import (
+    KEYS,
+    WHOLE,
+    Shard,
+    at_or_below,
+    below,
+    between,
+    can_be_cut,
+    cut,
+    outlined,
+)
 from bisyncer.engine.spellings import Spellings
 from bisyncer.errors import Halt, Halted, ListingIncomplete
 from bisyncer.model import Action, Ancestor, Delta, Planned, Problem, Side, Tally, Unreadable, Verdict
@@ -72,6 +82,8 @@ def _shards(run: Run) -> list[Shard]:
     wide = WHOLE if prefix is None else at_or_below(prefix)
     if not can_be_cut(run.endpoints.values(), directories=run.policy.create_empty_dirs):
         return list(wide)
+    if prefix is None and not run.store.count_ancestors(run.pair.id):
+        return list(cut(*WHOLE, between(outlined(run.endpoints.values()), KEYS)))
     return [
         narrow
         for shard in wide

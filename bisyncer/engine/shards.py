@@ -6,10 +6,11 @@ shard can be scanned, joined and planned without the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from bisyncer.endpoints.base import Endpoint
+from bisyncer.endpoints.outline import Folder
 
 
 class Shard(NamedTuple):
@@ -54,3 +55,23 @@ def cut(shard: Shard, boundaries: Iterable[str]) -> Iterator[Shard]:
         yield Shard(low, key)
         low = key
     yield Shard(low, shard.high)
+
+
+def outlined(endpoints: Iterable[Endpoint]) -> Sequence[Folder]:
+    """The folders of the side that seems to hold most, where nothing is recorded to cut at."""
+    return max((endpoint.outline() for endpoint in endpoints), key=about)
+
+
+def about(folders: Iterable[Folder]) -> int:
+    """About how many keys some folders hold."""
+    return sum(folder.keys for folder in folders)
+
+
+def between(folders: Iterable[Folder], keys: int) -> Iterator[str]:
+    """Yield where to cut so that a shard holds about so many keys; a larger folder is a shard of its own."""
+    held = 0
+    for number, folder in enumerate(folders):
+        if number and held + folder.keys > keys:
+            yield folder.key
+            held = 0
+        held += folder.keys

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bisyncer.engine.shards import WHOLE, Shard, cut
+from bisyncer.endpoints.local import LocalEndpoint
+from bisyncer.endpoints.outline import Folder
+from bisyncer.engine import planning
+from bisyncer.engine.shards import WHOLE, Shard, between, cut
 from bisyncer.model import RunOutcome
 from bisyncer.report.events import Scanned
 from bisyncer.state.actions import first_of
@@ -199,17 +204,22 @@ class Trees(NamedTuple):
 
     def run(self, *how: str, kill: bool = False) -> tuple[dict[str, Any], list[int]]:
         """The report of a run, and the numbers of the processes that it had."""
+        said, born = self.command("run", "p", "--json", *how, kill=kill)
+        return json.loads(said), born
+
+    def command(self, *words: str, kill: bool = False) -> tuple[bytes, list[int]]:
+        """What a command says, and the numbers of the processes that it had."""
         said = subprocess.run(
             [
-                *(sys.executable, "-c", IN_PROCESSES, "kill" if kill else "", "run", "p"),
-                *("--json", "--log-format", "json", "--config", str(self.config), *how),
+                *(sys.executable, "-c", IN_PROCESSES, "kill" if kill else "", *words),
+                *("--log-format", "json", "--config", str(self.config)),
             ],
             capture_output=True,
             check=True,
             timeout=60,
         )
         born = [int(word) for line in said.stderr.splitlines() if line[:1].isdigit() for word in line.split()]
-        return json.loads(said.stdout), born
+        return said.stdout, born
 
 
 @pytest.fixture
@@ -224,6 +234,67 @@ def trees(tmp_path: Path) -> Trees:
     command = [sys.executable, "-m", "bisyncer", "init", "p", "--resync", "--quiet", "--config", str(config)]
     subprocess.run(command, check=True, timeout=60)
     return Trees(one, two, config)
+
+
+@given(st.lists(st.integers(0, 9)), st.integers(1, 12))
+def test_folders_are_cut_into_shards_of_so_many_keys_or_of_one_folder(sizes: list[int], keys: int) -> None:
+    folders = [Folder(f"{number:04}/", size) for number, size in enumerate(sizes)]
+
+    shards = list(cut(*WHOLE, between(folders, keys)))
+    held = [
+        [
+            each.keys
+            for each in folders
+            if shard.low <= each.key and (shard.high is None or each.key < shard.high)
+        ]
+        for shard in shards
+    ]
+
+    assert [size for some in held for size in some] == sizes
+    assert all(sum(some) <= keys or len(some) == 1 for some in held if any(some))
+
+
+@given(st.sets(st.text("abkmz./", min_size=1), max_size=9))
+@settings(max_examples=30)
+def test_wherever_a_first_alignment_is_cut_its_plan_is_that_of_one_piece(places: set[str]) -> None:
+    with (
+        TemporaryDirectory() as folder,
+        closing(World(Path(folder))) as world,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        world.put(ONE, MANY)
+        world.put(TWO, {**MANY, "k/b": "another", "k.x/new": "n"})
+        world.remove(TWO, "k/c", "z/h")
+        world.init()
+        one_piece = world.plan(resync=True)
+        patch.setattr(planning, "outlined", lambda _: [Folder(key, 3) for key in sorted(places)])
+
+        assert world.plan(resync=True) == one_piece
+        assert len(one_piece) > len(MANY) - 3
+
+
+def test_a_tree_is_outlined_by_the_folders_that_hold_no_other(tmp_path: Path) -> None:
+    plant(tmp_path, MANY | {f"wide/{number:03}/x": "" for number in range(5)})
+
+    with closing(LocalEndpoint(str(tmp_path), owner="0a1b2c3d")) as endpoint:
+        assert [each.key for each in endpoint.outline()] == [
+            "k.x/",
+            "k/m/",
+            *(f"wide/{number:03}/" for number in range(5)),
+            "z/",
+        ]
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["planned", "killed"])
+def test_processes_plan_a_first_alignment_too(trees: Trees, *, kill: bool) -> None:
+    for file in trees.config.parent.glob("state.db*"):
+        file.unlink()
+
+    said, born = trees.command("init", "p", "--resync", kill=kill)
+    again, _ = trees.run()
+
+    assert len(born) == 2, said
+    assert again["unchanged"] == len(MANY)
 
 
 def test_processes_plan_what_one_plans_and_are_gone_when_the_run_is(trees: Trees) -> None:
