@@ -47,7 +47,8 @@ def whole(source: Source) -> bytes:
     size = source.entry.size
     pieces: list[bytes] = []
     held = 0
-    while held <= size and (piece := source.read(_PIECE)):
+    # In as few pieces as the source has: one is the body itself, and more are joined beside it.
+    while held <= size and (piece := source.read(max(size - held, _PIECE))):
         pieces.append(piece)
         held += len(piece)
     if held != size:
@@ -138,7 +139,7 @@ def _next(source: Source, size: int, unsent: int) -> bytes:
     """Read `size` bytes, or the `unsent` ones that are left of the body; none at its end."""
     pieces = []
     missing = size
-    while missing > 0 and (piece := source.read(min(missing, _PIECE))):
+    while missing > 0 and (piece := source.read(missing)):
         pieces.append(piece)
         missing -= len(piece)
     if (size - missing > unsent) or (missing > 0 and size - missing < unsent):

@@ -25,6 +25,7 @@ from bisyncer.engine.emptied import Emptied
 from bisyncer.engine.keep import Taken, keep_both, replace_loser
 from bisyncer.engine.look import by_facts, judge, look
 from bisyncer.engine.plan import EXCLUDED
+from bisyncer.engine.room import Room
 from bisyncer.engine.transfer import agreed, transfer
 from bisyncer.engine.trash import Trash
 from bisyncer.errors import BisyncerError, Changed, Clash, EndpointError, Gone, Rejected, Transient
@@ -196,6 +197,7 @@ class Worker:
     endpoints: Mapping[Side, Endpoint]
     policy: Policy
     width: int
+    room: Room
     recorded: Callable[[Collection[str]], Mapping[str, Ancestor]]
     lease: Lease
     stop: Deadline
@@ -233,7 +235,8 @@ class Worker:
         A key that moved is looked at once more, since nothing that was seen of it holds any longer.
         """
         try:
-            return self._persist(lambda: self._once(planned))
+            with self.room.of(_largest(planned.action)):
+                return self._persist(lambda: self._once(planned))
         except Changed as error:
             if not planned.again and not _is_respelling(planned.action):
                 return self._look_again(planned, error)
@@ -392,6 +395,15 @@ def _is_respelling(action: Action) -> bool:
     Under its new name alone it would be copied, and the old one too by the next run.
     """
     return action.verdict in _MOVES and action.agreement is not None
+
+
+def _largest(action: Action) -> int:
+    """The size of the largest body that an action may move: a version that is replaced may be kept."""
+    return max(
+        action.path1.size if action.path1 else 0,
+        action.path2.size if action.path2 else 0,
+        action.origin.size if action.origin else 0,
+    )
 
 
 def _written(verdict: Verdict) -> Side:

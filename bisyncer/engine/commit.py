@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
 
+from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.engine.apply import Worker, apply
 from bisyncer.engine.emptied import Emptied
+from bisyncer.engine.room import Room
 from bisyncer.engine.run import REPORTED, Run
 from bisyncer.engine.trash import purge
 from bisyncer.errors import EndpointError, Gone, Halted
@@ -17,8 +19,12 @@ from bisyncer.report.events import Acted, Phase, PhaseBegan, Settled
 COMMITTED = 500  # outcomes committed at once, at the most ...
 COMMIT_EVERY_NS = 1_000_000_000  # ... and an outcome that comes later than this takes the batch along
 
+LARGE = PART_SIZE  # bytes of a body that goes before others ...
+MOST_LARGE = 1000  # ... of which so many are known at a time: a plan of any length takes as little memory
+
 DAY_NS = 86400 * 10**9
 
+COPIES = frozenset({Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2})
 CHANGING = tuple(v for v in Verdict if v.side is not None or v in {Verdict.CONFLICT, Verdict.CHECK})
 
 
@@ -37,6 +43,7 @@ def carry_out(run: Run) -> None:
         run.endpoints,
         run.policy,
         run.job.transfers,
+        Room(),
         run.recorded,
         run.lease,
         run.stop,
@@ -114,7 +121,17 @@ def _emptied(run: Run) -> Emptied | None:
 def _rows(run: Run, *verdicts: Verdict) -> Iterator[Planned]:
     """The rows that still wait; those of a kept plan as if looked at again: they are all there is."""
     rows = run.store.actions.planned(run.number, *verdicts)
+    if set(verdicts) & COPIES:
+        rows = _largest_first(run, rows)
     return rows if run.job.scope.plan is None else (row._replace(again=True) for row in rows)
+
+
+def _largest_first(run: Run, rows: Iterator[Planned]) -> Iterator[Planned]:
+    """Begin with large bodies, so that no huge one is under way alone when all others have ended."""
+    largest = run.store.actions.largest(run.number, LARGE, MOST_LARGE)
+    begun = {planned.seq for planned in largest}
+    yield from largest
+    yield from (planned for planned in rows if planned.seq not in begun)
 
 
 def _settle(run: Run) -> None:

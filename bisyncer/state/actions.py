@@ -7,7 +7,7 @@ from contextlib import closing
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, and_, delete, func, or_, select, true
+from sqlalchemy import Connection, Row, Select, and_, case, delete, func, or_, select, true
 
 from bisyncer.model import Action, Planned, Side, Verdict
 from bisyncer.state import rows, schema
@@ -124,6 +124,21 @@ class Actions:
         with closing(self._database.batches(statement, (run, verdict.value))) as found:
             for batch in found:
                 yield from map(rows.planned, batch)
+
+    def largest(self, run: int, least: int, most: int) -> list[Planned]:
+        """The copies still planned of at least `least` bytes, the largest first, and no more than `most`."""
+        table = schema.action.c
+        copied = case(
+            (table.verdict == Verdict.COPY_TO_PATH1.value, table.path2_size),
+            (table.verdict == Verdict.COPY_TO_PATH2.value, table.path1_size),
+        )
+        columns = [column for column in table if column.name not in _NOT_PLANNED]
+        statement = select(*columns).where(
+            table.run_id == run, table.state == ActionState.PLANNED.value, copied >= least
+        )
+        with self._database.read() as connection:
+            found = connection.execute(statement.order_by(copied.desc(), table.seq).limit(most))
+            return [rows.planned(row) for row in found]
 
     def amend(self, run: int, planned: Sequence[Planned], dropped: Sequence[Planned] = ()) -> None:
         """Replace what the plan says about these, of which more is known meanwhile, and drop some."""

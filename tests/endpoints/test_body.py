@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bisyncer.endpoints.body import PART_SIZE, Parts, content_type
+from bisyncer.endpoints.body import PART_SIZE, Parts, content_type, whole
 from bisyncer.errors import Changed, Rejected, Transient
 from tests.endpoints.contract import BytesSource
 
@@ -123,3 +123,26 @@ def test_memory_is_bounded_and_given_back(parts: Parts) -> None:
 )
 def test_the_end_of_a_name_tells_its_media_type(key: str, kind: str) -> None:
     assert content_type(key) == kind
+
+
+class _OnePiece(BytesSource):
+    """A source that remembers what was asked of it and what it gave."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content, longest=len(content))
+        self.gave: list[bytes] = []
+
+    def read(self, size: int = -1, /) -> bytes:
+        self.gave.append(super().read(size))
+        return self.gave[-1]
+
+
+def test_a_body_that_comes_in_one_piece_is_held_once(parts: Parts) -> None:
+    source = _OnePiece(b"x" * (3 << 20))
+
+    assert whole(source) is source.gave[0]
+
+    source = _OnePiece(b"x" * (2 * PART_SIZE))
+    sent = parts.send(source, PART_SIZE, lambda _number, data: data)
+
+    assert all(part is piece for part, piece in zip(sent, source.gave, strict=False))

@@ -301,6 +301,32 @@ def test_ancestors_of_some_keys_are_those_that_there_are(store: Store, pair: Pai
 # Plans
 
 
+def test_the_largest_copies_are_told_by_the_size_of_what_is_copied(store: Store, pair: Pair) -> None:
+    run = begin(store, pair)
+
+    def of(key: str, verdict: Verdict, one: int | None, two: int | None) -> Action:
+        held = [None if size is None else entry(key, size) for size in (one, two)]
+        return action(key, verdict, path1=held[0], path2=held[1])
+
+    store.actions.spool(
+        run,
+        [
+            of("a", Verdict.COPY_TO_PATH2, 10, None),
+            of("b", Verdict.COPY_TO_PATH2, 9, 99),
+            of("c", Verdict.COPY_TO_PATH1, 99, 20),
+            of("d", Verdict.COPY_TO_PATH1, None, 10),
+            of("e", Verdict.DELETE_FROM_PATH1, 99, 99),
+            of("f", Verdict.COPY_TO_PATH2, 30, None),
+        ],
+    )
+
+    def keys(most: int) -> list[str]:
+        return [planned.action.key for planned in store.actions.largest(run, 10, most)]
+
+    assert keys(9) == ["f", "c", "a", "d"]
+    assert keys(2) == ["f", "c"]
+
+
 def test_a_plan_comes_back_as_it_was_spooled(store: Store, pair: Pair) -> None:
     run = begin(store, pair)
     digests: dict[str, Any] = {"sha256": "ab" * 32, "md5": "cd" * 16, "etag_md5": "ef" * 16}
