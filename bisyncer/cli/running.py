@@ -133,18 +133,21 @@ def _reporter(
     """The voices of a run: the answer on stdout, and the log or the progress on stderr."""
     from bisyncer.report.console import Answer, Several  # noqa: PLC0415 -- see `opened`
     from bisyncer.report.jsonl import JsonLog  # noqa: PLC0415 -- see `opened`
-    from bisyncer.report.progress import Bars, Ticks  # noqa: PLC0415 -- see `opened`
 
     write = kept.write
     log: Reporter
     if asked.log_format is LogFormat.JSON:
         log = JsonLog(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)
     elif sys.stderr.isatty() and not asked.quiet:
+        from bisyncer.report.bars import Bars  # noqa: PLC0415 -- rich, for terminals alone
+
         bars = stack.enter_context(closing(Bars(sys.stderr, verbose=asked.verbose)))
         log = bars
         if sys.stdout.isatty():
             write = bars.print
     else:
+        from bisyncer.report.progress import Ticks  # noqa: PLC0415 -- see `opened`
+
         log = stack.enter_context(closing(Ticks(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)))
     answer = () if as_json else (Answer(write, quiet=asked.quiet),)
     return Several(log, *answer, kept, *(() if hears is None else (hears,)))

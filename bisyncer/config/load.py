@@ -20,7 +20,6 @@ from platformdirs import user_config_dir
 from bisyncer.config import parser, rclone_file, setting, urls
 from bisyncer.config.lines import line_of, line_of_error
 from bisyncer.config.mode import refuse_unfit
-from bisyncer.config.rclone_remote import remote_of
 from bisyncer.config.setting import PREFIX, Setting, Shape
 from bisyncer.core.filters import Filters
 from bisyncer.endpoints.open import REMOTE_SCHEMES, remote_name
@@ -211,6 +210,8 @@ class Config:
             name = remote_name(root)
             if name is None or name in self.remotes:
                 continue
+            from bisyncer.config.rclone_remote import remote_of  # noqa: PLC0415 -- most configs don't need it
+
             file = rclone_file.read(self.rclone_config)
             remote = remote_of(name, file, self.remotes)
             if remote is None:

@@ -1,17 +1,12 @@
-"""How far a run has come, for the standard error: bars on a terminal, elsewhere a line every 10 seconds."""
+"""How far a run has come, for the standard error: a line every 10 seconds, where there is no terminal."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TextIO, cast
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from typing import Any, Final, TextIO
 
 from bisyncer.model import Done, Side
 from bisyncer.report.events import (
@@ -30,9 +25,6 @@ from bisyncer.report.events import (
 from bisyncer.report.words import shown_duration, shown_key, shown_line, shown_root, shown_size
 
 STEP_S: Final = 10.0
-_SHOWN_EVERY_S: Final = 0.1
-
-_STYLES: Final = {"conflict": "yellow", "problem": "red", "hold": "red"}
 
 
 def notice(event: Event, pair: str, *, verbose: bool) -> str | None:
@@ -52,18 +44,20 @@ def notice(event: Event, pair: str, *, verbose: bool) -> str | None:
     return None
 
 
-class _Forgiving:
+class Forgiving:
     """A stream whose end is gone loses what is written to it, and stops no run."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
+        """Write, or lose it."""
         with suppress(OSError, ValueError):  # ValueError: closed
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
+        """Flush what there is to flush."""
         with suppress(OSError, ValueError):
             self._stream.flush()
 
@@ -146,7 +140,7 @@ class Ticks:
         step_s: float = STEP_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream = _Forgiving(stream)
+        self._stream = Forgiving(stream)
         self._quiet = quiet
         self._verbose = verbose
         self._step_s = step_s
@@ -190,118 +184,3 @@ class Ticks:
     def _say(self, line: str) -> None:
         self._stream.write(line + "\n")
         self._stream.flush()
-
-
-class Bars:
-    """A Reporter for terminals: a bar for each listing, one for each later phase.
-
-    Every line above the bars draws them anew, which takes longer than a small action. So lines are
-    gathered, and a thread shows them a few times a second.
-    """
-
-    def __init__(self, stream: TextIO, *, verbose: bool = False) -> None:
-        self._verbose = verbose
-        self._pair = ""
-        self._expected = 0
-        self._console = Console(file=cast("TextIO", _Forgiving(stream)))
-        self._lines: deque[Text] = deque()
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
-        # The answer is written by `print`, above the bars; nothing else writes while they are shown.
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:,.0f} {task.fields[noun]}"),
-            _Rate(),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._tasks: dict[str, TaskID] = {}
-
-    def print(self, line: str) -> None:
-        """Write a line of the answer above the bars."""
-        self._lines.append(Text(line, style=_STYLES.get(line.partition(" ")[0], "")))
-        if self._thread is None:
-            self._show_lines()
-
-    def tell(self, event: Event) -> None:
-        """Move the bar that the event is about."""
-        line = notice(event, self._pair, verbose=self._verbose)
-        if line is not None:
-            self.print(line)
-        match event:
-            case RunBegan():
-                self._pair, self._expected = event.pair, event.expected
-                self._begin_lines()
-                self._bars.start()
-            case PhaseBegan():
-                self._begin(event)
-            case Scanned():
-                self._bars.update(self._tasks[event.side], completed=event.keys)
-            case Checked():
-                self._bars.update(self._tasks[Phase.CHECK], completed=event.keys)
-            case Acted():
-                self._bars.advance(self._tasks[Phase.APPLY])
-                if "bytes" in self._tasks and isinstance(event.outcome, Done):
-                    self._bars.advance(self._tasks["bytes"], event.outcome.size)
-            case Settled():
-                self._bars.advance(self._tasks[Phase.APPLY], event.count)
-            case RunEnded():
-                self.close()
-            case _:
-                return
-
-    def close(self) -> None:
-        """Take the bars away, and show what was said last."""
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        self._show_lines()
-        for task in self._tasks.values():
-            self._bars.remove_task(task)
-        self._tasks.clear()
-        self._bars.stop()
-
-    def _begin_lines(self) -> None:
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, args=(self._over,), name="lines", daemon=True)
-        self._thread.start()
-
-    def _go_on(self, over: threading.Event) -> None:
-        while not over.wait(_SHOWN_EVERY_S):
-            self._show_lines()
-
-    def _show_lines(self) -> None:
-        lines = [self._lines.popleft() for _ in range(len(self._lines))]
-        if lines:
-            self._console.print(Text("\n").join(lines), soft_wrap=True)
-
-    def _begin(self, event: PhaseBegan) -> None:
-        for task in self._tasks.values():
-            self._bars.remove_task(task)
-        self._tasks.clear()
-        if event.phase is Phase.SCAN:
-            for side in Side:
-                self._add(side, f"scan {side}", self._expected or None, "keys")
-            return
-        self._add(event.phase, event.phase, event.total, "keys" if event.phase is Phase.CHECK else "actions")
-        if event.size:
-            self._add("bytes", "", event.size, "B")
-
-    def _add(self, name: str, description: str, total: int | None, noun: str) -> None:
-        self._tasks[name] = self._bars.add_task(description, total=total, noun=noun)
-
-
-class _Rate(ProgressColumn):
-    """So many keys, actions or bytes a second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        if speed is None:
-            return Text("")
-        noun = str(task.fields["noun"])
-        return Text(f"{shown_size(round(speed))}/s" if noun == "B" else f"{speed:,.0f} {noun}/s")

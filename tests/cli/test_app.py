@@ -117,6 +117,21 @@ def test_help_comes_without_what_only_a_run_needs() -> None:
     assert float(cpu_s) < 0.3
 
 
+def test_a_run_of_trees_without_a_terminal_loads_no_bars_and_no_sdk(desk: Desk) -> None:
+    desk.align()
+    code = (
+        "import sys\n"
+        "from bisyncer.cli.app import main\n"
+        f"try:\n    main(['run', 'cms', '--config', {str(desk.config)!r}])\n"
+        "except SystemExit as ended:\n    print(ended.code)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
+    )
+    assert done.stdout.splitlines()[-2:] == ["0", "['sqlalchemy']"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

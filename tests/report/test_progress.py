@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from bisyncer.model import Problem, Side
+from bisyncer.report.bars import Bars
 from bisyncer.report.events import (
     Acted,
     Checked,
@@ -20,7 +21,7 @@ from bisyncer.report.events import (
     Settled,
     SkippedPlace,
 )
-from bisyncer.report.progress import Bars, Pace, Ticks
+from bisyncer.report.progress import Pace, Ticks
 from tests.report.samples import HALT, done, failed, summary
 
 BEGIN = RunBegan("cms", 42, "/a", "/b", dry_run=False, resync=False, expected=1000)
