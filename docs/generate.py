@@ -334,6 +334,7 @@ PROMISES: Final[Mapping[str, str]] = {
     "ordered_listing": "lists in the order of keys; else the listing is sorted on disk",
     "one_process": "no other process sees what it holds",
     "ranged_listing": "a part of the keys is listed by itself; else all is listed for it",
+    "whole_directories": "for a part of a directory, all names in it are read",
     "folds_case": "finds a name in upper and lower case alike, so it can't hold both",
     "listed_mtime": "a listing tells the time of the content, not that of its upload",
     "listed_digests": "what a listing may tell of the content",

@@ -56,6 +56,7 @@ class Capabilities:
     ordered_listing: bool = True  # lists by code point; otherwise a listing is sorted on disk first
     one_process: bool = False  # another process that opens this root finds another place
     ranged_listing: bool = True  # a scan of a range reads what lies in it; otherwise much more
+    whole_directories: bool = False  # a scan that begins or ends within a directory reads all names in it
     folds_case: bool = False  # finds a name in upper and lower case alike, so it can't hold both
     listed_mtime: bool = False  # a listing tells the time of the content, not that of its upload
     listed_digests: tuple[Algorithm, ...] = ()  # what a listing may tell of the content

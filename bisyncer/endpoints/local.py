@@ -60,6 +60,7 @@ CAPABILITIES = Capabilities(
     max_key_bytes=MAX_KEY_BYTES,
     conditional_write=True,
     conditional_delete=True,
+    whole_directories=True,
     listed_mtime=True,
     atomic_move=True,
 )

@@ -21,9 +21,11 @@ from bisyncer.engine.renames import renames
 from bisyncer.engine.run import Run
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import (
+    IN_DIRECTORY,
     KEYS,
     WHOLE,
     Shard,
+    apart,
     at_or_below,
     below,
     between,
@@ -84,11 +86,13 @@ def _shards(run: Run) -> list[Shard]:
         return list(wide)
     if prefix is None and not run.store.count_ancestors(run.pair.id):
         return list(cut(*WHOLE, between(outlined(run.endpoints.values()), KEYS)))
-    return [
-        narrow
-        for shard in wide
-        for narrow in cut(shard, run.store.boundaries(run.pair.id, KEYS, shard.low, shard.high))
-    ]
+    return [narrow for shard in wide for narrow in cut(shard, _boundaries(run, shard))]
+
+
+def _boundaries(run: Run, shard: Shard) -> Iterator[str]:
+    whole = any(endpoint.capabilities.whole_directories for endpoint in run.endpoints.values())
+    found = run.store.boundaries(run.pair.id, KEYS, shard.low, shard.high)
+    return apart(found, IN_DIRECTORY if whole else 1)
 
 
 def _named(run: Run, planner: Planner, keys: Iterable[str]) -> Iterator[Found]:

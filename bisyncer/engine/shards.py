@@ -26,6 +26,9 @@ WHOLE = (Shard(),)
 # goes beyond the last key, which ends the listing.
 KEYS: Final = 4950
 
+# A directory is read whole for each shard that has a part of it, so a large one is cut less often.
+IN_DIRECTORY: Final = 10
+
 _AFTER_SLASH = "0"  # the code point after '/': all keys below 'd' are less than 'd0'
 
 
@@ -55,6 +58,21 @@ def cut(shard: Shard, boundaries: Iterable[str]) -> Iterator[Shard]:
         yield Shard(low, key)
         low = key
     yield Shard(low, shard.high)
+
+
+def apart(boundaries: Iterable[tuple[str, str]], in_directory: int) -> Iterator[str]:
+    """Yield where to cut between two neighbouring keys each: of those in one directory, every so many.
+
+    What is yielded is as much of the key behind the place as tells it from the one before: to begin a listing
+    in the middle of a name costs some stores more requests than to begin it earlier.
+    """
+    last, passed = "", 0
+    for before, behind in boundaries:
+        directory, passed = behind.rpartition("/")[0], passed + 1
+        if directory == last and passed < in_directory:
+            continue
+        last, passed = directory, 0
+        yield next(behind[:end] for end in range(1, len(behind) + 1) if behind[:end] > before)
 
 
 def outlined(endpoints: Iterable[Endpoint]) -> Sequence[Folder]:

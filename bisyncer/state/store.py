@@ -254,11 +254,12 @@ class Store:
         with closing(self.recorded(pair_id, low, high)) as found:
             yield from map(self.recall, found)
 
-    def boundaries(self, pair_id: int, keys: int, low: str = "", high: str | None = None) -> Iterator[str]:
-        """Yield texts that cut the ancestors with low < key < high after every `keys` of them, in order.
+    def boundaries(
+        self, pair_id: int, keys: int, low: str = "", high: str | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """Yield where the ancestors with low < key < high part after every `keys` of them, in order.
 
-        Each is as much of the key that follows as tells it from the one before: to begin a listing in the
-        middle of a name costs some stores more requests than to begin it earlier.
+        Each place is told by the last key before it and the first behind it.
         """
         below = "" if high is None else 'AND "key" < ? '
         statement = self.database.sql(
@@ -272,7 +273,7 @@ class Store:
             if len(found) < 2:
                 return
             low, following = found
-            yield next(following[:end] for end in range(1, len(following) + 1) if following[:end] > low)
+            yield low, following
 
     def ancestors_of(self, pair_id: int, keys: Collection[str]) -> dict[str, Ancestor]:
         """The ancestors of those of `keys` that have one."""

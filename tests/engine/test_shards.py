@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.outline import Folder
 from bisyncer.engine import planning
-from bisyncer.engine.shards import WHOLE, Shard, between, cut
+from bisyncer.engine.planner import Draft, Planner
+from bisyncer.engine.shards import WHOLE, Shard, apart, between, cut
 from bisyncer.model import RunOutcome
 from bisyncer.report.events import Scanned
 from bisyncer.state.actions import first_of
@@ -59,6 +61,16 @@ def test_the_shards_of_a_range_are_the_range_and_no_key_is_in_two(
         high,
     ]
     assert list(cut(WHOLE[0], [])) == [WHOLE[0]]
+
+
+@given(st.lists(st.text("ab./", min_size=1), unique=True))
+def test_a_cut_is_the_shortest_text_that_tells_two_keys_apart(keys: list[str]) -> None:
+    places = list(pairwise(sorted(keys)))
+
+    for (before, behind), cut_at in zip(places, apart(places, 1), strict=True):
+        assert before < cut_at <= behind
+        assert behind.startswith(cut_at)
+        assert not any(before < cut_at[:end] for end in range(1, len(cut_at)))
 
 
 def test_a_plan_in_shards_is_the_plan_of_one_piece(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +163,29 @@ def test_a_place_that_reaches_into_several_shards_is_told_once(tmp_path: Path) -
         summary = pair.run()
 
     assert summary.skipped == 1
+
+
+def test_a_large_directory_of_a_tree_is_cut_less_often_than_many_small_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each shard reads all names of the directory that it has a part of."""
+    lows = list[str]()
+
+    def seen(planner: Planner, number: int, shard: Shard, *rest: Any, **named: Any) -> Draft:
+        lows.append(shard.low)
+        return unseen(planner, number, shard, *rest, **named)
+
+    unseen = Planner.shard
+    with paired(tmp_path, Tree(tmp_path / "one"), Tree(tmp_path / "two")) as pair:
+        plant(tmp_path / "one/tree", {f"flat/{number:02}": "" for number in range(90)})
+        plant(tmp_path / "one/tree", {f"nested/{number:02}/one": "" for number in range(90)})
+        pair.init()
+        pair.run(resync=True)
+        monkeypatch.setattr(Planner, "shard", seen)
+        pair.run()
+
+    assert sorted(low for low in lows if low.startswith("flat/")) == ["flat/03", "flat/33", "flat/63"]
+    assert len([low for low in lows if low.startswith("nested/")]) == 29
 
 
 def test_actions_of_a_shard_that_is_planned_again_are_replaced(world: World) -> None:
