@@ -97,6 +97,14 @@ def as_recorded(restless: Collection[Side]) -> Callable[[Recorded, Entry, Entry]
     return is_as_recorded
 
 
+def as_agreed(policy: Policy) -> Callable[[Entry, Entry], bool]:
+    """Return what tells whether two entries of a new key hold the same content, as `compare` does."""
+    if policy.compare == _SIZE_ONLY:
+        return lambda one, two: one[1] == two[1]
+    dated = not policy.undated
+    return lambda one, two: agreement(one, two, policy, dated=dated) is Agreement.SAME
+
+
 def agreement(one: Item | None, two: Item | None, policy: Policy, *, dated: bool = True) -> Agreement | None:
     """Whether two entries of one key hold the same content; None unless both sides hold it.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from bisyncer.core.merge import PassedOver, merge
+from bisyncer.core.merge import Agreed, PassedOver, merge
 from bisyncer.model import DIRECTORY, OCCUPIED, Ancestor, Entry, Item, Triple, Unreadable
 
 _R = TypeVar("_R", bound=tuple[Any, ...])
@@ -24,9 +24,11 @@ def merge_directories(
     *,
     recall: Callable[[_R], Ancestor],
     passed: PassedOver | None = None,
+    agreed: Agreed | None = None,
 ) -> Iterator[Triple]:
     """Merge as `merge` does, where directories are keys; what says nothing of a key is left out."""
-    for triple in merge(recorded, path1, path2, recall=recall, passed=passed, directories=True):
+    joined = merge(recorded, path1, path2, recall=recall, passed=passed, agreed=agreed, directories=True)
+    for triple in joined:
         if triple.key[-1] != "/":
             yield triple
         elif (left := settled(triple)) is not None:

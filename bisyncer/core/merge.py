@@ -6,13 +6,15 @@ a listing that isn't ordered can't be joined, and taking it for whole would turn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 from bisyncer.errors import ListingIncomplete
 from bisyncer.model import OCCUPIED, Ancestor, Entry, Item, Triple, Unreadable
 
 _R = TypeVar("_R", bound=tuple[Any, ...])  # an ancestor as it is read, beginning with its key
+
+_GIVEN: Final = 1000  # keys that are given at once
 
 
 class PassedOver:
@@ -24,6 +26,19 @@ class PassedOver:
         self.last = ""  # of these
 
 
+class Agreed:
+    """The keys that nothing is recorded of and both sides hold alike: `same` says which.
+
+    No triple is made of them: `take` is given their entries, some at a time.
+    """
+
+    def __init__(
+        self, same: Callable[[Entry, Entry], bool], take: Callable[[Sequence[tuple[Entry, Entry]]], None]
+    ) -> None:
+        self.same = same
+        self.take = take
+
+
 def merge(
     recorded: Iterable[_R],
     path1: Iterable[Item],
@@ -31,11 +46,13 @@ def merge(
     *,
     recall: Callable[[_R], Ancestor],
     passed: PassedOver | None = None,
+    agreed: Agreed | None = None,
     directories: bool = False,
 ) -> Iterator[Triple]:
     """Yield one triple for every key that any of the three streams has, in order of key.
 
-    `recall` makes the ancestor of what is recorded. Keys that are `passed` over are counted there instead.
+    `recall` makes the ancestor of what is recorded. Keys that are `passed` over are counted there instead,
+    and those that are `agreed` on are given there.
 
     A key that an `Unreadable` place covers gets that place as its item on that side, also where the
     listing itself has nothing for it. A place that covers no key of the other streams yields nothing. With
@@ -53,6 +70,8 @@ def merge(
             before = passed.keys
             row = _pass_over(rows, row, one, two, passed)
             last = passed.last if passed.keys > before else last
+        elif agreed is not None and row is None:
+            _give(one, two, agreed)
         heads = [one.entry[0]] if one.entry is not None else []
         if two.entry is not None:
             heads.append(two.entry[0])
@@ -106,6 +125,38 @@ def _pass_over(rows: Iterator[_R], row: _R, one: _Cursor, two: _Cursor, passed: 
         one.stand_at(last, entry1)
         two.stand_at(last, entry2)
     return following
+
+
+def _give(one: _Cursor, two: _Cursor, agreed: Agreed) -> None:
+    """Go on to the first key that isn't simply held alike by both sides; what comes before it is given."""
+    if one.places or two.places:
+        return
+    same = agreed.same
+    entry1, entry2 = one.entry, two.entry
+    last = ""
+    found: list[tuple[Entry, Entry]] = []
+    # Written out, as it runs for each key of an alignment; see above for what it looks at.
+    while entry1 is not None and entry2 is not None:
+        key = entry1[0]
+        if entry2[0] != key or key <= last or key[-1] == "/" or not same(entry1, entry2):
+            break
+        found.append((entry1, entry2))
+        last = key
+        if len(found) == _GIVEN:
+            agreed.take(found)
+            found = []
+        item1, item2 = next(one.items, None), next(two.items, None)
+        if type(item1) is Entry and type(item2) is Entry:
+            entry1, entry2 = item1, item2
+            continue
+        entry1, entry2 = one.place(last, item1), two.place(last, item2)
+        if one.places or two.places:
+            break
+    if found:
+        agreed.take(found)
+    if last:
+        one.stand_at(last, entry1)
+        two.stand_at(last, entry2)
 
 
 def _out_of_order(name: str, key: str, last: str) -> str:

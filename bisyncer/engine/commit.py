@@ -136,6 +136,14 @@ def _largest_first(run: Run, rows: Iterator[Planned]) -> Iterator[Planned]:
 
 def _settle(run: Run) -> None:
     """Commit what only the state must learn, unless the run is to stop."""
+    for span in run.store.agreed.spans(run.number):
+        if run.stop.is_set():
+            return
+        _flush(run)
+        agreed = run.store.record(run.number, span, run.lease)
+        run.done[Verdict.RECORD] += len(agreed)
+        if agreed:
+            run.reporter.tell(Settled(len(agreed), agreed))
     for span in run.store.actions.spans(run.number):
         if run.stop.is_set():
             return

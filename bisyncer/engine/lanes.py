@@ -182,7 +182,7 @@ def plan_shards(
     pieces = list(enumerate(shards))
 
     def again(piece: Piece) -> Draft:
-        planner.store.actions.drop_piece(planner.run, piece[0])
+        planner.store.drop_piece(planner.run, piece[0])
         return planner.shard(*piece, counting.lane(), ahead=True)
 
     found: Found | None

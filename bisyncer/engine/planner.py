@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
-from bisyncer.core.compare import as_recorded
+from bisyncer.core.compare import as_agreed, as_recorded
 from bisyncer.core.directories import merge_directories
 from bisyncer.core.filters import Filters
-from bisyncer.core.merge import PassedOver, merge
+from bisyncer.core.merge import Agreed, PassedOver, merge
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.left_alone import LeftAlone
 from bisyncer.engine.marked import Marked
@@ -20,9 +20,19 @@ from bisyncer.engine.plan import make_plan
 from bisyncer.engine.scan import Scan
 from bisyncer.engine.shards import Shard
 from bisyncer.job import Job, Policy
-from bisyncer.model import PROBLEMS_SHOWN, Problem, Recorded, Side, Tally, Triple, Unreadable, Verdict
+from bisyncer.model import (
+    PROBLEMS_SHOWN,
+    Entry,
+    Problem,
+    Recorded,
+    Side,
+    Tally,
+    Triple,
+    Unreadable,
+    Verdict,
+)
 from bisyncer.report.events import Reporter
-from bisyncer.state.actions import first_of
+from bisyncer.state.places import first_of
 from bisyncer.state.store import Store
 
 SPOOLED = 1000  # actions written to the plan at once
@@ -68,7 +78,14 @@ class Planner:
             closing(two.items(shard, ahead=ahead)) as path2,
         ):
             joined = merge_directories if self.policy.create_empty_dirs else merge
-            triples = joined(recorded, path1, path2, recall=self.store.recall, passed=passed)
+            triples = joined(
+                recorded,
+                path1,
+                path2,
+                recall=self.store.recall,
+                passed=passed,
+                agreed=self._agreed(number, draft),
+            )
             self._spool(number, triples, draft)
         draft.tally.ancestors += passed.keys
         draft.tally.unchanged += passed.keys
@@ -85,6 +102,27 @@ class Planner:
         self._spool(number, joined(keys.ancestors, *items, recall=lambda ancestor: ancestor), draft)
         draft.places += one.problems + two.problems
         return draft
+
+    def _agreed(self, number: int, draft: Draft) -> Agreed | None:
+        """What an alignment does with keys that both sides hold alike; None: they are actions as all others.
+
+        So they are where a dry run is to show them, and where some may yet be left alone.
+        """
+        if not self.job.resync or self.job.dry_run or self._left_alone(draft).any:
+            return None
+        at = first_of(number)
+
+        def take(entries: Sequence[tuple[Entry, Entry]]) -> None:
+            nonlocal at
+            self.go_on()
+            self.store.agreed.spool(self.run, entries, at)
+            at += len(entries)
+            draft.tally.verdicts[Verdict.RECORD] += len(entries)
+
+        return Agreed(as_agreed(self.policy), take)
+
+    def _left_alone(self, draft: Draft) -> LeftAlone:
+        return LeftAlone(self.policy.bounds, self.marked, self.now_ns, draft.tally)
 
     def _recorded(self, shard: Shard) -> Generator[Recorded]:
         if not self.job.resync:  # a resync is the same table, read with no ancestors
@@ -111,7 +149,7 @@ class Planner:
             endpoints=self.endpoints,
             excluded=Filters.of(self.job).excluded,
             tally=draft.tally,
-            left_alone=LeftAlone(self.policy.bounds, self.marked, self.now_ns, draft.tally),
+            left_alone=self._left_alone(draft),
         )
         at = first_of(number)
         while batch := list(islice(actions, SPOOLED)):

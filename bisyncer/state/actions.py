@@ -7,11 +7,12 @@ from contextlib import closing
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, and_, case, delete, func, or_, select, true
+from sqlalchemy import Connection, Row, Select, case, delete, func, or_, select, true
 
 from bisyncer.model import Action, Planned, Side, Verdict
 from bisyncer.state import rows, schema
 from bisyncer.state.database import CHUNK, Database, chunks
+from bisyncer.state.places import Span, piece_of, spans, within
 from bisyncer.state.records import ActionRow, ActionState, action_of
 
 _BATCH = 5000  # rows a transaction, where many are written: a tenth of a second
@@ -46,14 +47,6 @@ _DELETE_ACTION = "DELETE FROM action WHERE run_id = ? AND seq = ?"
 _FINISH_ACTION = "UPDATE action SET state = ?, sentence = ?, finished_ns = ? WHERE run_id = ? AND seq = ?"
 _NOT_PLANNED = {"run_id", "state", "finished_ns"}  # the columns of an action that a plan doesn't have
 
-_PIECE = 1 << 32  # places in a plan that each piece of a pair has
-
-
-def first_of(piece: int) -> int:
-    """The first place in a plan for a piece of the pair; pieces are numbered in order of key."""
-    return piece * _PIECE + 1
-
-
 _Made = TypeVar("_Made", Planned, "ActionRow")
 
 
@@ -65,10 +58,8 @@ class Actions:
 
     def drop_piece(self, run: int, piece: int) -> None:
         """Take the actions of a piece out of the plan: it is to be planned anew."""
-        table = schema.action.c
-        piece_of = and_(table.run_id == run, table.seq >= first_of(piece), table.seq < first_of(piece + 1))
         with self._database.write() as connection:
-            connection.execute(delete(schema.action).where(piece_of))
+            connection.execute(delete(schema.action).where(within(schema.action, run, piece_of(piece))))
 
     def spool(self, run: int, actions: Iterable[Action], first: int | None = None) -> None:
         """Add `actions` to the run's plan, from the place `first` on, or at its end; many short transactions.
@@ -158,33 +149,16 @@ class Actions:
         self, run: int, statement: Select[Any], make: Callable[[Row[Any]], _Made]
     ) -> Iterator[_Made]:
         """Yield what `make` makes of the rows of a run that `statement` selects; in short transactions."""
-        table = schema.action.c
-        for low, high in self.spans(run):
-            within = and_(table.run_id == run, table.seq >= low, table.seq < high)
+        ordered = statement.order_by(schema.action.c.seq)
+        for span in self.spans(run):
             with self._database.read() as connection:
-                page = [make(row) for row in connection.execute(statement.where(within).order_by(table.seq))]
+                found = connection.execute(ordered.where(within(schema.action, run, span)))
+                page = [make(row) for row in found]
             yield from page
 
-    def spans(self, run: int) -> Iterator[tuple[int, int]]:
-        """Yield ranges that together cover the actions a run has now.
-
-        A range is found by the primary key whatever the planner of PostgreSQL thinks of a table that has
-        just been filled; a LIMIT instead lets it sort all that follows, again for each page.
-        """
-        table = schema.action.c
-        last = select(func.max(table.seq)).where(table.run_id == run)
-        with self._database.read() as connection:
-            end: int = connection.execute(last).scalar_one() or 0
-        low: int | None = 0
-        while True:
-            # There is much room between the pieces of a plan.
-            following = select(func.min(table.seq)).where(table.run_id == run, table.seq >= low)
-            with self._database.read() as connection:
-                low = connection.execute(following).scalar_one()
-            if low is None or low > end:
-                return
-            yield low, low + _PAGE
-            low += _PAGE
+    def spans(self, run: int) -> Iterator[Span]:
+        """Yield spans that together cover the actions a run has now."""
+        return spans(self._database, schema.action, run, _PAGE)
 
     def sweep(self, run: int, *, dry_run: bool) -> None:
         """Delete a run's actions that tell nobody anything; many short transactions."""
@@ -192,10 +166,11 @@ class Actions:
         told = or_(
             table.state == ActionState.PLANNED.value, table.verdict.in_([verdict.value for verdict in QUIET])
         )
-        for low, high in self.spans(run):
-            within = and_(table.run_id == run, table.seq >= low, table.seq < high)
+        for span in self.spans(run):
             with self._database.write() as connection:
-                connection.execute(delete(schema.action).where(within, true() if dry_run else told))
+                connection.execute(
+                    delete(schema.action).where(within(schema.action, run, span), true() if dry_run else told)
+                )
 
     def finish(
         self,

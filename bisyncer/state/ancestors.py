@@ -12,19 +12,20 @@ from bisyncer.state import rows, schema
 from bisyncer.state.database import CHUNK, Database, chunks
 from bisyncer.state.records import ConflictState
 
-_ANCESTOR_COLUMNS = (
+COLUMNS = (
     '"key", path1_size, path1_mtime_ns, path1_stamp, path2_size, path2_mtime_ns, path2_stamp, sha256, md5'
 )
-READ_ANCESTORS = f'SELECT {_ANCESTOR_COLUMNS} FROM ancestor WHERE pair_id = ? AND "key" >= ? '  # noqa: S608 -- our own text
+READ_ANCESTORS = f'SELECT {COLUMNS} FROM ancestor WHERE pair_id = ? AND "key" >= ? '  # noqa: S608 -- our own text
 # Two of one kind that differ say nothing; they aren't recorded either.
-_ETAGS = frozenset({Algorithm.ETAG_MD5, Algorithm.ETAG_PARTS})
-_UPSERT_ANCESTOR = (
-    f"INSERT INTO ancestor (pair_id, {_ANCESTOR_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 -- our own text
+ETAGS = frozenset({Algorithm.ETAG_MD5, Algorithm.ETAG_PARTS})
+_OVER_OLD_ONES = (
     'ON CONFLICT (pair_id, "key") DO UPDATE SET path1_size = excluded.path1_size, '
     "path1_mtime_ns = excluded.path1_mtime_ns, path1_stamp = excluded.path1_stamp, "
     "path2_size = excluded.path2_size, path2_mtime_ns = excluded.path2_mtime_ns, "
     "path2_stamp = excluded.path2_stamp, sha256 = excluded.sha256, md5 = excluded.md5"
 )
+_INSERT = f"INSERT INTO ancestor (pair_id, {COLUMNS}) "
+_UPSERT_ANCESTOR = f"{_INSERT} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) {_OVER_OLD_ONES}"
 _DELETE_ANCESTOR = 'DELETE FROM ancestor WHERE pair_id = ? AND "key" = ?'
 
 
@@ -72,6 +73,13 @@ def write_rows(
         )
 
 
+def write_selected(
+    database: Database, connection: Connection, select: str, parameters: tuple[object, ...]
+) -> None:
+    """Write the ancestors that a query gives, in the order of their columns, its pair first."""
+    connection.exec_driver_sql(database.sql(f"{_INSERT} {select} {_OVER_OLD_ONES}"), parameters)
+
+
 def judge(key: str, ancestor: Ancestor) -> None:
     """Raise where an ancestor can't be what two stores returned for `key`: a bug; nothing is written."""
     if not key == ancestor.key == ancestor.path1.key == ancestor.path2.key:
@@ -80,7 +88,7 @@ def judge(key: str, ancestor: Ancestor) -> None:
         )
     told = dict(ancestor.path1.digests)
     for algorithm, value in ancestor.path2.digests:
-        if algorithm not in _ETAGS and told.get(algorithm, value) != value:
+        if algorithm not in ETAGS and told.get(algorithm, value) != value:
             raise BisyncerError(
                 f"Both sides of {key!r} were about to be recorded as equal, and their {algorithm} differs: "
                 "this is a bug."

@@ -141,6 +141,15 @@ def ancestor(pair_id: int, value: Ancestor) -> tuple[Any, ...]:
     )
 
 
+def agreed(one: Entry, two: Entry) -> tuple[Any, ...]:
+    """The row of an ancestor without its pair, of entries of which no digest is recorded."""
+    key, size1, mtime1, stamp1, _ = one
+    _, size2, mtime2, stamp2, _ = two
+    return (
+        key, _bounded(size1), _bounded(mtime1), stamp1, _bounded(size2), _bounded(mtime2), stamp2, None, None,
+    )  # fmt: skip
+
+
 def recall(row: Recorded) -> Ancestor:
     """Return what `ancestor` made the row from, without its pair.
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 # What `migrations/versions` ends in. Kept here so that opening a state at head doesn't need Alembic.
-REVISION = "0005"
+REVISION = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -119,6 +119,20 @@ action = Table(
     Column("origin_key", _KEY),
     *_entry("origin"),
     Column("origin_digests", Text),
+    sqlite_with_rowid=False,
+)
+
+# What a run found to be alike on both sides; each row becomes an ancestor after the gates.
+agreed = Table(
+    "agreed",
+    metadata,
+    Column("run_id", _ID, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", _KEY, nullable=False),
+    *_entry("path1", nullable=False),
+    *_entry("path2", nullable=False),
+    Column("sha256", LargeBinary),
+    Column("md5", LargeBinary),
     sqlite_with_rowid=False,
 )
 

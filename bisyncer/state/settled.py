@@ -16,9 +16,9 @@ from bisyncer.model import Action, Ancestor, Verdict
 from bisyncer.state import rows
 from bisyncer.state.ancestors import judge
 from bisyncer.state.database import Database
+from bisyncer.state.places import Span
 
 IN_STATE = (Verdict.NOTHING, Verdict.LEAVE, Verdict.RECORD, Verdict.FORGET)
-Span = tuple[int, int]  # places in a plan, from the first to before the last
 
 _WITHIN = (
     "FROM action WHERE run_id = ? AND seq >= ? AND seq < ? AND state = 'planned' "

@@ -45,10 +45,12 @@ from bisyncer.model import (
 )
 from bisyncer.state import rows, schema
 from bisyncer.state.actions import QUIET, Actions
+from bisyncer.state.agreed import AgreedKeys, AgreedRows
 from bisyncer.state.ancestors import READ_ANCESTORS, judge, judged, left_alone, write_ancestors, write_rows
 from bisyncer.state.conflicts import insert_conflict, settled_at_once
 from bisyncer.state.database import CHUNK, Database, chunks
 from bisyncer.state.migrate import bring_to_head
+from bisyncer.state.places import Span
 from bisyncer.state.records import (
     ActionState,
     Conflict,
@@ -63,7 +65,7 @@ from bisyncer.state.records import (
     select_conflicts,
     select_runs,
 )
-from bisyncer.state.settled import SettledRows, Span
+from bisyncer.state.settled import SettledRows
 
 RUNS_KEPT = 1000  # a pair; of older ones, only what changed something is kept ...
 ACTIONS_KEPT_NS = 90 * 24 * 3600 * 10**9  # ... and that for 90 days: who deleted it, when, and why
@@ -106,6 +108,7 @@ class Store:
         self.database = database
         self.now_ns = now_ns
         self.actions = Actions(database)
+        self.agreed = AgreedRows(database)
 
     @classmethod
     def open(cls, url: str, *, now_ns: Callable[[], int] = time.time_ns) -> Store:
@@ -309,7 +312,7 @@ class Store:
                 select(table.id, table.dry_run).where(table.pair_id == pair.id, table.outcome.is_(None))
             ).all()
         for number, was_dry in killed:
-            self.actions.sweep(number, dry_run=was_dry)
+            self._sweep(number, dry_run=was_dry)
         now = self.now_ns()
         with self.database.write() as connection:
             connection.execute(
@@ -397,6 +400,22 @@ class Store:
                 settled.drop(self.database, connection, run, span)
         return settled
 
+    def record(self, run: int, span: Span, lease: Fence) -> AgreedKeys:
+        """Make ancestors of the keys of that span that both sides hold alike, in one transaction.
+
+        Each ends its problem. Raises as `settle` does.
+        """
+        with self.database.write() as connection:
+            _verify(connection, lease, _pair_of(connection, run))
+            keys = self.agreed.carry_over(connection, run, span, lease.pair_id)
+            self._end_problems(connection, lease.pair_id, keys.keys)
+        return keys
+
+    def drop_piece(self, run: int, piece: int) -> None:
+        """Take all of a piece out of the plan: it is to be planned anew."""
+        self.actions.drop_piece(run, piece)
+        self.agreed.drop_piece(run, piece)
+
     def hold(self, run: int, problems: Sequence[Problem]) -> None:
         """Record problems that belong to no action: places that can't be read, names that can't be kept."""
         if not problems:
@@ -418,7 +437,7 @@ class Store:
         if begun is None:
             return  # it failed before it was recorded, so there is nothing to end
         pair_id, dry_run, scope = begun
-        self.actions.sweep(run, dry_run=dry_run)
+        self._sweep(run, dry_run=dry_run)
         with self.database.write() as connection:
             ended = connection.execute(
                 update(schema.run)
@@ -608,6 +627,11 @@ class Store:
             self.database.many(connection, _UPSERT_SEAL, batch)
 
     # Inside
+
+    def _sweep(self, run: int, *, dry_run: bool) -> None:
+        """Drop what a run planned and tells nobody anything."""
+        self.actions.sweep(run, dry_run=dry_run)
+        self.agreed.sweep(run)
 
     def _write_problems(
         self, connection: Connection, pair_id: int, run: int, problems: Sequence[Problem], now: int

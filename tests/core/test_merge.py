@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bisyncer.core.merge import PassedOver
+from bisyncer.core.merge import Agreed, PassedOver
 from bisyncer.core.merge import merge as merge_recorded
 from bisyncer.errors import ListingIncomplete
 from bisyncer.model import Ancestor, Entry, Item, Triple, Unreadable
@@ -161,3 +162,48 @@ def test_keys_out_of_order_are_refused_also_where_they_are_as_recorded(
 
     with pytest.raises(ListingIncomplete, match="not in order"):
         list(merge(*listed, passed=PassedOver(lambda *_: True)))  # type: ignore[arg-type]
+
+
+@given(st.sets(KEYS), st.sets(KEYS), st.sets(KEYS), st.sets(KEYS), st.booleans())
+def test_keys_that_both_sides_hold_alike_are_given_and_all_others_come_as_if_none_was(
+    one: set[str], two: set[str], differ: set[str], places: set[str], known: bool
+) -> None:
+    recorded = [ancestor(key) for key in sorted(one | two)[:1] if known]
+    sides: list[list[Item]] = [
+        sorted(
+            [*map(entry, keys - places), *(Unreadable(key, "why") for key in (places if hidden else ()))],
+            key=lambda item: item[0],
+        )
+        for keys, hidden in ((one, True), (two, False))
+    ]
+    given_keys: list[str] = []
+
+    def take(entries: Sequence[tuple[Entry, Entry]]) -> None:
+        assert all(held1.key == held2.key for held1, held2 in entries)
+        given_keys.extend(held1.key for held1, _ in entries)
+
+    agreed = Agreed(lambda held1, _held2: held1.key not in differ, take)
+    plain = list(merge(recorded, *sides))
+    triples = list(merge(recorded, *sides, agreed=agreed))
+
+    assert triples == [triple for triple in plain if triple.key not in given_keys]
+    assert len(triples) + len(given_keys) == len(plain)
+    hidden_or_known = {
+        triple.key for triple in plain if triple.ancestor or isinstance(triple.path1, Unreadable)
+    }
+    assert not set(given_keys) & (differ | hidden_or_known)
+    if not places and not known:
+        assert given_keys == sorted(key for key in (one & two) - differ if key[-1] != "/")
+
+
+@pytest.mark.parametrize("keys", [["b", "a"], ["a", "a"], ["a", "c", "b"]])
+@pytest.mark.parametrize("streams", [(0,), (1,), (0, 1)])
+def test_keys_out_of_order_are_refused_also_where_both_sides_hold_them_alike(
+    streams: tuple[int, ...], keys: list[str]
+) -> None:
+    listed = [
+        [entry(key) for key in (keys if stream in streams else sorted(set(keys)))] for stream in range(2)
+    ]
+
+    with pytest.raises(ListingIncomplete, match="not in order"):
+        list(merge([], *listed, agreed=Agreed(lambda *_: True, lambda _: None)))

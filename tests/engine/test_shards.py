@@ -22,7 +22,7 @@ from bisyncer.engine.planner import Draft, Planner
 from bisyncer.engine.shards import WHOLE, Shard, apart, between, cut
 from bisyncer.model import RunOutcome
 from bisyncer.report.events import Scanned
-from bisyncer.state.actions import first_of
+from bisyncer.state.places import first_of
 from tests.pair import paired
 from tests.places import Tree
 from tests.world import ONE, TWO, World, carried_out
@@ -193,7 +193,7 @@ def test_actions_of_a_shard_that_is_planned_again_are_replaced(world: World) -> 
     some = [planned.action for planned in world.state.actions.planned(run)]
 
     world.state.actions.spool(run, some, first_of(7))
-    world.state.actions.drop_piece(run, 7)
+    world.state.drop_piece(run, 7)
 
     assert [each.action for each in world.state.actions.planned(run)] == some
 

@@ -161,6 +161,7 @@ def test_on_postgresql_every_key_sorts_by_bytes(database: Database) -> None:
 
     assert [tuple(row) for row in collations] == [
         ("action", "key", "C"),
+        ("agreed", "key", "C"),
         ("ancestor", "key", "C"),
         ("conflict", "kept_as", "C"),
         ("conflict", "key", "C"),

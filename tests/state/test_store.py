@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import Table, event, update
 
 from bisyncer.errors import BisyncerError, LeaseLost, StateUnusable, UsageError
 from bisyncer.model import (
@@ -35,6 +35,7 @@ from bisyncer.model import (
 from bisyncer.state import records, schema
 from bisyncer.state import store as store_module
 from bisyncer.state.lease import Lease
+from bisyncer.state.places import first_of
 from bisyncer.state.records import ActionState, Conflict, ConflictState, Pair, Trouble
 from bisyncer.state.store import Store
 from tests.making import ancestor, entry
@@ -568,6 +569,78 @@ def test_what_only_the_state_must_learn_is_judged_and_needs_the_lease(
     with pytest.raises(LeaseLost):
         settled(store, run, lease)
     assert everything(store) == before
+
+
+def agreed(store: Store, run: int, *keys: str, piece: int = 0, **more: Any) -> None:
+    """Plan keys as alike on both sides."""
+    first = first_of(piece)
+    store.agreed.spool(run, [(entry(key, 5, "s1", **more), entry(key, 5, "s2")) for key in keys], first)
+
+
+def recorded(store: Store, run: int, lease: Lease) -> list[str]:
+    return [each.key for span in store.agreed.spans(run) for each in store.record(run, span, lease)]
+
+
+def test_keys_that_are_alike_become_ancestors_in_order_and_end_their_problems(
+    store: Store, pair: Pair, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bisyncer.state.agreed._LENGTH", 7)
+    record(store, pair, lease, ancestor("a", 9))
+    run = begin(store, pair)
+    store.hold(run, [Problem("a", "why"), Problem("elsewhere", "why")])
+    nasty = sorted(NASTY)
+    agreed(store, run, *nasty)
+    agreed(store, run, "😀b", piece=3, sha256="ab" * 32)
+    later = 2**70
+
+    agreed(store, run, "😀c", piece=5, mtime_ns=later)
+
+    assert recorded(store, run, lease) == [*nasty, "😀b", "😀c"]
+    found = {each.key: each for each in store.ancestors(pair.id)}
+    assert list(found) == [*nasty, "😀b", "😀c"]
+    assert found["a"] == Ancestor("a", entry("a", 5, "s1"), entry("a", 5, "s2"))
+    assert found["😀b"].path2.digests == (Digest(Algorithm.SHA256, "ab" * 32),)
+    assert found["😀c"].path1.mtime_ns == 2**63 - 1
+    assert [each.key for each in store.problems()] == ["elsewhere"]
+    assert recorded(store, run, lease) == []
+
+
+def test_what_is_alike_is_judged_and_needs_the_lease(store: Store, pair: Pair, lease: Lease) -> None:
+    run = begin(store, pair)
+    agreed(store, run, "a")
+    before = everything(store)
+    with pytest.raises(BisyncerError, match="their md5 differs"):
+        store.agreed.spool(run, [(entry("b", 5, md5="ab" * 16), entry("b", 5, md5="cd" * 16))], 9)
+    with pytest.raises(BisyncerError, match="An ancestor of 'b' was about to be recorded for 'c'"):
+        store.agreed.spool(run, [(entry("b", 5), entry("c", 5))], 9)
+    take_over(store, pair)
+    with pytest.raises(LeaseLost):
+        recorded(store, run, lease)
+    assert everything(store) == before
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_is_alike_and_was_not_recorded_goes_with_its_run(
+    store: Store, pair: Pair, lease: Lease, *, killed: bool
+) -> None:
+    run = begin(store, pair)
+    agreed(store, run, "a", "b")
+    agreed(store, run, "y", "z", piece=7)
+    store.drop_piece(run, 7)
+    assert rows_of(store, schema.agreed) == 2
+
+    if killed:
+        begin(store, pair)
+    else:
+        store.end_run(run, RunOutcome.HALTED, {})
+
+    assert rows_of(store, schema.agreed) == 0
+    assert list(store.ancestors(pair.id)) == []
+
+
+def rows_of(store: Store, table: Table) -> int:
+    with store.database.read() as connection:
+        return len(connection.execute(table.select()).all())
 
 
 def test_a_lease_that_was_taken_over_writes_nothing(store: Store, pair: Pair, lease: Lease) -> None:

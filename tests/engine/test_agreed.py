@@ -1,0 +1,156 @@
+"""Keys that both sides hold alike at a first alignment: recorded without an action each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bisyncer.core.compare import as_agreed, compare
+from bisyncer.core.decide import decide
+from bisyncer.job import Evidence, Policy
+from bisyncer.model import Agreement, Delta, Mode, RunOutcome, Triple, Verdict
+from bisyncer.report.events import Event, Settled
+from bisyncer.state import schema
+from bisyncer.state.store import Store
+from tests.making import entry
+from tests.world import ONE, TWO, World, carried_out
+
+EQUAL = {f"{folder}/{name}": f"{folder} {name}" for folder in "xyz" for name in "abcde"}
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    """A pair of which sizes alone decide."""
+    world.job = replace(world.job, policy=replace(world.job.policy, compare=frozenset({Evidence.SIZE})))
+    return world
+
+
+def rows(store: Store) -> dict[str, int]:
+    """How many rows of a plan the state has."""
+    tables = (schema.action, schema.agreed)
+    with store.database.read() as connection:
+        return {table.name: len(connection.execute(table.select()).all()) for table in tables}
+
+
+def spooled(world: World, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, int]]:
+    """The rows of the plan at the gates of each run that follows."""
+    seen: list[dict[str, int]] = []
+    gate = world.state.begin_alignment
+
+    def begin_alignment(*given: object) -> object:
+        seen.append(rows(world.state))
+        return gate(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(world.state, "begin_alignment", begin_alignment)
+    return seen
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("evidence", [{Evidence.SIZE}, {Evidence.SIZE, Evidence.MTIME}, {Evidence.HASH}])
+def test_what_is_agreed_on_is_what_the_table_records(mode: Mode, evidence: set[Evidence]) -> None:
+    policy = Policy(mode=mode, compare=frozenset(evidence))
+    entries = [
+        entry(size=size, mtime_ns=time, **more)
+        for size in (0, 1, 2)
+        for time in (None, 0, 10**12)
+        for more in ({}, {"md5": "ab" * 16}, {"md5": "cd" * 16}, {"etag_md5": "ab" * 16})
+    ]
+    agreed = as_agreed(policy)
+
+    for one in entries:
+        for two in entries:
+            delta1, delta2, agreement = compare(Triple("k", None, one, two), policy)
+            verdict = decide(mode, delta1, delta2, agreement)
+            assert agreed(one, two) == (verdict is Verdict.RECORD)
+
+
+def test_an_alignment_of_equal_sides_makes_no_action_and_leaves_every_ancestor(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = spooled(world, monkeypatch)
+
+    summary = world.align(EQUAL)
+
+    assert seen == [{"action": 0, "agreed": len(EQUAL)}]
+    assert carried_out(summary) == {"record": len(EQUAL)}
+    assert rows(world.state) == {"action": 0, "agreed": 0}
+    assert [each.key for each in world.state.ancestors(1)] == sorted(EQUAL)
+    assert world.run().unchanged == len(EQUAL)
+
+
+def test_an_alignment_leaves_what_one_with_an_action_for_each_key_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align(EQUAL | {"differs": "1", "only-one": "1"}, EQUAL | {"differs": "22", "only-two": "2"})
+    alike = (world.run(resync=True).actions, list(world.state.ancestors(1)))
+    monkeypatch.setattr("bisyncer.engine.planner.Planner._agreed", lambda *_: None)
+
+    assert (world.run(resync=True).actions, list(world.state.ancestors(1))) == alike
+
+
+def test_each_key_is_told_as_an_action(world: World) -> None:
+    world.align(EQUAL)
+
+    told = [action for event in world.heard.events if isinstance(event, Settled) for action in event.actions]
+
+    assert [action.key for action in told] == sorted(EQUAL)
+    assert {(each.verdict, each.delta1, each.delta2, each.agreement) for each in told} == {
+        (Verdict.RECORD, Delta.NEW, Delta.NEW, Agreement.SAME)
+    }
+
+
+def test_a_dry_run_shows_each_key_and_leaves_nothing(world: World) -> None:
+    world.align(EQUAL)
+
+    assert world.plan(resync=True) == [f"record {key} (new / new)" for key in sorted(EQUAL)]
+    assert rows(world.state) == {"action": 0, "agreed": 0}
+
+
+def test_a_resync_that_is_stopped_before_the_gates_keeps_the_ancestors_it_found(world: World) -> None:
+    world.align(EQUAL)
+    before = list(world.state.ancestors(1))
+    for side in (ONE, TWO):
+        world.touch(side, "x/a")
+    world.hooked[TWO].before = lambda method, key: (
+        world.stop.set() if (method, key) == ("scan", "z/e") else None
+    )
+
+    assert world.run(resync=True).outcome is RunOutcome.INTERRUPTED
+    assert list(world.state.ancestors(1)) == before
+    assert rows(world.state) == {"action": 0, "agreed": 0}
+
+
+def test_an_alignment_that_is_stopped_while_it_records_is_gone_on_with(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bisyncer.state.agreed._LENGTH", 4)
+    tell = world.heard.tell
+
+    def stop(event: Event) -> None:
+        tell(event)
+        if isinstance(event, Settled):
+            world.stop.set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.heard, "tell", stop)
+        first = world.align(EQUAL)
+    world.stop.clear()
+    second = world.run()
+
+    assert (first.outcome, carried_out(first)) == (RunOutcome.INTERRUPTED, {"record": 4})
+    assert rows(world.state) == {"action": 0, "agreed": 0}
+    assert (second.outcome, carried_out(second)) == (RunOutcome.SUCCESS, {"record": len(EQUAL) - 4})
+    assert [each.key for each in world.state.ancestors(1)] == sorted(EQUAL)
+
+
+def test_where_keys_may_be_left_alone_each_is_an_action(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = spooled(world, monkeypatch)
+    world.job = replace(world.job, exclude_if_present=".nosync")
+
+    world.align(EQUAL | {"y/.nosync": ""})
+
+    assert seen == [{"action": 10, "agreed": 0}]
+    assert [each.key for each in world.state.ancestors(1)] == sorted(key for key in EQUAL if key[0] != "y")
