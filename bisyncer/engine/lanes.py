@@ -27,11 +27,12 @@ from multiprocessing.synchronize import Event
 from typing import Final, NamedTuple, TypeVar
 
 from bisyncer.endpoints.base import Endpoint
+from bisyncer.endpoints.outline import Folder
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import guarded, open_pair, resilient
 from bisyncer.engine.planner import Draft, Planner
-from bisyncer.engine.shards import KEYS, Shard, about, can_be_cut, outlined
+from bisyncer.engine.shards import KEYS, Shard, about, can_be_cut
 from bisyncer.errors import Interrupted, UsageError
 from bisyncer.job import Job, Policy
 from bisyncer.model import Side
@@ -96,20 +97,18 @@ class Processes:
 
 @contextmanager
 def processes(
-    job: Job, endpoints: Mapping[Side, Endpoint], store: Store, pair: Pair
+    job: Job, endpoints: Mapping[Side, Endpoint], store: Store, pair: Pair, folders: Iterable[Folder]
 ) -> Iterator[Processes | None]:
     """Give as many processes as a scan of this pair is worth; None: this one will do.
 
-    Call it before there are threads.
+    A pair of which nothing is recorded holds what `folders` do. Call it before there are threads.
     """
     whole = job.scope.words is None and can_be_cut(
         endpoints.values(), directories=job.policy.create_empty_dirs
     )
     shared = not any(endpoint.capabilities.one_process for endpoint in endpoints.values())
     able = shared and sys.platform == "linux" and threading.active_count() == 1
-    keys = store.count_ancestors(pair.id) if whole and able else 0
-    if whole and able and not keys:
-        keys = about(outlined(endpoints.values()))
+    keys = (store.count_ancestors(pair.id) or about(folders)) if whole and able else 0
     number = how_many(keys)
     if number < 2:
         yield None

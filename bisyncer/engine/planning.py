@@ -31,7 +31,6 @@ from bisyncer.engine.shards import (
     between,
     can_be_cut,
     cut,
-    outlined,
 )
 from bisyncer.engine.spellings import Spellings
 from bisyncer.errors import Halt, Halted, ListingIncomplete
@@ -84,8 +83,8 @@ def _shards(run: Run) -> list[Shard]:
     wide = WHOLE if prefix is None else at_or_below(prefix)
     if not can_be_cut(run.endpoints.values(), directories=run.policy.create_empty_dirs):
         return list(wide)
-    if prefix is None and not run.store.count_ancestors(run.pair.id):
-        return list(cut(*WHOLE, between(outlined(run.endpoints.values()), KEYS)))
+    if run.folders:
+        return list(cut(*WHOLE, between(run.folders, KEYS)))
     return [narrow for shard in wide for narrow in cut(shard, _boundaries(run, shard))]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from bisyncer.endpoints.base import Endpoint, Probe
+from bisyncer.endpoints.outline import Folder
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.identity import Identity
 from bisyncer.engine.lanes import Processes
@@ -61,6 +62,7 @@ class Run:
     identity: Identity = field(init=False)
     probes: Mapping[Side, Probe] = field(default_factory=dict)
     forked: Processes | None = None  # None: this process plans alone
+    folders: Sequence[Folder] = ()  # where to cut the listings, if nothing is recorded
     # Sent by other processes.
     requests: dict[Side, Counter[str]] = field(default_factory=lambda: {side: Counter() for side in Side})
 

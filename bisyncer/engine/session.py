@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from bisyncer.core.conflict import replaces
 from bisyncer.core.gates import Place, judge, strict
 from bisyncer.endpoints.base import Endpoint, Probe
+from bisyncer.endpoints.outline import Folder
 from bisyncer.engine import preflight
 from bisyncer.engine.commit import carry_out, purge_daily
 from bisyncer.engine.deadline import Deadline
@@ -21,6 +22,7 @@ from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import bound_pair, guarded, policy_for, require_conditions, resilient
 from bisyncer.engine.planning import check_content, find_renames, leave_alone, match_spellings, plan, take
 from bisyncer.engine.run import REPORTED, Run
+from bisyncer.engine.shards import can_be_cut, outlined
 from bisyncer.engine.suffix import dated
 from bisyncer.engine.trash import folder_of, opened_trash
 from bisyncer.engine.uploads import abort_leftovers
@@ -29,6 +31,7 @@ from bisyncer.job import Job
 from bisyncer.model import Action, RunOutcome, Side, Summary
 from bisyncer.report.events import PlanMade, Reporter, RunBegan, WouldAct
 from bisyncer.state.lease import Lease
+from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 
 
@@ -55,9 +58,10 @@ def run(
         # A person saw the plan, and which gates were closed: these are open for it, and no others.
         job = replace(job, limits=replace(job.limits, force=job.limits.force | kept.gates))
     until = Deadline(stop, job.max_duration_ns)
-    with processes(job, endpoints, store, pair) as forked, Lease.take(store, pair) as lease:
+    folders = _folders(job, endpoints, store, pair) if kept is None else ()
+    with processes(job, endpoints, store, pair, folders) as forked, Lease.take(store, pair) as lease:
         stores = guarded(resilient(endpoints, job, until), job.mode)
-        this = Run(job, pair, stores, store, reporter, lease, until, now_ns, forked=forked)
+        this = Run(job, pair, stores, store, reporter, lease, until, now_ns, forked=forked, folders=folders)
         try:
             _begin(this)
             if kept is None:
@@ -85,6 +89,14 @@ def run(
             this.end(RunOutcome.FAILED, sentence=str(error), exit_code=getattr(error, "exit_code", None))
             raise
         return this.end(RunOutcome.UNFINISHED if this.problem_count else RunOutcome.SUCCESS)
+
+
+def _folders(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, pair: Pair) -> Sequence[Folder]:
+    """Where to cut the listings of a whole pair of which nothing is recorded."""
+    cut = can_be_cut(endpoints.values(), directories=job.policy.create_empty_dirs)
+    if job.scope.words is not None or not cut or store.count_ancestors(pair.id):
+        return ()
+    return outlined(endpoints.values())
 
 
 def _begin(run: Run) -> None:

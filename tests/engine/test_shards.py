@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.outline import Folder
-from bisyncer.engine import planning
+from bisyncer.engine import session
 from bisyncer.engine.planner import Draft, Planner
 from bisyncer.engine.shards import WHOLE, Shard, apart, between, cut
 from bisyncer.model import RunOutcome
@@ -302,7 +302,7 @@ def test_wherever_a_first_alignment_is_cut_its_plan_is_that_of_one_piece(places:
         world.remove(TWO, "k/c", "z/h")
         world.init()
         one_piece = world.plan(resync=True)
-        patch.setattr(planning, "outlined", lambda _: [Folder(key, 3) for key in sorted(places)])
+        patch.setattr(session, "outlined", lambda _: [Folder(key, 3) for key in sorted(places)])
 
         assert world.plan(resync=True) == one_piece
         assert len(one_piece) > len(MANY) - 3
