@@ -40,18 +40,15 @@ class _Looks:
         self._scan = scan
         self._left = LOOKS
 
-    def at(self, low: str) -> Sequence[str]:
-        """The first keys from `low` on."""
-        self._left -= 1
-        return _first(self._scan, low, PAGE) if self._left >= 0 else ()
-
     def behind(self, text: str) -> Sequence[str]:
         """The first keys behind all that begin with `text`."""
         text = text.rstrip("\U0010ffff")
-        if not text:
+        self._left -= 1
+        if not text or self._left < 0:
             return ()
         following = ord(text[-1]) + 1  # surrogates are no characters
-        return self.at(text[:-1] + chr(0xE000 if following == 0xD800 else following))
+        low = text[:-1] + chr(0xE000 if following == 0xD800 else following)
+        return _first(self._scan, low, PAGE)
 
 
 def _first(scan: Scan, low: str, keys: int) -> Sequence[str]:
