@@ -270,6 +270,7 @@ class Job:
     check_file: str | None = None
     require_mount: bool = False
     transfers: int = 16
+    shards: int | None = None  # ranges of keys to list by; None: by the number of keys
     metadata: bool = True  # mode, uid and gid of files travel
     links: LinkMode = LinkMode.SKIP
     remove_empty_dirs: bool = True  # those that a run emptied, and the other side hasn't

@@ -14,7 +14,7 @@ import typer
 
 from bisyncer.cli.failure import most_serious, tell_sentence
 from bisyncer.cli.opened import opened_pair, opened_store
-from bisyncer.cli.options import Asked, Json, command
+from bisyncer.cli.options import MAX_NUMBER, Asked, Json, command
 from bisyncer.cli.part import FilesFrom, FilesFromNull, Prefix, part
 from bisyncer.cli.running import run_pair
 from bisyncer.cli.stopping import stopping
@@ -132,6 +132,15 @@ def run(
     prefix: Prefix = None,
     files_from: FilesFrom = None,
     files_from_null: FilesFromNull = False,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=MAX_NUMBER,
+            help="List the pair in about so many ranges of keys; unset, one for each 4,950.",
+        ),
+    ] = None,
     fail_on_conflict: Annotated[
         bool, typer.Option("--fail-on-conflict", help="Exit with 4 while conflicts wait for a person.")
     ] = False,
@@ -150,7 +159,9 @@ def run(
     jobs = [config.job(each, dry_run=dry_run, resync=resync, force=gates) for each in names]
     if len(jobs) > 1 and (prefix is not None or files_from is not None):
         raise UsageError("--prefix and --files-from are about the keys of one pair. Name that pair.")
-    jobs = [part(job, prefix, files_from, asked, null=files_from_null) for job in jobs]
+    jobs = [
+        replace(part(job, prefix, files_from, asked, null=files_from_null), shards=shards) for job in jobs
+    ]
     codes: list[int] = []
     with opened_store(config) as store, stopping() as stop:
         for job in jobs:

@@ -109,7 +109,7 @@ def processes(
     shared = not any(endpoint.capabilities.one_process for endpoint in endpoints.values())
     able = shared and sys.platform == "linux" and threading.active_count() == 1
     keys = (store.count_ancestors(pair.id) or about(folders)) if whole and able else 0
-    number = how_many(keys)
+    number = min(how_many(keys), job.shards or MOST)
     if number < 2:
         yield None
         return

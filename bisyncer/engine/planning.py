@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
+from math import ceil
 from typing import TypeVar
 
 from bisyncer.core.bounds import left_alone
@@ -25,6 +26,7 @@ from bisyncer.engine.shards import (
     KEYS,
     WHOLE,
     Shard,
+    about,
     apart,
     at_or_below,
     below,
@@ -84,14 +86,20 @@ def _shards(run: Run) -> list[Shard]:
     if not can_be_cut(run.endpoints.values(), directories=run.policy.create_empty_dirs):
         return list(wide)
     if run.folders:
-        return list(cut(*WHOLE, between(run.folders, KEYS)))
+        return list(cut(*WHOLE, between(run.folders, _keys_each(run))))
     return [narrow for shard in wide for narrow in cut(shard, _boundaries(run, shard))]
 
 
 def _boundaries(run: Run, shard: Shard) -> Iterator[str]:
     whole = any(endpoint.capabilities.whole_directories for endpoint in run.endpoints.values())
-    found = run.store.boundaries(run.pair.id, KEYS, shard.low, shard.high)
+    found = run.store.boundaries(run.pair.id, _keys_each(run), shard.low, shard.high)
     return apart(found, IN_DIRECTORY if whole else 1)
+
+
+def _keys_each(run: Run) -> int:
+    if run.job.shards is None:
+        return KEYS
+    return max(1, ceil((about(run.folders) or run.store.count_ancestors(run.pair.id)) / run.job.shards))
 
 
 def _named(run: Run, planner: Planner, keys: Iterable[str]) -> Iterator[Found]:

@@ -165,23 +165,41 @@ def test_a_place_that_reaches_into_several_shards_is_told_once(tmp_path: Path) -
     assert summary.skipped == 1
 
 
-def test_a_large_directory_of_a_tree_is_cut_less_often_than_many_small_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each shard reads all names of the directory that it has a part of."""
-    lows = list[str]()
+@pytest.fixture
+def lows(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Where each shard begins that is planned."""
+    found = list[str]()
 
     def seen(planner: Planner, number: int, shard: Shard, *rest: Any, **named: Any) -> Draft:
-        lows.append(shard.low)
+        found.append(shard.low)
         return unseen(planner, number, shard, *rest, **named)
 
     unseen = Planner.shard
+    monkeypatch.setattr(Planner, "shard", seen)
+    return found
+
+
+@pytest.mark.parametrize("shards", [1, 2, 7, 1000])
+def test_a_run_is_cut_into_as_many_shards_as_asked_for(world: World, lows: list[str], shards: int) -> None:
+    keys = [f"{number:02}" for number in range(28)]
+    world.align(dict.fromkeys(keys, "1"))
+    lows.clear()
+
+    world.run(shards=shards)
+
+    assert len(lows) == min(shards, len(keys))
+
+
+def test_a_large_directory_of_a_tree_is_cut_less_often_than_many_small_ones(
+    tmp_path: Path, lows: list[str]
+) -> None:
+    """Each shard reads all names of the directory that it has a part of."""
     with paired(tmp_path, Tree(tmp_path / "one"), Tree(tmp_path / "two")) as pair:
         plant(tmp_path / "one/tree", {f"flat/{number:02}": "" for number in range(90)})
         plant(tmp_path / "one/tree", {f"nested/{number:02}/one": "" for number in range(90)})
         pair.init()
         pair.run(resync=True)
-        monkeypatch.setattr(Planner, "shard", seen)
+        lows.clear()
         pair.run()
 
     assert sorted(low for low in lows if low.startswith("flat/")) == ["flat/03", "flat/33", "flat/63"]
