@@ -27,7 +27,8 @@ class Fault:
     """What befalls the next `left` (first: `times`) requests of which 'METHOD /path?query' matches `pattern`.
 
     `lose`: the server does it, and the answer never comes. `swallow`: the server never hears of it.
-    `cut`: the answer's body breaks off in the middle. A number: that status instead of the server.
+    `cut`: the answer's body breaks off in the middle. `garble`: the server gets another body of that length.
+    A number: that status instead of the server.
     `then` runs between the deed and the loss of its answer.
     """
 
@@ -68,6 +69,8 @@ def proxy(
                 return Answer(struck.what, f"<Error><Code>{code}</Code></Error>".encode())
             if struck.what == "swallow":
                 return None
+            if struck.what == "garble":
+                return _forwarded(self, upstream, bytes(len(body)))
             answer = instead(self, body) or _forwarded(self, upstream, body)
             if struck.then:
                 struck.then()

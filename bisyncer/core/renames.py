@@ -50,6 +50,16 @@ def worth_reading(copied: Entry, gone: frozenset[int]) -> bool:
     return copied.mtime_ns in gone and not _names(copied.digests)
 
 
+def has_md5(entry: Entry) -> bool:
+    """Whether an MD5 of the content is known, which may be an ETag."""
+    return any(algorithm in {Algorithm.MD5, Algorithm.ETAG_MD5} for algorithm, _ in entry.digests)
+
+
+def by_md5_alone(copied: Entry) -> bool:
+    """Whether only an MD5 can tell that a new file is one that went away."""
+    return has_md5(copied) and all(algorithm is not Algorithm.SHA256 for algorithm, _ in copied.digests)
+
+
 def pair_up(
     deleted: Sequence[tuple[Planned, Ancestor]], copied: Sequence[Planned], side: Side
 ) -> list[Rename]:

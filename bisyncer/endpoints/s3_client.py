@@ -97,6 +97,7 @@ def connect(remote: Remote, requests: Requests) -> Clients:
             f"Correct [remotes.{remote.name}] in the config, or the profile and environment of the AWS SDK."
         ) from None
     client.meta.events.register("before-send.s3.*", requests.sending)
+    client.meta.events.register("before-sign.s3.UploadPart", _unhashed)
     if remote.request_payer:
         client.meta.events.register("before-call.s3.*", _paying)
     pages_parsed(client)
@@ -123,6 +124,17 @@ def create_bucket(name: str, *, endpoint_url: str, access_key: str, secret_key: 
 def _paying(params: dict[str, Any], **_: object) -> None:
     """Agree to pay; also for the requests about a bucket, for which the SDK has no argument that says so."""
     params["headers"]["x-amz-request-payer"] = "requester"
+
+
+def _unhashed(request: Any, **_: object) -> None:
+    """Sign a part by its MD5 alone; without TLS the SDK would hash it once more, for stores that check it.
+
+    A part without an MD5 is signed as the SDK sees fit.
+    """
+    if "Content-MD5" in request.headers:
+        config = request.context["client_config"]
+        options: dict[str, Any] = {"s3": {**(config.s3 or {}), "payload_signing_enabled": False}}
+        request.context["client_config"] = config.merge(Config(**options))
 
 
 def _config(remote: Remote, session: boto3.session.Session, core: botocore.session.Session) -> Any:

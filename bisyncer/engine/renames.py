@@ -8,8 +8,17 @@ from contextlib import closing
 from itertools import groupby, islice
 from typing import Final
 
-from bisyncer.core.renames import Rename, is_as_recorded, is_new, pair_up, times, worth_reading
-from bisyncer.endpoints.base import Endpoint
+from bisyncer.core.renames import (
+    Rename,
+    by_md5_alone,
+    has_md5,
+    is_as_recorded,
+    is_new,
+    pair_up,
+    times,
+    worth_reading,
+)
+from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.transfer import content
 from bisyncer.errors import EndpointError
 from bisyncer.model import Ancestor, Planned, Side, Verdict
@@ -32,8 +41,9 @@ def renames(
     """Yield the renames of a plan, of one size at a time; nothing is written to any store.
 
     `by_size` gives the actions of a verdict in order of the size that a side holds. Files that may have been
-    renamed, and whose listing tells no digest, are read, `width` at a time, until the run is to stop. Of very
-    many that have one size, the rest stay copies and deletions.
+    renamed, and whose listing tells no digest, are read, `width` at a time, until the run is to stop; so are
+    those of a tree that a listing tells the MD5 of under another name, where none is recorded. Of very many
+    that have one size, the rest stay copies and deletions.
     """
     with ThreadPoolExecutor(width, thread_name_prefix="renames") as pool:
         for side in Side:
@@ -50,13 +60,24 @@ def renames(
                         if old.action.key in known and is_as_recorded(old, side)
                     ]
                     gone = times(ancestor.side(side.other) for _, ancestor in pairs)
-                    looked = pool.map(
-                        lambda new, gone=gone, side=side: (
-                            new if stopped() else _read(new, gone, side, endpoints)
-                        ),
-                        news,
+                    looked = list(
+                        pool.map(
+                            lambda new, gone=gone, side=side: (
+                                new if stopped() else _read(new, gone, side, endpoints)
+                            ),
+                            news,
+                        )
                     )
-                    yield pair_up(pairs, list(looked), side)
+                    if any(by_md5_alone(entry) for new in looked if (entry := new.action.entry(side.other))):
+                        pairs = list(
+                            pool.map(
+                                lambda pair, side=side: (
+                                    pair if stopped() else _with_md5(pair, side, endpoints[side])
+                                ),
+                                pairs,
+                            )
+                        )
+                    yield pair_up(pairs, looked, side)
 
 
 def _same_size(
@@ -80,6 +101,20 @@ def _size(planned: Planned, side: Side) -> int:
     entry = planned.action.entry(side)
     assert entry is not None, f"{planned.action.verdict} of {planned.action.key!r} has no entry of {side}"
     return entry.size
+
+
+def _with_md5(pair: tuple[Planned, Ancestor], side: Side, endpoint: Endpoint) -> tuple[Planned, Ancestor]:
+    """The deletion with the MD5 of its file, where none is recorded: to read a file spares fetching it."""
+    old, ancestor = pair
+    entry = old.action.entry(side)
+    if entry is None or endpoint.capabilities.names is not NameRules.TREE or has_md5(ancestor.side(side)):
+        return pair
+    try:
+        read = content(endpoint, entry)
+    except EndpointError:
+        return pair  # what is wrong with it, its deletion will tell
+    known = ancestor.side(side)._replace(digests=read.digests)
+    return old, ancestor._replace(path1=known) if side is Side.PATH1 else ancestor._replace(path2=known)
 
 
 def _read(new: Planned, gone: frozenset[int], side: Side, endpoints: Mapping[Side, Endpoint]) -> Planned:

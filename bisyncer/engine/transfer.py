@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from bisyncer.core.compare import by_digest
 from bisyncer.core.parts import PartsHash
 from bisyncer.endpoints.base import Endpoint, Source, Twin
+from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.errors import Changed, EndpointError, Transient
 from bisyncer.model import Agreement, Algorithm, Ancestor, Digest, Entry
 
@@ -78,7 +79,8 @@ def stream(
     Nothing is published unless the whole of that one version was read.
     """
     with source.read(entry.key, expect=entry) as opened:
-        passing = Hashing(opened)
+        # The MD5 takes longer than all else here. Of a body in parts it is left to stores that keep one.
+        passing = Hashing(opened, md5=opened.entry.size <= PART_SIZE)
         with _Kept(keeper, expect, twin, lambda: passing.ended) as kept:
             written = target.write(key, passing, expect=_now(expect, kept))
     digests = passing.digests()
@@ -87,6 +89,7 @@ def stream(
             f"{target.root}: {key!r} arrived as {written.size} bytes with another digest than the "
             f"{passing.size} bytes that were sent. It is sent again."
         )
+    digests = tuple(dict.fromkeys(digests + written.digests))
     sent = passing.entry
     return Landed(
         Entry(entry.key, sent.size, sent.mtime_ns, sent.stamp, digests),
@@ -175,11 +178,12 @@ def agreed(key: str, path1: Entry, path2: Entry) -> Ancestor:
 class Hashing:
     """A source that hashes what is read from it."""
 
-    def __init__(self, source: Source, also: Sequence[PartsHash] = ()) -> None:
+    def __init__(self, source: Source, also: Sequence[PartsHash] = (), *, md5: bool = True) -> None:
         self._source = source
         self._also = also
-        self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._hashes = {Algorithm.SHA256: hashlib.sha256()}
+        if md5:
+            self._hashes[Algorithm.MD5] = hashlib.md5(usedforsecurity=False)
         self.size = 0
         self.ended = False  # whether all was read, without which nothing is published
 
@@ -199,16 +203,13 @@ class Hashing:
         if not data:
             self.ended = self.ended or size != 0
             return data
-        self._sha256.update(data)
-        self._md5.update(data)
-        for each in self._also:
+        for each in self._hashes.values():
             each.update(data)
+        for parts in self._also:
+            parts.update(data)
         self.size += len(data)
         return data
 
     def digests(self) -> tuple[Digest, ...]:
         """The digests of what has been read."""
-        return (
-            Digest(Algorithm.SHA256, self._sha256.hexdigest()),
-            Digest(Algorithm.MD5, self._md5.hexdigest()),
-        )
+        return tuple(Digest(algorithm, each.hexdigest()) for algorithm, each in self._hashes.items())

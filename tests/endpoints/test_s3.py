@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import os
@@ -9,6 +10,7 @@ import tracemalloc
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -455,6 +457,39 @@ class TestSeaweed(S3Contract):
             pytest.raises(Transient, match="'k': the store is busy or broken"),
         ):
             put(endpoint, "k", b"x" * (3 * PART_SIZE))
+        assert behind.names() == behind.uploads() == []
+
+    def test_each_part_is_signed_by_its_md5_and_not_hashed_once_more(
+        self, seaweed: S3Server, prefix: str
+    ) -> None:
+        signed: list[tuple[str, str]] = []
+
+        def note(request: BaseHTTPRequestHandler, body: bytes) -> None:
+            if "partNumber=" in request.path:
+                md5 = base64.b64encode(hashlib.md5(body).digest()).decode()
+                assert request.headers["Content-MD5"] == md5
+                signed.append((request.headers["x-amz-content-sha256"], request.headers["Authorization"]))
+
+        with (
+            proxy(seaweed.endpoint_url, instead=note) as url,
+            opened(seaweed, prefix, endpoint_url=url) as endpoint,
+        ):
+            put(endpoint, "k", b"x" * LARGE)
+
+        assert [what for what, _ in signed] == ["UNSIGNED-PAYLOAD"] * 2
+        assert all("content-md5;" in authorization for _, authorization in signed)
+
+    def test_a_part_that_arrives_as_something_else_is_never_published(
+        self, seaweed: S3Server, prefix: str, behind: S3Behind
+    ) -> None:
+        garbled = Fault(r"^PUT .*partNumber=2", "garble", times=99)
+        with (
+            proxy(seaweed.endpoint_url, garbled) as url,
+            opened(seaweed, prefix, endpoint_url=url) as endpoint,
+            pytest.raises(Transient),
+        ):
+            put(endpoint, "k", b"x" * LARGE)
+        assert garbled.seen > 0
         assert behind.names() == behind.uploads() == []
 
     @pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])

@@ -10,7 +10,7 @@ from boto3.s3.transfer import TransferConfig as Cut
 
 from bisyncer.endpoints.mtime import metadata
 from bisyncer.job import Evidence, Policy
-from bisyncer.model import RunOutcome
+from bisyncer.model import Algorithm, RunOutcome
 from tests.pair import paired
 from tests.places import Places, S3Place, Tree
 from tests.servers import BUCKET, S3Server
@@ -69,3 +69,36 @@ def test_an_object_in_parts_is_fetched_only_where_nothing_else_can_tell(
         assert summary.outcome is RunOutcome.SUCCESS
         assert carried_out(summary) == {"record": 1}
         assert (len(read), pair.endpoints[TWO].requests.get("get", 0)) == reads
+
+
+def test_a_large_file_that_another_tool_renamed_in_the_bucket_is_renamed_in_the_tree(
+    places: Places, tree: Tree, tmp_path: Path
+) -> None:
+    """What went up in parts has no MD5 on record, and the new object has nothing else to be known by."""
+    bucket = places("s3")
+    with paired(tmp_path, tree, bucket) as pair:
+        pair.align()
+        recorded = pair.state.ancestors_of(1, [KEY])[KEY]
+        assert {digest.algorithm for digest in recorded.path1.digests} == {Algorithm.SHA256}
+        bucket.remove(KEY)
+        bucket.plant("renamed.bin", CONTENT)
+        pair.reopen()
+        read: list[str] = []
+        pair.hooked[TWO].before = lambda method, key: read.append(key) if method == "read" else None
+
+        assert carried_out(pair.run()) == {"move-on-path1": 1}
+        assert read == []
+        assert pair.settle().unchanged == 1
+        assert pair.held() == {"renamed.bin": CONTENT}
+
+
+@pytest.mark.parametrize("kind", ["s3", "azure", "oci"])
+def test_the_record_of_a_large_file_has_the_md5_that_its_store_keeps(
+    kind: str, places: Places, tree: Tree, tmp_path: Path
+) -> None:
+    kept = {Algorithm.MD5} if kind == "azure" else set()
+    with paired(tmp_path, tree, places(kind)) as pair:
+        pair.align()
+
+        recorded = pair.state.ancestors_of(1, [KEY])[KEY]
+        assert {digest.algorithm for digest in recorded.path2.digests} == {Algorithm.SHA256} | kept
