@@ -138,7 +138,7 @@ def run(
             metavar="N",
             min=1,
             max=MAX_NUMBER,
-            help="List the pair in about so many ranges of keys; unset, one for each 4,950.",
+            help="List the pair in about so many ranges of keys; unset, one for each 9,900.",
         ),
     ] = None,
     fail_on_conflict: Annotated[

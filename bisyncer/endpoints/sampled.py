@@ -16,7 +16,7 @@ from bisyncer.endpoints.outline import Folder
 from bisyncer.errors import EndpointError
 from bisyncer.model import Item
 
-FEW: Final = 5_000  # keys: as many are not parted
+FEW: Final = 10_000  # keys: as many are not parted
 ENOUGH: Final = 16  # beginnings that many keys have: more are not looked for
 LOOKS: Final = 64  # at most; each is a page of a listing
 PAGE: Final = 1_000  # keys

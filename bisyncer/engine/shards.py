@@ -22,12 +22,12 @@ class Shard(NamedTuple):
 
 WHOLE = (Shard(),)
 
-# A little less than what five pages of 1,000 keys hold, or one of Azure's of 5,000: a page is asked for that
+# A little less than what ten pages of 1,000 keys hold, or two of Azure's of 5,000: a page is asked for that
 # goes beyond the last key, which ends the listing.
-KEYS: Final = 4950
+KEYS: Final = 9900
 
 # A directory is read whole for each shard that has a part of it, so a large one is cut less often.
-IN_DIRECTORY: Final = 10
+IN_DIRECTORY: Final = 5
 
 _AFTER_SLASH = "0"  # the code point after '/': all keys below 'd' are less than 'd0'
 
