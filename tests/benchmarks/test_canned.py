@@ -53,7 +53,7 @@ def test_an_unchanged_pair_beside_canned_pages_is_measured_and_its_requests_are_
     (file,) = (tmp_path / "results").iterdir()
     told = json.loads(file.read_text())
     (run,) = told["cases"]["no change, canned pages, 1001"]["bisyncer"]
-    assert 0 < run["cpu_s"] < 60
+    assert run["cpu_s"] > 0
     assert run["peak_mib"] > 1
     assert run["requests"]["LIST"] <= 2 + 1, "two pages, and one look at the bucket"
     assert run["requests"].get("HEAD", 0) == 0
