@@ -116,7 +116,7 @@ def show(
         found = store.run(run)
         if found is None:
             raise UsageError(f"There is no run {run}. See `bisyncer history`.")
-        actions = store.actions.of_run(run)
+        actions = store.actions_of(run)
         if as_json:
             print_json(map(_action_row, actions))
             return 0

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from sqlalchemy import Connection, update
 
 from bisyncer.errors import BisyncerError
-from bisyncer.model import Algorithm, Ancestor, Done, Verdict
+from bisyncer.model import Algorithm, Ancestor, Done, Side, Verdict
 from bisyncer.state import rows, schema
 from bisyncer.state.database import CHUNK, Database, chunks
 from bisyncer.state.records import ConflictState
@@ -15,7 +15,6 @@ from bisyncer.state.records import ConflictState
 COLUMNS = (
     '"key", path1_size, path1_mtime_ns, path1_stamp, path2_size, path2_mtime_ns, path2_stamp, sha256, md5'
 )
-READ_ANCESTORS = f'SELECT {COLUMNS} FROM ancestor WHERE pair_id = ? AND "key" >= ? '  # noqa: S608 -- our own text
 # Two of one kind that differ say nothing; they aren't recorded either.
 ETAGS = frozenset({Algorithm.ETAG_MD5, Algorithm.ETAG_PARTS})
 _OVER_OLD_ONES = (
@@ -27,6 +26,16 @@ _OVER_OLD_ONES = (
 _INSERT = f"INSERT INTO ancestor (pair_id, {COLUMNS}) "
 _UPSERT_ANCESTOR = f"{_INSERT} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) {_OVER_OLD_ONES}"
 _DELETE_ANCESTOR = 'DELETE FROM ancestor WHERE pair_id = ? AND "key" = ?'
+
+
+def select_ancestors(database: Database) -> str:
+    """Every ancestor of a pair, as `rows.recall` takes it; conditions on its key may be added."""
+    md5 = "encode(md5, 'hex')" if database.postgresql else "lower(hex(md5))"
+    columns = COLUMNS
+    for side in Side:
+        stamp = f"{side}_stamp"
+        columns = columns.replace(stamp, f"CASE {stamp} WHEN '{rows.IS_MD5}' THEN {md5} ELSE {stamp} END")
+    return f"SELECT {columns} FROM ancestor WHERE pair_id = ? "  # noqa: S608 -- our own text
 
 
 def write_ancestors(

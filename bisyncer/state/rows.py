@@ -36,6 +36,9 @@ _AGREEMENTS: Mapping[str | None, Agreement | None] = {
 }
 _WINNERS: Mapping[str | None, Side | None] = {None: None, **{member.value: member for member in Side}}
 
+# In the place of an ancestor's stamp: it is the MD5 of the content. No header of an answer can hold this.
+IS_MD5 = "\n"
+
 _new = tuple.__new__  # builds a named tuple without going through a call of Python's
 
 
@@ -65,12 +68,19 @@ def held(key: str, size: int, mtime_ns: int | None, stamp: str, digests: str | N
     """What `facts` came from, where it wasn't nothing."""
     if digests is None:
         return Entry(key, size, mtime_ns, stamp)
-    return Entry(key, size, mtime_ns, stamp, tuple([_digest(text) for text in digests.split(" ")]))
+    return Entry(key, size, mtime_ns, stamp, tuple([_digest(text, stamp) for text in digests.split(" ")]))
 
 
-def _digest(text: str) -> Digest:
+def _digest(text: str, stamp: str) -> Digest:
     name, _, value = text.partition(":")
-    return Digest(_ALGORITHMS[name], value)
+    return Digest(_ALGORITHMS[name], value or stamp)
+
+
+def _planned(entry: Entry | None) -> Facts:
+    """`facts` for a plan, of any length: an ETag that is the stamp, as in a listing, stands there once."""
+    if entry is not None and len(entry.digests) == 1 and entry.digests[0].value == entry.stamp:
+        return _bounded(entry.size), _bounded(entry.mtime_ns), entry.stamp, f"{entry.digests[0].algorithm}:"
+    return facts(entry)
 
 
 def action(planned: Action) -> tuple[Any, ...]:
@@ -80,8 +90,8 @@ def action(planned: Action) -> tuple[Any, ...]:
         planned.delta1.value,
         planned.delta2.value,
         None if planned.agreement is None else planned.agreement.value,
-        *facts(planned.path1),
-        *facts(planned.path2),
+        *_planned(planned.path1),
+        *_planned(planned.path2),
         None if planned.winner is None else planned.winner.value,
         None if planned.reason is None else tellable(planned.reason),
         None if planned.origin is None else planned.origin.key,
@@ -124,20 +134,23 @@ def _shared(value: Ancestor, algorithm: Algorithm) -> bytes | None:
 def ancestor(pair_id: int, value: Ancestor) -> tuple[Any, ...]:
     """The row of an ancestor.
 
-    An ETag that may be an MD5 isn't stored: it stands in the stamp already.
+    An ETag that may be an MD5 isn't stored: it stands in the stamp already. Nor is a stamp that is the MD5: a
+    million of them are 32 MB.
     """
     path1, path2 = value.path1, value.path2
+    md5 = _shared(value, Algorithm.MD5)
+    told = None if md5 is None else md5.hex()
     return (
         pair_id,
         value.key,
         _bounded(path1.size),
         _bounded(path1.mtime_ns),
-        path1.stamp,
+        IS_MD5 if path1.stamp == told else path1.stamp,
         _bounded(path2.size),
         _bounded(path2.mtime_ns),
-        path2.stamp,
+        IS_MD5 if path2.stamp == told else path2.stamp,
         _shared(value, Algorithm.SHA256),
-        _shared(value, Algorithm.MD5),
+        md5,
     )
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 # What `migrations/versions` ends in. Kept here so that opening a state at head doesn't need Alembic.
-REVISION = "0006"
+REVISION = "0007"
 
 metadata = MetaData(
     naming_convention={
@@ -96,6 +96,7 @@ run = Table(
     sqlite_autoincrement=True,
 )
 
+# What is done goes to `history`; of runs before there was one, it is here.
 action = Table(
     "action",
     metadata,
@@ -112,13 +113,23 @@ action = Table(
     Column("path2_digests", Text),
     Column("winner", Text),
     Column("state", Text, nullable=False),
-    Column("sentence", Text),  # while planned: why it is held; once failed or raced: what happened;
-    # once done: where the version before is
+    Column("sentence", Text),  # while planned: why it is held; once failed or raced: what happened
     Column("finished_ns", BigInteger),
     # Of a move: the key that it moves from, and what is there.
     Column("origin_key", _KEY),
     *_entry("origin"),
     Column("origin_digests", Text),
+    sqlite_with_rowid=False,
+)
+
+# What was done in runs, many actions packed into a row: `seq` is the first of their places in the plan.
+history = Table(
+    "history",
+    metadata,
+    Column("run_id", _ID, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("finished_ns", BigInteger, nullable=False),
+    Column("actions", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from heapq import merge
 from itertools import pairwise
 from operator import lt
 from typing import Any, Protocol
@@ -46,12 +47,14 @@ from bisyncer.model import (
 from bisyncer.state import rows, schema
 from bisyncer.state.actions import QUIET, Actions
 from bisyncer.state.agreed import AgreedKeys, AgreedRows
-from bisyncer.state.ancestors import READ_ANCESTORS, judge, judged, left_alone, write_ancestors, write_rows
+from bisyncer.state.ancestors import judge, judged, left_alone, select_ancestors, write_ancestors, write_rows
 from bisyncer.state.conflicts import insert_conflict, settled_at_once
 from bisyncer.state.database import CHUNK, Database, chunks
+from bisyncer.state.history import Deed, History
 from bisyncer.state.migrate import bring_to_head
 from bisyncer.state.places import Span
 from bisyncer.state.records import (
+    ActionRow,
     ActionState,
     Conflict,
     ConflictState,
@@ -109,6 +112,7 @@ class Store:
         self.now_ns = now_ns
         self.actions = Actions(database)
         self.agreed = AgreedRows(database)
+        self.history = History(database)
 
     @classmethod
     def open(cls, url: str, *, now_ns: Callable[[], int] = time.time_ns) -> Store:
@@ -225,7 +229,7 @@ class Store:
         They are one consistent snapshot, streamed: memory stays flat. Raises `StateUnusable` where a
         damaged database gives them out of order, since a merge would take the gaps for deletions.
         """
-        statement = READ_ANCESTORS
+        statement = f'{select_ancestors(self.database)} AND "key" >= ? '
         parameters: tuple[object, ...] = (pair_id, low)
         if high is not None:
             statement += 'AND "key" < ? '
@@ -281,12 +285,11 @@ class Store:
     def ancestors_of(self, pair_id: int, keys: Collection[str]) -> dict[str, Ancestor]:
         """The ancestors of those of `keys` that have one."""
         found: dict[str, Ancestor] = {}
-        table = schema.ancestor.c
-        columns = [column for column in table if column is not table.pair_id]
+        every = select_ancestors(self.database)
         with self.database.read() as connection:
             for chunk in chunks(keys, CHUNK):
-                statement = select(*columns).where(table.pair_id == pair_id, table.key.in_(chunk))
-                for row in connection.execute(statement):
+                statement = f'{every} AND "key" IN ({", ".join("?" * len(chunk))})'
+                for row in connection.exec_driver_sql(self.database.sql(statement), (pair_id, *chunk)):
                     found[row[0]] = self.recall(tuple(row))
         return found
 
@@ -351,21 +354,20 @@ class Store:
         finished: list[tuple[object, ...]] = []
         dropped: list[tuple[object, ...]] = []
         troubled: list[Problem] = []
+        deeds: list[Deed] = []
         for outcome in outcomes:
-            state, sentence = ActionState.DONE, None
             if isinstance(outcome, Waits):
                 continue  # as if it had not been planned
             if isinstance(outcome, Done):
-                # At once, not at the end of the run: the space of a million records is for the ancestors.
-                if outcome.planned.action.verdict in QUIET:
-                    dropped.append((run, outcome.planned.seq))
-                    continue
-                if outcome.trashed is not None:
-                    sentence = f"the version before went to {outcome.trashed}"
-            else:
-                state = ActionState.RACED if isinstance(outcome, Raced) else ActionState.FAILED
-                sentence = rows.tellable(outcome.problem.sentence)
-                troubled.append(outcome.problem)
+                # At once, not at the end of the run: the space of a million actions is for the ancestors.
+                dropped.append((run, outcome.planned.seq))
+                if outcome.planned.action.verdict not in QUIET:
+                    before = outcome.trashed and f"the version before went to {outcome.trashed}"
+                    deeds.append(Deed(outcome.planned, before))
+                continue
+            state = ActionState.RACED if isinstance(outcome, Raced) else ActionState.FAILED
+            sentence = rows.tellable(outcome.problem.sentence)
+            troubled.append(outcome.problem)
             finished.append((state.value, sentence, now, run, outcome.planned.seq))
         # Durable where there are conflicts: no later run could find out that a person should look.
         with self.database.write(durable=bool(kept)) as connection:
@@ -381,6 +383,7 @@ class Store:
             self._end_problems(connection, lease.pair_id, list(ancestors))
             self._write_problems(connection, lease.pair_id, run, troubled, now)
             self.actions.finish(connection, finished, dropped)
+            self.history.add(connection, run, deeds, now)
         return conflicts
 
     def settle(self, run: int, span: Span, lease: Fence) -> SettledRows:
@@ -415,6 +418,10 @@ class Store:
         """Take all of a piece out of the plan: it is to be planned anew."""
         self.actions.drop_piece(run, piece)
         self.agreed.drop_piece(run, piece)
+
+    def actions_of(self, run: int) -> Iterator[ActionRow]:
+        """Yield what is kept of a run's actions, in the order of its plan; a page at a time."""
+        return merge(self.actions.of_run(run), self.history.of_run(run), key=lambda action: action.seq)
 
     def hold(self, run: int, problems: Sequence[Problem]) -> None:
         """Record problems that belong to no action: places that can't be read, names that can't be kept."""
@@ -468,7 +475,12 @@ class Store:
                 .limit(1)
                 .scalar_subquery()
             )
-            acted = select(schema.action.c.run_id).where(schema.action.c.run_id == table.id).exists()
+            acted = or_(
+                *(
+                    select(kept.c.run_id).where(kept.c.run_id == table.id).exists()
+                    for kept in (schema.action, schema.history)
+                )
+            )
             connection.execute(
                 delete(schema.run).where(
                     table.pair_id == pair_id,

@@ -106,7 +106,7 @@ def _wrong(ancestor: Ancestor) -> str | None:
 def _history(store: Store) -> _Look:
     """What isn't a value of ours is told by the reading itself."""
     for run in store.runs(limit=_ALL):
-        deque(store.actions.of_run(run.id), maxlen=0)
+        deque(store.actions_of(run.id), maxlen=0)
     yield from ()
 
 

@@ -143,7 +143,7 @@ def test_a_key_that_moves_to_path2_while_it_is_copied_is_left_there(world: World
 
     assert (summary.problem_count, carried_out(summary)) == (0, {})
     assert world.held(TWO) == {"a": "1", "b": "3"}
-    assert list(world.state.actions.of_run(summary.run)) == []
+    assert list(world.state.actions_of(summary.run)) == []
 
 
 def test_a_dual_copy_brings_back_what_was_deleted_and_keeps_both_versions_of_a_conflict(world: World) -> None:

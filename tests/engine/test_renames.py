@@ -240,7 +240,7 @@ def test_history_tells_where_a_moved_key_came_from(world: World) -> None:
     world.align({"a": "text", "b": "more text"})
     world.rename(ONE, "a", "c")
 
-    (action,) = world.state.actions.of_run(world.run().run)
+    (action,) = world.state.actions_of(world.run().run)
 
     assert (action.verdict, action.key, action.origin) == ("move-on-path2", "c", "a")
 

@@ -375,7 +375,7 @@ def test_a_writer_between_scan_and_apply_keeps_its_edit_beside_the_one_that_was_
     assert carried_out(summary) == {"conflict": 1}
     assert world.held(ONE) == world.held(TWO)
     assert {world.held(ONE)["k0"], world.held(ONE)["k0.conflict1"]} == {"edited in one", "written meanwhile"}
-    assert [row.verdict for row in world.state.actions.of_run(summary.run)] == ["conflict"]
+    assert [row.verdict for row in world.state.actions_of(summary.run)] == ["conflict"]
     assert world.plan() == []
 
 

@@ -78,7 +78,7 @@ def test_the_actions_of_a_run_say_where_the_version_before_is(world: World) -> N
     world.put(ONE, {"k1": "edited", "new": "n"})
     world.remove(ONE, "k0")
 
-    rows = {row.key: row.sentence for row in world.state.actions.of_run(world.run().run)}
+    rows = {row.key: row.sentence for row in world.state.actions_of(world.run().run)}
 
     one, zero = sorted(world.trash(TWO), key=lambda name: name[::-1], reverse=True)[::-1]
     assert sorted([rows["k0"] or "", rows["k1"] or ""]) == [
@@ -258,7 +258,7 @@ def test_a_key_that_is_too_long_for_the_trash_is_kept_under_a_short_name(world: 
     assert found is not None
     assert found.is_short
     assert found.is_of(long)
-    assert name in str(next(world.state.actions.of_run(summary.run)).sentence)
+    assert name in str(next(world.state.actions_of(summary.run)).sentence)
 
 
 def test_a_second_version_of_a_key_in_one_run_gets_a_folder_of_its_own(world: World) -> None:

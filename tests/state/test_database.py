@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bisyncer.errors import BisyncerError, StateUnusable
-from bisyncer.model import Action, Delta, Done, Kept, Mode, Problem, RunOutcome, Side, Verdict
+from bisyncer.model import Action, Delta, Done, Failed, Kept, Mode, Problem, RunOutcome, Side, Verdict
 from bisyncer.state import database as database_module
 from bisyncer.state.database import Database
 from bisyncer.state.lease import Lease
@@ -26,7 +26,7 @@ CURE = "Move it away and begin anew with `bisyncer init PAIR --resync`"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A state with 2000 ancestors, one run, a conflict and a problem; closed."""
+    """A state with 2000 ancestors, one run with an action that failed, a conflict and a problem; closed."""
     path = tmp_path / "state.db"
     store = Store.open(f"sqlite:///{path}")
     pair = store.add_pair("cms", "file:///content", "s3://bucket/live", Mode.BISYNC)
@@ -37,16 +37,14 @@ def file(tmp_path: Path) -> Path:
             run,
             (
                 Action(key, Verdict.COPY_TO_PATH2, Delta.NEW, Delta.ABSENT, None, entry(key), None)
-                for key in keys
+                for key in [*keys, "no/space"]
             ),
         )
-        done = [
-            Done(planned, ancestor(planned.action.key, sha256="ab" * 32, md5="cd" * 16))
-            for planned in store.actions.planned(run)
-        ]
+        *planned, last = store.actions.planned(run)
+        done = [Done(each, ancestor(each.action.key, sha256="ab" * 32, md5="cd" * 16)) for each in planned]
         kept = Kept(Side.PATH1, entry(keys[0]), entry(keys[0], 2), ancestor("kept", 2))
         store.commit(run, [done[0]._replace(kept=kept), *done[1:]], lease)
-        store.hold(run, [Problem("closed/", "it can't be read")])
+        store.commit(run, [Failed(last, Problem("closed/", "it can't be written"))], lease)
         store.end_run(run, RunOutcome.SUCCESS, {"pair": "cms"})
     store.close()
     return path
@@ -57,7 +55,7 @@ def read_all(path: Path) -> int:
     store = Store.open(f"sqlite:///{path}")
     try:
         for run in store.runs():
-            list(store.actions.of_run(run.id))
+            list(store.actions_of(run.id))
             list(store.actions.planned(run.id))
         store.conflicts(state=None)
         store.problems()

@@ -26,11 +26,14 @@ from sqlalchemy import event, inspect
 
 import bisyncer
 from bisyncer.errors import SchemaAhead, StateUnusable
-from bisyncer.model import Mode
+from bisyncer.model import Action, Ancestor, Delta, Done, Failed, Mode, Problem, Verdict
 from bisyncer.state import migrate, schema
 from bisyncer.state.database import Database
+from bisyncer.state.lease import Lease
 from bisyncer.state.migrate import Upgraded
+from bisyncer.state.records import ActionState
 from bisyncer.state.store import Store
+from tests.making import entry
 
 ROOT = Path(bisyncer.__file__).parents[1]
 
@@ -382,6 +385,49 @@ def test_conflicts_that_wait_outlast_every_revision_and_no_number_is_used_again(
     with database.read() as connection:
         assert connection.exec_driver_sql("SELECT id FROM conflict").scalars().all() == [1, 3]
     database.close()
+
+
+def test_history_from_before_it_was_packed_is_told_and_what_is_written_short_outlasts_a_downgrade(
+    database: Database, url: str
+) -> None:
+    alembic(database, command.upgrade, "0006")
+    md5 = "ab" * 16
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO pair (name, owner, path1, path2, mode, aligned_ns) "
+            "VALUES ('p', '00000000', 'a', 'b', 'bisync', 1)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO run (pair_id, started_ns, dry_run, resync, outcome) "
+            "VALUES (1, 0, false, false, 'success')"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO action (run_id, seq, key, verdict, delta1, delta2, state, finished_ns, path1_size, "
+            "path1_stamp) VALUES (1, 1, 'k', 'copy-to-path2', 'new', 'absent', 'done', 7, 5, 's')"
+        )
+    migrate.bring_to_head(database)
+    store = Store.open(url)
+    (pair,) = store.pairs()
+    held = Ancestor("n", entry("n", 5), entry("n", 5, md5, md5=md5))
+    listed = entry("n", 5, md5, etag_md5=md5)
+    with Lease.take(store, pair) as lease:
+        run = store.begin_run(pair, dry_run=False, resync=False)
+        action = Action("n", Verdict.COPY_TO_PATH1, Delta.ABSENT, Delta.NEW, None, None, listed)
+        store.actions.spool(run, [action, action._replace(key="failed")])
+        copied, failed = store.actions.planned(run)
+        store.commit(run, [Done(copied, held), Failed(failed, Problem("failed", "why"))], lease)
+
+    (old,), (new, _) = store.actions_of(1), store.actions_of(run)
+    store.close()
+
+    assert (old.key, old.state, old.finished_ns) == ("k", ActionState.DONE, 7)
+    assert old.path1 == entry("k", 5, "s", mtime_ns=None)
+    assert (new.key, new.state) == ("n", ActionState.DONE)
+    alembic(database, command.downgrade, "0006")
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT path2_stamp FROM ancestor").scalars().all() == [md5]
+        digests = connection.exec_driver_sql("SELECT path2_digests FROM action WHERE run_id = 2").scalars()
+        assert digests.all() == [f"etag-md5:{md5}"]
 
 
 CHANGES = ("CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import tracemalloc
 import unicodedata
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -433,7 +434,7 @@ def test_what_was_done_is_recorded(store: Store, pair: Pair, lease: Lease, clock
 
     assert conflicts == []
     assert list(store.ancestors(pair.id)) == [ancestor("changed", 2), ancestor("left")]
-    assert [(row.key, row.state, row.finished_ns) for row in store.actions.of_run(run)] == [
+    assert [(row.key, row.state, row.finished_ns) for row in store.actions_of(run)] == [
         ("changed", ActionState.DONE, clock.ns),
         ("deleted", ActionState.DONE, clock.ns),
     ]
@@ -454,7 +455,7 @@ def test_what_failed_or_raced_keeps_its_ancestor_and_is_a_problem(
     store.commit(run, outcomes, lease)
 
     assert list(store.ancestors(pair.id)) == [ancestor("a"), ancestor("b")]
-    assert [(row.state, row.sentence) for row in store.actions.of_run(run)] == [
+    assert [(row.state, row.sentence) for row in store.actions_of(run)] == [
         (ActionState.FAILED, "no space"),
         (ActionState.RACED, "it changed"),
     ]
@@ -916,7 +917,7 @@ def test_a_run_that_was_killed_is_interrupted_when_the_next_begins(
     told, others = store.run(killed), store.run(others_run)
     assert told is not None and (told.outcome, told.ended_ns) == (RunOutcome.INTERRUPTED, clock.ns)
     assert others is not None and others.outcome is None
-    assert [(row.key, row.state) for row in store.actions.of_run(killed)] == [("done", ActionState.DONE)]
+    assert [(row.key, row.state) for row in store.actions_of(killed)] == [("done", ActionState.DONE)]
 
 
 def test_a_paused_run_that_was_called_interrupted_cannot_call_itself_a_success(
@@ -945,7 +946,7 @@ def test_records_make_room_for_their_ancestors_at_once(store: Store, pair: Pair,
 
     store.commit(run, [Done(recorded, ancestor("a")), Failed(failed, Problem("b", "why"))], lease)
 
-    assert [row.key for row in store.actions.of_run(run)] == ["b"]
+    assert [row.key for row in store.actions_of(run)] == ["b"]
 
 
 def test_only_actions_that_changed_a_store_or_tried_to_stay_after_a_run(
@@ -959,7 +960,7 @@ def test_only_actions_that_changed_a_store_or_tried_to_stay_after_a_run(
 
     store.end_run(run, RunOutcome.UNFINISHED, {})
 
-    assert {row.key: row.state for row in store.actions.of_run(run)} == {
+    assert {row.key: row.state for row in store.actions_of(run)} == {
         "copy-to-path1": ActionState.FAILED,
         "copy-to-path2": ActionState.DONE,
         "move-on-path1": ActionState.DONE,
@@ -976,14 +977,14 @@ def test_a_dry_run_leaves_no_actions(store: Store, pair: Pair) -> None:
 
     store.end_run(run, RunOutcome.SUCCESS, {})
 
-    assert list(store.actions.of_run(run)) == []
+    assert list(store.actions_of(run)) == []
 
 
 def test_an_action_is_told_with_what_each_side_held(store: Store, pair: Pair) -> None:
     run = begin(store, pair)
     plan(store, run, action("a", path2=None, winner=Side.PATH1, reason="why"))
 
-    (row,) = store.actions.of_run(run)
+    (row,) = store.actions_of(run)
 
     assert row == records.ActionRow(
         1, "a", Verdict.COPY_TO_PATH2, Delta.CHANGED, Delta.UNCHANGED, ActionState.PLANNED, "why", Side.PATH1,
@@ -1004,13 +1005,13 @@ def test_old_quiet_runs_are_pruned_and_those_that_changed_something_stay_for_nin
         store.end_run(begin(store, pair), RunOutcome.SUCCESS, {})
 
     assert [run.id for run in store.runs("cms")] == [old.id + 3, old.id + 2, old.id + 1, old.id]
-    assert [row.key for row in store.actions.of_run(old.id)] == ["k"]
+    assert [row.key for row in store.actions_of(old.id)] == ["k"]
 
     clock.ns += 90 * 24 * 3600 * 10**9 + 1
     store.end_run(begin(store, pair), RunOutcome.SUCCESS, {})
 
     assert [run.id for run in store.runs("cms")] == [old.id + 4, old.id + 3, old.id + 2]
-    assert list(store.actions.of_run(old.id)) == []
+    assert list(store.actions_of(old.id)) == []
     assert store.run(others_run) is not None
     assert [(each.id, each.run) for each in store.conflicts()] == [(number, old.id)]
 
@@ -1125,3 +1126,97 @@ def test_threads_commit_spool_and_renew_at_once(
 
     assert store.count_ancestors(pair.id) == 400
     assert sum(1 for _ in store.actions.planned(run)) == 100
+
+
+def done(store: Store, run: int, lease: Lease, *planned: Planned) -> None:
+    store.commit(run, [Done(each, None) for each in planned], lease)
+
+
+def test_what_was_done_is_told_in_the_order_of_the_plan_among_what_was_not(
+    store: Store, pair: Pair, lease: Lease, clock: Clock
+) -> None:
+    run = begin(store, pair)
+    digests = (Digest(Algorithm.ETAG_MD5, "s1"), Digest(Algorithm.MD5, "cd" * 16))
+    more = {"winner": Side.PATH2, "path1": None, "path2": entry("é\n", 7)._replace(digests=digests)}
+    planned = plan(
+        store,
+        run,
+        *(action(f"k{number}", path2=None) for number in range(6)),
+        action("é\n", Verdict.DELETE_FROM_PATH2, **more),
+        action("new", Verdict.MOVE_ON_PATH1, origin=entry("old")),
+    )
+    done(store, run, lease, planned[5], planned[2])
+    failed = Failed(planned[3], Problem("k3", "no space"))
+    clock.ns += 1
+    store.commit(run, [Done(planned[6], None, trashed="T/é"), failed, Done(planned[7], None)], lease)
+    done(store, run, lease, planned[4], planned[0])
+
+    told = list(store.actions_of(run))
+
+    assert [(row.key, row.state) for row in told] == [
+        *((f"k{number}", ActionState.DONE) for number in (0,)),
+        ("k1", ActionState.PLANNED),
+        ("k2", ActionState.DONE),
+        ("k3", ActionState.FAILED),
+        *((f"k{number}", ActionState.DONE) for number in (4, 5)),
+        ("é\n", ActionState.DONE),
+        ("new", ActionState.DONE),
+    ]
+    assert told[6] == records.ActionRow(
+        7, "é\n", Verdict.DELETE_FROM_PATH2, Delta.CHANGED, Delta.UNCHANGED, ActionState.DONE,
+        "the version before went to T/é", Side.PATH2, clock.ns, None,
+        entry("é\n", 7, "")._replace(digests=digests),
+    )  # fmt: skip
+    assert told[7].origin == "old"
+    assert told[2].finished_ns == clock.ns - 1
+
+
+def test_what_was_done_leaves_the_plan_at_once_and_takes_little_room(
+    store: Store, pair: Pair, lease: Lease
+) -> None:
+    run = begin(store, pair)
+    planned = plan(store, run, *(action(f"folder/file-{number:05}.txt") for number in range(500)))
+
+    done(store, run, lease, *planned)
+
+    assert rows_of(store, schema.action) == 0
+    with store.database.read() as connection:
+        (row,) = connection.execute(schema.history.select()).all()
+    assert len(row.actions) < 500 * 10
+    assert [each.key for each in store.actions_of(run)] == [each.action.key for each in planned]
+
+
+@pytest.mark.parametrize("packed", [b"", b"x\x9c", zlib.compress(b'[["k"]]'), zlib.compress(b"7")])
+def test_history_that_is_damaged_is_told(store: Store, pair: Pair, packed: bytes) -> None:
+    run = begin(store, pair)
+    with store.database.write() as connection:
+        connection.execute(schema.history.insert().values(run_id=run, seq=1, finished_ns=0, actions=packed))
+
+    with pytest.raises(StateUnusable, match="is damaged"):
+        list(store.actions_of(run))
+
+
+@pytest.mark.parametrize("stamp", ["ab" * 16, "AB" * 16, "cd" * 16, "s", ""])
+def test_a_stamp_is_recorded_as_it_is_whether_or_not_it_is_the_md5_of_the_content(
+    store: Store, pair: Pair, lease: Lease, stamp: str
+) -> None:
+    held = ancestor("k", stamp=stamp, md5="ab" * 16)
+    unlike = Ancestor("o", entry("o", stamp=stamp), entry("o", stamp="s2", md5="ab" * 16))
+
+    record(store, pair, lease, held, unlike)
+
+    assert {key: each.path2.stamp for key, each in store.ancestors_of(pair.id, ["k", "o"]).items()} == {
+        "k": stamp,
+        "o": "s2",
+    }
+    assert [each.path1.stamp for each in store.ancestors(pair.id)] == [stamp, stamp]
+
+
+@pytest.mark.parametrize("value", ["s1", "ab" * 16])
+def test_a_digest_that_is_the_stamp_is_planned_as_it_is(store: Store, pair: Pair, value: str) -> None:
+    run = begin(store, pair)
+    digests = (Digest(Algorithm.ETAG_MD5, value),)
+    planned = action("k", path2=entry("k", 6, "s1")._replace(digests=digests))
+
+    assert [each.action for each in plan(store, run, planned)] == [planned]
+    assert [each.path2 for each in store.actions_of(run)] == [planned.path2]
