@@ -32,7 +32,6 @@ from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, So
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.clock import clock_skew_ns
 from bisyncer.endpoints.outline import Folder
-from bisyncer.endpoints.sampled import sampled
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing
 from bisyncer.job import Remote
@@ -141,8 +140,8 @@ class AzureEndpoint:
         return scan(container.client, where, low, high)
 
     def outline(self) -> Sequence[Folder]:
-        """What keys begin with, from some pages of the listing."""
-        return sampled(self.scan)
+        """Nothing is known of a bucket's folders without a listing."""
+        return ()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key` as it is now."""

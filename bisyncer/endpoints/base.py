@@ -202,9 +202,9 @@ class Endpoint(Protocol):
         ...
 
     def outline(self) -> Sequence[Folder]:
-        """Folders and about how many keys each holds, in order of key; of a bucket, what keys begin with.
+        """Folders and about how many keys each holds, in order of key, at the cost of no request.
 
-        A guess to cut a first listing by, at the cost of a few looks; empty where it isn't worth them.
+        A guess to cut a first listing by; empty where nothing can be told so cheaply.
         """
         ...
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.outline import Folder
-from bisyncer.endpoints.sampled import sampled
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import Changed, Rejected
 from bisyncer.model import Entry
@@ -195,8 +194,8 @@ class MemoryEndpoint:
                 yield entry
 
     def outline(self) -> Sequence[Folder]:
-        """What keys begin with, from some pages of the listing."""
-        return sampled(self.scan)
+        """Nothing is known of a bucket's folders without a listing."""
+        return ()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key` as it is now."""

@@ -40,7 +40,6 @@ from bisyncer.endpoints.oci_scan import scan
 from bisyncer.endpoints.oci_upload import abort, upload
 from bisyncer.endpoints.oci_write import write
 from bisyncer.endpoints.outline import Folder
-from bisyncer.endpoints.sampled import sampled
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import Rejected
 from bisyncer.job import Remote
@@ -131,8 +130,8 @@ class OciEndpoint:
         return scan(self._bucket, low, high)
 
     def outline(self) -> Sequence[Folder]:
-        """What keys begin with, from some pages of the listing."""
-        return sampled(self.scan)
+        """Nothing is known of a bucket's folders without a listing."""
+        return ()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key` as it is now."""

@@ -42,7 +42,6 @@ from bisyncer.endpoints.s3_read import open_reading
 from bisyncer.endpoints.s3_scan import scan
 from bisyncer.endpoints.s3_send import send
 from bisyncer.endpoints.s3_upload import abort
-from bisyncer.endpoints.sampled import sampled
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing
 from bisyncer.job import Remote
@@ -168,8 +167,8 @@ class S3Endpoint:
         return scan(where, low, high)
 
     def outline(self) -> Sequence[Folder]:
-        """What keys begin with, from some pages of the listing."""
-        return sampled(self.scan)
+        """Nothing is known of a bucket's folders without a listing."""
+        return ()
 
     def stat(self, key: str) -> Entry | None:
         """The entry of `key` as it is now."""

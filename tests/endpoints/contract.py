@@ -222,21 +222,6 @@ class EndpointContract:
 
         assert found == names
 
-    def test_where_a_listing_may_be_cut_is_told_in_order_and_is_what_keys_begin_with(
-        self, endpoint: Endpoint, behind: Behind, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        keys = [f"{folder}/{number}" for folder in ("a", "a b", "b", "\u00e9") for number in range(4)]
-        for key in keys:
-            behind.plant(key, b"x")
-        monkeypatch.setattr("bisyncer.endpoints.sampled.FEW", 10)
-        monkeypatch.setattr("bisyncer.endpoints.sampled.PAGE", 3)
-
-        folders = endpoint.outline()
-
-        assert all(one.key < two.key for one, two in pairwise(folders))
-        assert {folder.key[0] for folder in folders} == {"a", "b", "\u00e9"}
-        assert all(any(key.startswith(folder.key) for key in keys) for folder in folders)
-
     def test_a_range_that_ends_before_it_starts_is_empty(self, endpoint: Endpoint, behind: Behind) -> None:
         behind.plant("m", b"1")
 
