@@ -117,9 +117,11 @@ class Hooked:
         self._before("stat", key)
         return self.inner.stat(key)
 
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
+    def read(
+        self, key: str, *, expect: Entry, start: int = 0, stop: int | None = None
+    ) -> AbstractContextManager[Source]:
         self._before("read", key)
-        return self.inner.read(key, expect=expect, start=start)
+        return self.inner.read(key, expect=expect, start=start, stop=stop)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         self._before("write", key)

@@ -148,9 +148,9 @@ class AzureEndpoint:
         return self._container.stat(key)
 
     @contextmanager
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
+    def read(self, key: str, *, expect: Entry, start: int = 0, stop: int | None = None) -> Iterator[Source]:
         """Open the version of `key` that `expect` says."""
-        reading = Reading(self._container, key, expect, start)
+        reading = Reading(self._container, key, expect, start, stop)
         try:
             yield reading
         finally:

@@ -208,13 +208,14 @@ class Container:
         same = {digest.value for digest in found.digests} & {digest.value for digest in wanted.digests}
         return wanted._replace(stamp=found.stamp) if same else None
 
-    def opened(self, key: str, expect: Entry, start: int = 0) -> Answer:
-        """The body of the version of `key` that `expect` says, streamed from byte `start` on."""
+    def opened(self, key: str, expect: Entry, start: int = 0, stop: int | None = None) -> Answer:
+        """The body of the version of `key` that `expect` says, from byte `start` on, before `stop`."""
         headers = {"If-Match": quoted(expect.stamp)}
-        if 0 < start < expect.size:
-            headers["x-ms-range"] = f"bytes={start}-"
         # A range that begins at the end is an error to the service, so the end is only looked at.
         empty = start >= expect.size > 0
+        end = "" if stop is None or stop >= expect.size else str(stop - 1)
+        if (start or end) and not empty:
+            headers["x-ms-range"] = f"bytes={start}-{end}"
         try:
             return self.client.ask(
                 "HEAD" if empty else "GET",

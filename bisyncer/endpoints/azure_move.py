@@ -44,7 +44,7 @@ def move(container: Container, key: str, new_key: str, expect: Entry) -> Entry:
     """
     moved = copy(container, expect, container, new_key, None)
     if moved is None:  # through here
-        with closing(Reading(container, key, expect, 0)) as source:
+        with closing(Reading(container, key, expect, 0, None)) as source:
             moved = write(container, new_key, source, None)
     try:
         remove(container, key, expect)

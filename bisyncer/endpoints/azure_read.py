@@ -15,12 +15,12 @@ _PIECE = 1 << 20
 
 
 class Reading:
-    """A body being read, from byte `start` on."""
+    """A body being read, from byte `start` on, and before `stop`."""
 
-    def __init__(self, container: Container, key: str, expect: Entry, start: int) -> None:
+    def __init__(self, container: Container, key: str, expect: Entry, start: int, stop: int | None) -> None:
         self._container = container
         self._expect = expect
-        self._answer = container.opened(key, expect, start)
+        self._answer = container.opened(key, expect, start, stop)
         self.entry = entry(key, self._answer.headers)
         try:
             container.check_filled(key, self._answer.headers)
@@ -29,7 +29,9 @@ class Reading:
             raise
         self.metadata = told(self._answer.headers)
         self._piece = memoryview(b"")
-        self._unread = max(0, self.entry.size - start)
+        size = self.entry.size
+        self._unread = max(0, (size if stop is None else min(stop, size)) - start)
+        self._is_large = self._unread > PART_SIZE
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes; raises `Transient` instead of an end that comes too early."""
@@ -56,7 +58,7 @@ class Reading:
         if self._unread:
             raise self._cut(f"{self._unread} bytes are missing.")
         # Nothing in Azure's documentation says that a body which takes long to send stays one version.
-        if self.entry.size > PART_SIZE:
+        if self._is_large:
             self._container.look(self.entry.key, self._expect)
 
     def _cut(self, reason: str) -> Transient:

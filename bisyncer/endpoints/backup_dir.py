@@ -68,9 +68,11 @@ class BackupDirEndpoint:
         """The entry of `key` as it is now."""
         return self._of(key).stat(key)
 
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
+    def read(
+        self, key: str, *, expect: Entry, start: int = 0, stop: int | None = None
+    ) -> AbstractContextManager[Source]:
         """Open `key` for reading."""
-        return self._of(key).read(key, expect=expect, start=start)
+        return self._of(key).read(key, expect=expect, start=start, stop=stop)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Write all of `source` to `key`."""

@@ -212,8 +212,13 @@ class Endpoint(Protocol):
         """The entry of `key` as it is now; None only where the store says that it isn't there."""
         ...
 
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
-        """Open `key` for reading from byte `start` on; raises `Changed` where it isn't what `expect` says."""
+    def read(
+        self, key: str, *, expect: Entry, start: int = 0, stop: int | None = None
+    ) -> AbstractContextManager[Source]:
+        """Open `key` for reading from byte `start` on, and before `stop`, if that is not None.
+
+        Raises `Changed` where it isn't what `expect` says.
+        """
         ...
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:

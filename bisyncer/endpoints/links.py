@@ -80,12 +80,12 @@ class Links:
             return None
         return make_entry(key, seen, self._now_ns())
 
-    def read(self, key: str, expect: Entry, start: int) -> Source:
+    def read(self, key: str, expect: Entry, start: int, stop: int | None) -> Source:
         """The text of a link; a link is never changed, only replaced, so what was read is one version."""
         with self._found(key, expect) as (spot, _):
             text = os.readlink(os.fsencode(spot.name), dir_fd=spot.directory)
             seen = _expected(spot, expect)  # it is still the one that was read
-        return _Text(make_entry(key, seen, self._now_ns()), text[start:])
+        return _Text(make_entry(key, seen, self._now_ns()), text[start:stop])
 
     def write(self, key: str, source: Source, expect: Entry | None) -> Entry:
         """Make a link beside its place, then put it there."""
@@ -145,7 +145,7 @@ class Links:
         if now is not None:
             entry = make_entry(key, now, self._now_ns())
             return Twin(entry, entry._replace(key=new_key))
-        return Twin(expect, self.write(new_key, self.read(key, expect, 0), None))
+        return Twin(expect, self.write(new_key, self.read(key, expect, 0, None), None))
 
     @contextmanager
     def _found(self, key: str, expect: Entry) -> Iterator[tuple[Spot, os.stat_result]]:

@@ -212,16 +212,18 @@ class LocalEndpoint:
             raise Rejected(f"{key}: {kind(seen)}. Move it away.")
         return make_entry(key, seen, self._now_ns())
 
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
+    def read(
+        self, key: str, *, expect: Entry, start: int = 0, stop: int | None = None
+    ) -> AbstractContextManager[Source]:
         """Open `key` for reading; the end of its bytes is only given if no write touched it meanwhile."""
         if is_directory(key):
             with Explained(self._place(key)):
                 return nullcontext(self._directories.read(key))
         if (links := self._links_of(key)) is not None:
             with Explained(self._place(key)):
-                return nullcontext(links.read(key, expect, start))
+                return nullcontext(links.read(key, expect, start, stop))
         opened, seen = self._open(key, expect)
-        reading = Reading(opened, key, self._place(key), seen, now_ns=self._now_ns(), start=start)
+        reading = Reading(opened, key, self._place(key), seen, now_ns=self._now_ns(), start=start, stop=stop)
         if self._metadata:
             reading.metadata = reading.told()
         return reading

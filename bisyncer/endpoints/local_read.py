@@ -18,13 +18,22 @@ class Reading:
     """
 
     def __init__(
-        self, opened: int, key: str, place: str, seen: os.stat_result, *, now_ns: int, start: int
+        self,
+        opened: int,
+        key: str,
+        place: str,
+        seen: os.stat_result,
+        *,
+        now_ns: int,
+        start: int,
+        stop: int | None,
     ) -> None:
         self._opened = opened
         self._place = place
         self._seen = seen
         self._at = start
-        self._left = max(0, self._seen.st_size - start)
+        size = self._seen.st_size
+        self._left = max(0, (size if stop is None else min(stop, size)) - start)
         self.entry = make_entry(key, self._seen, now_ns)
         self.metadata: Mapping[str, str] = {}
 

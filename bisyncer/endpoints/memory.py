@@ -151,10 +151,10 @@ def discard(name: str) -> None:
 class _Reading:
     """An object being read; its bytes can't change any more."""
 
-    def __init__(self, found: _Object, start: int) -> None:
+    def __init__(self, found: _Object, start: int, stop: int | None) -> None:
         self.entry = found.entry
         self.metadata = found.metadata
-        self._data = memoryview(found.data)[start:]
+        self._data = memoryview(found.data)[start:stop]
 
     def read(self, size: int = -1, /) -> bytes:
         end = len(self._data) if size < 0 else size
@@ -203,10 +203,10 @@ class MemoryEndpoint:
         return self._store.entry(key)
 
     @contextmanager
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
+    def read(self, key: str, *, expect: Entry, start: int = 0, stop: int | None = None) -> Iterator[Source]:
         """Open one version of `key`, which stays whole whatever becomes of the key."""
         _check(key)
-        yield _Reading(self._store.get_if(key, expect=expect), start)
+        yield _Reading(self._store.get_if(key, expect=expect), start, stop)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Take all of `source`, then store it in one step."""

@@ -138,9 +138,9 @@ class OciEndpoint:
         return self._bucket.stat(key)
 
     @contextmanager
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
+    def read(self, key: str, *, expect: Entry, start: int = 0, stop: int | None = None) -> Iterator[Source]:
         """Open the version of `key` that `expect` says; it stays whole whatever becomes of the key."""
-        reading = open_reading(self._bucket, key, expect, start)
+        reading = open_reading(self._bucket, key, expect, start, stop)
         try:
             yield reading
         finally:

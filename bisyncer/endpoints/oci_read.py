@@ -58,14 +58,15 @@ class Reading:
         )
 
 
-def open_reading(bucket: Bucket, key: str, expect: Entry, start: int) -> Reading:
+def open_reading(bucket: Bucket, key: str, expect: Entry, start: int, stop: int | None) -> Reading:
     """Open the version of `key` that `expect` says; raises `Changed`, `Transient` or `Rejected`."""
     path, place = bucket.object(bucket.name(key)), bucket.place(key)
     headers = {"if-match": expect.stamp, "accept-encoding": "identity"}
     # No range begins at the end, so there the version is only looked at.
     kind, method = ("get", "GET") if start == 0 or start < expect.size else ("head", "HEAD")
-    if start and method == "GET":
-        headers["range"] = f"bytes={start}-"
+    stop = expect.size if stop is None else min(stop, expect.size)
+    if (start or stop < expect.size) and method == "GET":
+        headers["range"] = f"bytes={start}-{stop - 1 if stop < expect.size else ''}"
     try:
         answer = bucket.client.send(kind, method, path, headers=headers, stream=True, tells=TELLS)
     except Failed as error:
@@ -79,8 +80,8 @@ def open_reading(bucket: Bucket, key: str, expect: Entry, start: int) -> Reading
     if "range" not in headers:
         return Reading(place, found, metadata, answer, found.size if method == "GET" else 0)
     given = _RANGE.fullmatch(answer.headers.get("content-range", ""))
-    if given is None or [int(given[1]), int(given[2]) + 1] != [start, int(given[3])]:
+    if given is None or [int(given[1]), int(given[2]) + 1, int(given[3])] != [start, stop, expect.size]:
         answer.close()
         raise Transient(f"{place}: the store gave other bytes than those from {start} on. Run again.")
     whole = found._replace(size=int(given[3]), digests=expect.digests)  # its headers tell of the range
-    return Reading(place, whole, metadata, answer, whole.size - start)
+    return Reading(place, whole, metadata, answer, stop - start)

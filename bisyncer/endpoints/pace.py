@@ -21,6 +21,11 @@ _LOOK_S: Final = 1.0  # a waiter looks this often whether it was told to stop
 _mine = threading.local()  # whether this thread holds a turn, of whichever store
 
 
+def always_in_turn() -> None:
+    """Let this thread get all its turns at once, as it works for others that may hold one."""
+    _mine.held = True
+
+
 class Pace:
     """Turns at one store; `width` is the most that are taken at a time, `stopped` ends all waiting."""
 

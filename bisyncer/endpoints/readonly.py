@@ -57,9 +57,11 @@ class ReadOnlyEndpoint:
         """The entry of `key` as it is now."""
         return self.inner.stat(key)
 
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
+    def read(
+        self, key: str, *, expect: Entry, start: int = 0, stop: int | None = None
+    ) -> AbstractContextManager[Source]:
         """Open `key` for reading."""
-        return self.inner.read(key, expect=expect, start=start)
+        return self.inner.read(key, expect=expect, start=start, stop=stop)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:  # noqa: ARG002 -- refused
         """Refused."""

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
+from bisyncer.endpoints import ranges
 from bisyncer.endpoints.backoff import ATTEMPTS, pause_s, persist
 from bisyncer.endpoints.backup_dir import beneath
 from bisyncer.endpoints.bandwidth import Bandwidth, Limited
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.pace import Pace
+from bisyncer.endpoints.ranges import InRanges, Range, held
 from bisyncer.endpoints.readonly import ReadOnlyEndpoint
 from bisyncer.errors import ListingIncomplete, Transient
 from bisyncer.model import Entry, Item
@@ -40,7 +43,9 @@ class ResilientEndpoint:
         self._inner = inner
         self._pace = pace
         self._wait = wait
-        self._bandwidth = bandwidth if inner.capabilities.names is NameRules.BUCKET else None
+        self._is_bucket = inner.capabilities.names is NameRules.BUCKET
+        self._bandwidth = bandwidth if self._is_bucket else None
+        self._alone = threading.Lock()  # of the body that comes in ranges
         self._lock = threading.Lock()
         self._failures = {"transient": 0, "throttled": 0}
 
@@ -98,16 +103,34 @@ class ResilientEndpoint:
         """The entry of `key` as it is now."""
         return persist(lambda: self._once(lambda: self._inner.stat(key)), wait=self._wait)
 
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
-        """Open `key` for reading; where the body breaks off, it goes on after the last byte."""
+    def read(
+        self, key: str, *, expect: Entry, start: int = 0, stop: int | None = None
+    ) -> AbstractContextManager[Source]:
+        """Open `key` for reading; where the body breaks off, it goes on after the last byte.
+
+        A large one is read in ranges, of which one that breaks off is fetched again, unless another one is
+        already, or a limit is to keep the line even.
+        """
+
+        def fetched(start: int, stop: int, is_over: Callable[[], bool]) -> Range:
+            def fetch() -> Range:
+                if is_over():
+                    raise CancelledError
+                with self._inner.read(key, expect=expect, start=start, stop=stop) as source:
+                    return held(source)
+
+            return persist(lambda: self._once(fetch), wait=self._wait)
 
         def open_at(start: int) -> tuple[AbstractContextManager[Source], Source]:
             def opened() -> tuple[AbstractContextManager[Source], Source]:
-                context = self._inner.read(key, expect=expect, start=start)
+                context = self._inner.read(key, expect=expect, start=start, stop=stop)
                 return context, context.__enter__()
 
             return persist(lambda: self._once(opened), wait=self._wait)
 
+        in_ranges = self._is_bucket and self._bandwidth is None and stop is None
+        if in_ranges and expect.size - start > ranges.SIZE and self._alone.acquire(blocking=False):
+            return InRanges(fetched, start, expect.size, lambda: int(self._pace.limit), self._alone)
         return _Resumed(open_at, start, self._broke_off, self._bandwidth)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:

@@ -174,9 +174,11 @@ class S3Endpoint:
         """The entry of `key` as it is now."""
         return self._bucket.stat(key)
 
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> AbstractContextManager[Source]:
+    def read(
+        self, key: str, *, expect: Entry, start: int = 0, stop: int | None = None
+    ) -> AbstractContextManager[Source]:
         """Open the version of `key` that `expect` says; it stays whole whatever becomes of the key."""
-        return open_reading(self._bucket, key, expect, start)
+        return open_reading(self._bucket, key, expect, start, stop)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Send all of `source`, in one request or in parts by its size."""

@@ -79,9 +79,11 @@ def put(to: S3Store, name: str, body: bytes, attributes: Mapping[str, str], mode
     return (result["e_tag"] or "").strip('"')
 
 
-def get(of: S3Store, name: str, etag: str, start: int) -> GetResult:
-    """Open one version of an object, from byte `start` on."""
+def get(of: S3Store, name: str, etag: str, start: int, stop: int | None) -> GetResult:
+    """Open one version of an object, from byte `start` on, and before `stop`."""
     options: GetOptions = {"if_match": f'"{etag}"'}
-    if start:
+    if stop is not None:
+        options["range"] = (start, stop)
+    elif start:
         options["range"] = {"offset": start}
     return obstore.get(of, name, options=options)

@@ -43,7 +43,7 @@ def move(bucket: Bucket, key: str, new_key: str, expect: Entry) -> Entry:
     """
     moved = copy(bucket, expect, bucket, new_key, None)
     if moved is None:  # through here
-        with closing(open_reading(bucket, key, expect, 0)) as source:
+        with closing(open_reading(bucket, key, expect, 0, None)) as source:
             moved = send(bucket, new_key, source, None)
     try:
         remove(bucket, key, expect)

@@ -27,16 +27,28 @@ class Found(NamedTuple):
     metadata: Mapping[str, str]
 
 
+class _Span(NamedTuple):
+    """The bytes that are asked for: from `start` on, and before `stop`, if that is not None."""
+
+    start: int
+    stop: int | None
+
+    def size(self, found: Entry) -> int:
+        return (found.size if self.stop is None else self.stop) - self.start
+
+
 class Reading:
     """A body being read; it is its own context, at whose end the connection is given back."""
 
-    def __init__(self, place: str, found: Found, start: int, pieces: Iterator[Any], body: Any = None) -> None:
+    def __init__(
+        self, place: str, found: Found, unread: int, pieces: Iterator[Any], body: Any = None
+    ) -> None:
         self.entry, self.metadata = found
         self._place = place
         self._pieces = pieces
         self._body = body
         self._piece = memoryview(b"")
-        self._unread = max(0, found.entry.size - start)
+        self._unread = unread
 
     def __enter__(self) -> Self:
         return self
@@ -76,22 +88,23 @@ class Reading:
         )
 
 
-def open_reading(bucket: Bucket, key: str, expect: Entry, start: int) -> Reading:
+def open_reading(bucket: Bucket, key: str, expect: Entry, start: int, stop: int | None) -> Reading:
     """Open the version of `key` that `expect` says; raises `Changed`, `Transient` or `Rejected`."""
     if start and start >= expect.size:  # a range that begins at the end is an error to a store
         answer = bucket.version(expect)
-        return Reading(bucket.place(key), Found(entry(key, answer), fields(answer)), start, iter(()))
+        return Reading(bucket.place(key), Found(entry(key, answer), fields(answer)), 0, iter(()))
     name = bucket.name(key)
-    return _direct(bucket, key, name, expect, start) or _through_sdk(bucket, key, name, expect, start)
+    span = _Span(start, None if stop is None or stop >= expect.size else stop)
+    return _direct(bucket, key, name, expect, span) or _through_sdk(bucket, key, name, expect, span)
 
 
-def _direct(bucket: Bucket, key: str, name: str, expect: Entry, start: int) -> Reading | None:
+def _direct(bucket: Bucket, key: str, name: str, expect: Entry, span: _Span) -> Reading | None:
     store = bucket.direct(name)
     if store is None:
         return None
     bucket.requests.count("get")
     try:
-        got = s3_direct.get(store, name, expect.stamp, start)
+        got = s3_direct.get(store, name, expect.stamp, *span)
     except s3_direct.Stale:
         raise bucket.changed(key, expect) from None
     except s3_direct.Unclear:
@@ -104,9 +117,8 @@ def _direct(bucket: Bucket, key: str, name: str, expect: Entry, start: int) -> R
     if mtime_ns is None:
         mtime_ns = time_ns(meta["last_modified"])
     found = Entry(key, meta["size"], mtime_ns, etag, listed_digests(etag))
-    return Reading(
-        bucket.place(key), Found(found, told(got.attributes)), start, _pieces(got, meta["size"] - start)
-    )
+    size = span.size(found)
+    return Reading(bucket.place(key), Found(found, told(got.attributes)), size, _pieces(got, size))
 
 
 def _pieces(got: GetResult, size: int) -> Iterator[Any]:
@@ -117,8 +129,10 @@ def _pieces(got: GetResult, size: int) -> Iterator[Any]:
         yield got.bytes()
 
 
-def _through_sdk(bucket: Bucket, key: str, name: str, expect: Entry, start: int) -> Reading:
-    part = {"Range": f"bytes={start}-"} if start else {}
+def _through_sdk(bucket: Bucket, key: str, name: str, expect: Entry, span: _Span) -> Reading:
+    start, stop = span
+    end = "" if stop is None else str(stop - 1)
+    part = {"Range": f"bytes={start}-{end}"} if start or end else {}
     try:
         got = bucket.ask("get_object", Key=name, IfMatch=quoted(expect.stamp), **part)
     except SDK_ERRORS as error:
@@ -131,10 +145,11 @@ def _through_sdk(bucket: Bucket, key: str, name: str, expect: Entry, start: int)
     if found.entry.stamp != expect.stamp:  # there are stores that ignore the condition
         body.close()
         raise bucket.changed(key, expect)
-    if start and not got.get("ContentRange", "").startswith(f"bytes {start}-"):
+    if part and not got.get("ContentRange", "").startswith(f"bytes {start}-{end}"):
         body.close()
         raise Rejected(
-            f"{bucket.place(key)}: the store gives another part of the object than was asked for, so a body "
-            "that broke off can't be continued. Run again."
+            f"{bucket.place(key)}: the store gives another part of the object than was asked for, so it "
+            "can't be read in ranges, nor continued where it breaks off. Run again."
         )
-    return Reading(bucket.place(key), found, start, body.iter_chunks(_PIECE), body)
+    size = span.size(found.entry)
+    return Reading(bucket.place(key), found, size, body.iter_chunks(_PIECE), body)

@@ -118,9 +118,9 @@ def put(
     return endpoint.write(key, BytesSource(data, metadata=metadata), expect=expect)
 
 
-def whole(endpoint: Endpoint, key: str, expect: Entry, start: int = 0) -> bytes:
-    """All bytes of `key` from `start` on, read in pieces of an odd size."""
-    with endpoint.read(key, expect=expect, start=start) as source:
+def whole(endpoint: Endpoint, key: str, expect: Entry, start: int = 0, stop: int | None = None) -> bytes:
+    """All bytes of `key` from `start` on, before `stop`, read in pieces of an odd size."""
+    with endpoint.read(key, expect=expect, start=start, stop=stop) as source:
         return b"".join(iter(lambda: source.read(7), b""))
 
 
@@ -451,6 +451,24 @@ class EndpointContract:
         assert metadata_of(endpoint, second)["mode"] == "100600"
 
     # Bodies from somewhere on.
+
+    @pytest.mark.parametrize(("start", "stop"), [(0, 1), (0, 10), (3, 7), (9, 10), (2, 99)])
+    def test_any_part_of_a_body_can_be_read_and_tells_of_the_whole(
+        self, endpoint: Endpoint, start: int, stop: int
+    ) -> None:
+        entry = put(endpoint, "k", b"0123456789", metadata={"mode": "100640"})
+
+        assert whole(endpoint, "k", entry, start, stop) == b"0123456789"[start:stop]
+        with endpoint.read("k", expect=entry, start=start, stop=stop) as source:
+            assert (source.entry.size, source.entry.stamp) == (entry.size, entry.stamp)
+            assert source.metadata["mode"] == "100640"
+
+    def test_a_part_of_a_version_that_is_gone_is_refused(self, endpoint: Endpoint, behind: Behind) -> None:
+        seen = put(endpoint, "k", b"0123456789")
+        behind.plant("k", b"9876543210")
+
+        with pytest.raises(Changed):
+            whole(endpoint, "k", seen, 2, 5)
 
     @pytest.mark.parametrize("start", [0, 1, 9, 10])
     def test_a_body_can_be_read_from_any_byte_on(self, endpoint: Endpoint, start: int) -> None:

@@ -29,6 +29,7 @@ class Failing(MemoryEndpoint):
         self.failures: dict[str, list[Transient | None]] = {}
         self.scans: list[str] = []
         self.starts: list[int] = []
+        self.stops: list[int | None] = []
 
     def _fail(self, what: str) -> None:
         waiting = self.failures.get(what, [])
@@ -46,10 +47,11 @@ class Failing(MemoryEndpoint):
             yield entry
 
     @contextmanager
-    def read(self, key: str, *, expect: Entry, start: int = 0) -> Iterator[Source]:
+    def read(self, key: str, *, expect: Entry, start: int = 0, stop: int | None = None) -> Iterator[Source]:
         self._fail("open")
         self.starts.append(start)
-        with super().read(key, expect=expect, start=start) as source:
+        self.stops.append(stop)
+        with super().read(key, expect=expect, start=start, stop=stop) as source:
             yield _Breaking(source, self)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:

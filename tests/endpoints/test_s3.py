@@ -176,6 +176,13 @@ class S3Contract(BucketContract):
         assert now(endpoint, "k").digests == (Digest(Algorithm.MD5, md5),)
         assert put(endpoint, "l", b"123").digests == (Digest(Algorithm.MD5, md5),)
 
+    @pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])
+    def test_any_part_of_an_object_can_be_read_in_either_way(self, endpoint: Endpoint, key: str) -> None:
+        entry = put(endpoint, key, b"0123456789")
+
+        for start, stop in ((0, 4), (4, 9), (9, 10)):
+            assert whole(endpoint, key, entry, start, stop) == b"0123456789"[start:stop]
+
     def test_the_time_of_the_content_is_what_rclone_reads(self, endpoint: Endpoint, behind: S3Behind) -> None:
         for key in (BY_OBSTORE, BY_BOTO3):
             put(endpoint, key, b"1")
