@@ -51,6 +51,11 @@ class Bisyncer(Tool):
     name = "bisyncer"
     options: tuple[str, ...] = ()
 
+    def environment(self, place: Place) -> Mapping[str, str]:
+        # Whoever installs it has its bytecode from pip. A checkout is compiled by the run that warms up,
+        # unless the environment forbids that; then each run would compile all modules again.
+        return {**place.environment, "PYTHONDONTWRITEBYTECODE": ""}
+
     def align(self, place: Place) -> list[str]:
         name = self._name(place)
         config = self.work / f"{name}.toml"

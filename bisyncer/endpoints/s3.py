@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,7 @@ from bisyncer.endpoints.s3_scan import scan
 from bisyncer.endpoints.s3_send import send
 from bisyncer.endpoints.s3_upload import abort
 from bisyncer.endpoints.twin import twin
-from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing
+from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing, UsageError
 from bisyncer.job import Remote
 from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item
 
@@ -76,6 +76,10 @@ class S3Endpoint:
         uploads: Uploads = FORGETFUL,
     ) -> None:
         self._bucket = Bucket(bucket, prefix, remote, conditions, uploads)
+        # Not at the first request: processes that are forked meanwhile have what was read for it, and make
+        # theirs while the run begins. What is wrong with the remote is told by that request.
+        with suppress(UsageError):
+            _ = self._bucket.clients
         self._capabilities: tuple[Conditions, Capabilities] | None = None
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import functools
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ import boto3
 import botocore.exceptions
 import botocore.session
 from botocore.config import Config
+from botocore.loaders import Loader, create_loader
 
 from bisyncer import __version__
 from bisyncer.endpoints import counts
@@ -75,10 +77,10 @@ def connect(remote: Remote, requests: Requests) -> Clients:
     Raises `UsageError` where the remote names a profile, a variable or a file that isn't there.
     """
     try:
-        core = botocore.session.Session()
+        core = botocore.session.Session(profile=remote.profile)
+        core.register_component("data_loader", _descriptions(core.get_config_variable("data_path")))
         session = boto3.session.Session(
             botocore_session=core,
-            profile_name=remote.profile,
             region_name=remote.region,
             **_credentials(remote),
         )
@@ -102,6 +104,24 @@ def connect(remote: Remote, requests: Requests) -> Clients:
         client.meta.events.register("before-call.s3.*", _paying)
     pages_parsed(client)
     return Clients(core, session, client, _customer_key(remote))
+
+
+class _Descriptions(Loader):
+    """What the SDK reads about its services, found by the name of a folder.
+
+    The SDK itself looks through the folders of all its 400 services first, twice for each client.
+    """
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
+        """The folders that a service may be in."""
+        paths = [place for path in self.search_paths if (place := Path(path)).is_dir()]
+        return [folder.name for path in paths for folder in path.iterdir()]
+
+
+@functools.cache
+def _descriptions(path: str | None) -> Loader:
+    """One for all clients, and for the processes that are forked later: what was read isn't read again."""
+    return _Descriptions(create_loader(path).search_paths, include_default_search_paths=False)
 
 
 def create_bucket(name: str, *, endpoint_url: str, access_key: str, secret_key: str) -> None:

@@ -78,14 +78,13 @@ class Processes:
     def __init__(self, number: int, job: Job, pair: Pair, store: Store) -> None:
         self.number = number
         self._stop = multiprocessing.get_context("fork").Event()
-        url = store.database.engine.url.render_as_string(hide_password=False)
         # No connection may be open on both sides of a fork: https://www.sqlite.org/howtocorrupt.html, 2.6
         store.database.close()
         self.pool: Executor = ProcessPoolExecutor(
             number,
             mp_context=multiprocessing.get_context("fork"),
             initializer=_be_born,
-            initargs=(job, (pair.path1, pair.path2), url, self._stop, os.getpid()),
+            initargs=(job, (pair.path1, pair.path2), store, self._stop, os.getpid()),
         )
         self.pool.submit(_nothing)
 
@@ -256,7 +255,7 @@ class _Born(NamedTuple):
 _born: list[_Born] = []
 
 
-def _be_born(job: Job, roots: tuple[str, str], url: str, stop: Event, parent: int) -> None:
+def _be_born(job: Job, roots: tuple[str, str], store: Store, stop: Event, parent: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent hears it, and says so
     # Its end is ours, however it comes: nobody else would end us.
@@ -264,7 +263,6 @@ def _be_born(job: Job, roots: tuple[str, str], url: str, stop: Event, parent: in
     if os.getppid() != parent:
         os._exit(1)
     until = Deadline(stop, None)
-    store = Store.open(url)
     endpoints = guarded(resilient(open_pair(job, store), job, until), job.mode)
     if tuple(endpoint.root for endpoint in endpoints.values()) != roots:
         raise UsageError("The roots aren't those of the pair.")  # which the run itself plans then
