@@ -13,7 +13,7 @@ from typer.main import get_command
 from bisyncer import __version__
 from bisyncer.cli import admin, bench, check, conflicts, demo, doctor, inspect, run, trash
 from bisyncer.cli.failure import AnswerLost, LogFormat, silence_answer, tell_error, tell_sentence
-from bisyncer.cli.options import Grouped, common
+from bisyncer.cli.options import Commands, Grouped, common
 
 # What a run holds of a listing is in no cycles. To look for them at every 700 new values, as Python does by
 # itself, takes a fifth of its CPU time.
@@ -21,6 +21,7 @@ _GARBAGE_AFTER: Final = 50_000
 
 app = typer.Typer(
     name="bisyncer",
+    cls=Commands,
     help="Keep a tree and a bucket, or two buckets, equal in both directions, and never lose a version.",
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help comes three times as fast

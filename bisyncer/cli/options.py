@@ -12,10 +12,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from bisyncer.cli.failure import LogFormat, tell_error, tell_sentence
 from bisyncer.config.load import Config, load
@@ -90,7 +90,48 @@ _REMOTE = Annotated[
 ]
 
 
-class Grouped(TyperCommand):
+_WORDS = (str, list[str], bool)
+
+
+class _AsGiven:
+    """Takes words, and what isn't given, as they are; typer makes the rest into what it is to be.
+
+    For each of its parameters typer builds a validator of pydantic, be it given or not, and text of text. To
+    load pydantic for that would be a tenth of what a run without changes takes.
+    """
+
+    def __init__(self, param: Any) -> None:
+        self._typers = param.get_runtime_param
+
+    def __call__(self) -> Self:
+        return self
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """What a command gets for what was given."""
+        if value is None:
+            return () if param.multiple or param.nargs == -1 else None
+        if param.type_descriptor.annotation in _WORDS:
+            return value
+        return self._typers().coerce(value, param=param, ctx=ctx)
+
+
+class _Quick:
+    """What has parameters, and takes them as they are given where that is all they need."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Its parameters, `--help` among them."""
+        params = super().get_params(ctx)  # type: ignore[misc] # of the command that it is mixed into
+        for each in params:
+            if not isinstance(each.get_runtime_param, _AsGiven):
+                each.get_runtime_param = _AsGiven(each)
+        return params
+
+
+class Commands(_Quick, TyperGroup):
+    """All commands, with the options that stand before them."""
+
+
+class Grouped(_Quick, TyperCommand):
     """A command whose help has its own options first, and then the settings by what they are about."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

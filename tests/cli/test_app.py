@@ -19,7 +19,17 @@ from bisyncer.cli.app import app
 from bisyncer.config.setting import GROUPS
 from tests.desk import ROOT, Desk, put
 
-HEAVY = ("boto3", "botocore", "sqlalchemy", "alembic", "obstore", "rich", "tomlkit", "urllib.request")
+HEAVY = (
+    "boto3",
+    "botocore",
+    "sqlalchemy",
+    "alembic",
+    "obstore",
+    "rich",
+    "tomlkit",
+    "urllib.request",
+    "pydantic",
+)
 A_RUN = ("bisyncer.state", "bisyncer.engine.session", "bisyncer.endpoints.local", "bisyncer.endpoints.s3")
 
 
@@ -115,7 +125,7 @@ def test_help_comes_without_what_only_a_run_needs() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_run_of_trees_without_a_terminal_loads_no_bars_and_no_sdk(desk: Desk) -> None:
+def test_a_run_of_trees_without_a_terminal_loads_no_bars_no_sdk_and_no_validators(desk: Desk) -> None:
     desk.align()
     code = (
         "import sys\n"
