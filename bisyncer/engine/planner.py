@@ -50,6 +50,18 @@ class Draft:
     reaching: dict[Side, list[Unreadable]] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Places:
+    """The places in a plan that a piece has not given away yet."""
+
+    first: int
+
+    def take(self, number: int) -> int:
+        """Give so many away; return the first of them."""
+        self.first += number
+        return self.first - number
+
+
 @dataclass(frozen=True, slots=True)
 class Planner:
     """Plans the pieces of one run; safe to share between threads. `go_on` raises where the run is to stop."""
@@ -72,6 +84,7 @@ class Planner:
         draft = Draft()
         one, two = self._scans(draft, reporter)
         passed = PassedOver(as_recorded(self.policy.restless))
+        places = _Places(first_of(number))
         with (
             closing(self._recorded(shard)) as recorded,
             closing(one.items(shard, ahead=ahead)) as path1,
@@ -84,9 +97,9 @@ class Planner:
                 path2,
                 recall=self.store.recall,
                 passed=passed,
-                agreed=self._agreed(number, draft),
+                agreed=self._agreed(places, draft),
             )
-            self._spool(number, triples, draft)
+            self._spool(places, triples, draft)
         draft.tally.ancestors += passed.keys
         draft.tally.unchanged += passed.keys
         draft.places += one.problems + two.problems
@@ -99,24 +112,22 @@ class Planner:
         one, two = self._scans(draft, reporter)
         joined = merge_directories if self.policy.create_empty_dirs else merge
         items = (scan.counted([keys.items[side]]) for side, scan in ((Side.PATH1, one), (Side.PATH2, two)))
-        self._spool(number, joined(keys.ancestors, *items, recall=lambda ancestor: ancestor), draft)
+        triples = joined(keys.ancestors, *items, recall=lambda ancestor: ancestor)
+        self._spool(_Places(first_of(number)), triples, draft)
         draft.places += one.problems + two.problems
         return draft
 
-    def _agreed(self, number: int, draft: Draft) -> Agreed | None:
+    def _agreed(self, places: _Places, draft: Draft) -> Agreed | None:
         """What an alignment does with keys that both sides hold alike; None: they are actions as all others.
 
         So they are where a dry run is to show them, and where some may yet be left alone.
         """
         if not self.job.resync or self.job.dry_run or self._left_alone(draft).any:
             return None
-        at = first_of(number)
 
         def take(entries: Sequence[tuple[Entry, Entry]]) -> None:
-            nonlocal at
             self.go_on()
-            self.store.agreed.spool(self.run, entries, at)
-            at += len(entries)
+            self.store.agreed.spool(self.run, entries, places.take(len(entries)))
             draft.tally.verdicts[Verdict.RECORD] += len(entries)
 
         return Agreed(as_agreed(self.policy), take)
@@ -142,7 +153,7 @@ class Planner:
             scan(self.endpoints[Side.PATH2], Side.PATH2, Filters() if self.job.delete_excluded else filters),
         )
 
-    def _spool(self, number: int, triples: Iterable[Triple], draft: Draft) -> None:
+    def _spool(self, places: _Places, triples: Iterable[Triple], draft: Draft) -> None:
         actions = make_plan(
             triples,
             policy=self.policy,
@@ -151,7 +162,6 @@ class Planner:
             tally=draft.tally,
             left_alone=self._left_alone(draft),
         )
-        at = first_of(number)
         while batch := list(islice(actions, SPOOLED)):
             self.go_on()
             held = [
@@ -163,6 +173,5 @@ class Planner:
             draft.held += len(held)
             draft.problems += held[: PROBLEMS_SHOWN - len(draft.problems)]
             planned = [action for action in batch if action.verdict is not Verdict.HOLD]
-            self.store.actions.spool(self.run, planned, at)
-            at += len(planned)
+            self.store.actions.spool(self.run, planned, places.take(len(planned)))
         self.go_on()

@@ -215,11 +215,20 @@ def check_content(run: Run) -> None:
             for before, after in batch:
                 recount(before.action, after.action, run.tally)
             settled = [after for _, after in batch]
-            run.store.actions.amend(run.number, settled)
+            shown = run.job.dry_run  # as actions, all of them
+            run.store.agree(run.number, [each for each in settled if not shown and _is_agreed(each.action)])
+            run.store.actions.amend(
+                run.number, [each for each in settled if shown or not _is_agreed(each.action)]
+            )
             reasons = ((after.action.key, after.action.reason) for after in settled)
             run.hold(Problem(key, reason) for key, reason in reasons if reason is not None)
             checked += len(batch)
             run.reporter.tell(Checked(checked))
+
+
+def _is_agreed(action: Action) -> bool:
+    """Whether both sides were found to hold a key alike of which nothing is recorded."""
+    return action.verdict is Verdict.RECORD and action.delta1 is action.delta2 is Delta.NEW
 
 
 def find_renames(run: Run) -> None:

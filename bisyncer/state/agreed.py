@@ -6,11 +6,11 @@ the row that its ancestor will be, and the database itself carries it over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, delete
 
-from bisyncer.model import Action, Agreement, Ancestor, Delta, Digest, Entry, Verdict
+from bisyncer.model import Action, Agreement, Ancestor, Delta, Digest, Entry, Planned, Verdict
 from bisyncer.state import rows, schema
 from bisyncer.state.ancestors import COLUMNS, ETAGS, judge, write_selected
 from bisyncer.state.database import Database
@@ -53,6 +53,14 @@ class AgreedRows:
         batch = [(run, seq, *_row(*held)) for seq, held in enumerate(entries, start=first)]
         with self._database.write() as connection:
             self._database.many(connection, _INSERT, batch)
+
+    def add(self, connection: Connection, run: int, planned: Iterable[Planned]) -> None:
+        """Add the keys of some actions, at their places; raises as `spool` does."""
+        batch = []
+        for seq, action, _ in planned:
+            assert action.path1 is not None and action.path2 is not None, "both sides hold it"  # noqa: PT018
+            batch.append((run, seq, *_row(action.path1, action.path2)))
+        self._database.many(connection, _INSERT, batch)
 
     def spans(self, run: int) -> Iterator[Span]:
         """Yield spans that together cover what a run has now."""

@@ -37,6 +37,7 @@ from bisyncer.model import (
     Done,
     Mode,
     Outcome,
+    Planned,
     Problem,
     Raced,
     Recorded,
@@ -402,6 +403,14 @@ class Store:
                 self._end_problems(connection, lease.pair_id, settled.keys())
                 settled.drop(self.database, connection, run, span)
         return settled
+
+    def agree(self, run: int, planned: Sequence[Planned]) -> None:
+        """Take actions for what they turned out to be: keys that both sides hold alike, and no actions."""
+        if not planned:
+            return
+        with self.database.write() as connection:
+            self.agreed.add(connection, run, planned)
+            self.actions.finish(connection, (), [(run, each.seq) for each in planned])
 
     def record(self, run: int, span: Span, lease: Fence) -> AgreedKeys:
         """Make ancestors of the keys of that span that both sides hold alike, in one transaction.

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bisyncer.core.compare import as_agreed, compare
+from bisyncer.core.compare import STRONG, as_agreed, compare
 from bisyncer.core.decide import decide
 from bisyncer.job import Evidence, Policy
 from bisyncer.model import Agreement, Delta, Mode, RunOutcome, Triple, Verdict
@@ -87,6 +87,21 @@ def test_an_alignment_leaves_what_one_with_an_action_for_each_key_does(
     monkeypatch.setattr("bisyncer.engine.planner.Planner._agreed", lambda *_: None)
 
     assert (world.run(resync=True).actions, list(world.state.ancestors(1))) == alike
+
+
+def test_what_an_alignment_finds_alike_by_its_content_is_no_action_either(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = spooled(world, monkeypatch)
+    world.job = replace(world.job, policy=Policy())
+
+    summary = world.align(EQUAL | {"differs": "1"}, EQUAL | {"differs": "2"})
+
+    assert seen == [{"action": 1, "agreed": len(EQUAL)}]
+    assert carried_out(summary) == {"record": len(EQUAL), "conflict": 1}
+    (found,) = world.state.ancestors_of(1, ["x/a"]).values()
+    assert {digest.algorithm for digest in found.path1.digests} == STRONG
+    assert world.plan(resync=True)[0] == "record differs (new / new)"
 
 
 def test_each_key_is_told_as_an_action(world: World) -> None:
