@@ -48,6 +48,7 @@ LOOK_EVERY_S: Final = 0.2  # for a stop
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+_M_MMAP_THRESHOLD: Final = -3  # mallopt(3)
 
 Piece = tuple[int, Shard]  # the number of a shard, in order of key
 
@@ -258,8 +259,12 @@ _born: list[_Born] = []
 def _be_born(job: Job, roots: tuple[str, str], store: Store, stop: Event, parent: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent hears it, and says so
+    libc = ctypes.CDLL(None)
     # Its end is ours, however it comes: nobody else would end us.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # glibc raises this by itself with each large block that is freed, and then keeps what pages took.
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, 128 << 10)
     if os.getppid() != parent:
         os._exit(1)
     until = Deadline(stop, None)
