@@ -27,12 +27,11 @@ from multiprocessing.synchronize import Event
 from typing import Final, NamedTuple, TypeVar
 
 from bisyncer.endpoints.base import Endpoint
-from bisyncer.endpoints.outline import Folder
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import guarded, open_pair, resilient
 from bisyncer.engine.planner import Draft, Planner
-from bisyncer.engine.shards import KEYS, Shard, about, can_be_cut
+from bisyncer.engine.shards import KEYS, Shard, can_be_cut
 from bisyncer.errors import Interrupted, UsageError
 from bisyncer.job import Job, Policy
 from bisyncer.model import Side
@@ -97,19 +96,18 @@ class Processes:
 
 @contextmanager
 def processes(
-    job: Job, endpoints: Mapping[Side, Endpoint], store: Store, pair: Pair, folders: Iterable[Folder]
+    job: Job, endpoints: Mapping[Side, Endpoint], store: Store, pair: Pair, keys: int
 ) -> Iterator[Processes | None]:
-    """Give as many processes as a scan of this pair is worth; None: this one will do.
+    """Give as many processes as a scan of so many keys is worth; None: this one will do.
 
-    A pair of which nothing is recorded holds what `folders` do. Call it before there are threads.
+    Call it before there are threads.
     """
     whole = job.scope.words is None and can_be_cut(
         endpoints.values(), directories=job.policy.create_empty_dirs
     )
     shared = not any(endpoint.capabilities.one_process for endpoint in endpoints.values())
     able = shared and sys.platform == "linux" and threading.active_count() == 1
-    keys = (store.count_ancestors(pair.id) or about(folders)) if whole and able else 0
-    number = min(how_many(keys), job.shards or MOST)
+    number = min(how_many(keys), job.shards or MOST) if whole and able else 1
     if number < 2:
         yield None
         return

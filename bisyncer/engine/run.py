@@ -62,6 +62,7 @@ class Run:
     identity: Identity = field(init=False)
     probes: Mapping[Side, Probe] = field(default_factory=dict)
     forked: Processes | None = None  # None: this process plans alone
+    expected: int = 0  # keys, where the whole pair is looked at
     folders: Sequence[Folder] = ()  # where to cut the listings, if nothing is recorded
     # Sent by other processes.
     requests: dict[Side, Counter[str]] = field(default_factory=lambda: {side: Counter() for side in Side})

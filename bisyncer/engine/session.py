@@ -22,7 +22,7 @@ from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import bound_pair, guarded, policy_for, require_conditions, resilient
 from bisyncer.engine.planning import check_content, find_renames, leave_alone, match_spellings, plan, take
 from bisyncer.engine.run import REPORTED, Run
-from bisyncer.engine.shards import can_be_cut, outlined
+from bisyncer.engine.shards import about, can_be_cut, outlined
 from bisyncer.engine.suffix import dated
 from bisyncer.engine.trash import folder_of, opened_trash
 from bisyncer.engine.uploads import abort_leftovers
@@ -31,7 +31,6 @@ from bisyncer.job import Job
 from bisyncer.model import Action, RunOutcome, Side, Summary
 from bisyncer.report.events import PlanMade, Reporter, RunBegan, WouldAct
 from bisyncer.state.lease import Lease
-from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 
 
@@ -58,10 +57,15 @@ def run(
         # A person saw the plan, and which gates were closed: these are open for it, and no others.
         job = replace(job, limits=replace(job.limits, force=job.limits.force | kept.gates))
     until = Deadline(stop, job.max_duration_ns)
-    folders = _folders(job, endpoints, store, pair) if kept is None else ()
-    with processes(job, endpoints, store, pair, folders) as forked, Lease.take(store, pair) as lease:
+    expected = store.count_ancestors(pair.id) if job.scope.words is None else 0
+    folders = () if expected else _folders(job, endpoints)
+    keys = expected or about(folders)
+    with processes(job, endpoints, store, pair, keys) as forked, Lease.take(store, pair) as lease:
         stores = guarded(resilient(endpoints, job, until), job.mode)
-        this = Run(job, pair, stores, store, reporter, lease, until, now_ns, forked=forked, folders=folders)
+        this = Run(
+            job, pair, stores, store, reporter, lease, until, now_ns,
+            expected=expected, folders=folders, forked=forked,
+        )  # fmt: skip
         try:
             _begin(this)
             if kept is None:
@@ -91,10 +95,10 @@ def run(
         return this.end(RunOutcome.UNFINISHED if this.problem_count else RunOutcome.SUCCESS)
 
 
-def _folders(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, pair: Pair) -> Sequence[Folder]:
+def _folders(job: Job, endpoints: Mapping[Side, Endpoint]) -> Sequence[Folder]:
     """Where to cut the listings of a whole pair of which nothing is recorded."""
     cut = can_be_cut(endpoints.values(), directories=job.policy.create_empty_dirs)
-    if job.scope.words is not None or not cut or store.count_ancestors(pair.id):
+    if job.scope.words is not None or not cut:
         return ()
     return outlined(endpoints.values())
 
@@ -103,7 +107,6 @@ def _begin(run: Run) -> None:
     run.started_ns = run.now_ns()
     scope = run.job.scope.words
     run.number = run.store.begin_run(run.pair, dry_run=run.job.dry_run, resync=run.job.resync, scope=scope)
-    expected = run.store.count_ancestors(run.pair.id) if scope is None else 0
     run.reporter.tell(
         RunBegan(
             run.pair.name,
@@ -112,7 +115,7 @@ def _begin(run: Run) -> None:
             run.pair.path2,
             run.job.dry_run,
             run.job.resync,
-            expected,
+            run.expected,
             run.job.mode,
             None if run.pair.mode is run.job.mode else run.pair.mode,
         )
