@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import ColumnElement, Table, and_, func, select
+from sqlalchemy import ColumnElement, Table, and_
 
 from bisyncer.state.database import Database
 
@@ -35,17 +35,15 @@ def spans(database: Database, table: Table, run: int, length: int) -> Iterator[S
     A span is found by the primary key whatever the planner of PostgreSQL thinks of a table that has
     just been filled; a LIMIT instead lets it sort all that follows, again for each page.
     """
-    columns = table.c
-    last = select(func.max(columns.seq)).where(columns.run_id == run)
+    # There is much room between the pieces of a plan.
+    following = database.sql(f"SELECT min(seq) FROM {table.name} WHERE run_id = ? AND seq >= ?")  # noqa: S608 -- our own name
+    last = database.sql(f"SELECT max(seq) FROM {table.name} WHERE run_id = ?")  # noqa: S608 -- our own name
     with database.read() as connection:
-        end: int = connection.execute(last).scalar_one() or 0
-    low: int | None = 0
-    while True:
-        # There is much room between the pieces of a plan.
-        following = select(func.min(columns.seq)).where(columns.run_id == run, columns.seq >= low)
-        with database.read() as connection:
-            low = connection.execute(following).scalar_one()
-        if low is None or low > end:
-            return
+        low: int | None = connection.exec_driver_sql(following, (run, 0)).scalar_one()
+        end: int = 0 if low is None else connection.exec_driver_sql(last, (run,)).scalar_one()
+    while low is not None and low <= end:
         yield low, low + length
         low += length
+        if low <= end:
+            with database.read() as connection:
+                low = connection.exec_driver_sql(following, (run, low)).scalar_one()
