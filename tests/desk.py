@@ -15,6 +15,7 @@ import pytest
 from bisyncer.cli.app import main
 from bisyncer.core.reserved import is_reserved
 from bisyncer.state.store import Store
+from tests.world import new_state
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -87,6 +88,8 @@ class Desk:
     def align(self, pairs: Mapping[str, str] | None = None, *, files: int = 0) -> None:
         """Write the config and make the first alignment, of so many files on both sides."""
         self.configure(pairs)
+        if not self.state.exists():
+            new_state(self.folder)
         for number in range(files):
             put(self.one, {f"f{number:03}": f"text {number}"})
         for name in pairs or {"cms": ""}:

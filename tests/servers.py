@@ -28,6 +28,7 @@ from moto.server import ThreadedMotoServer
 
 from bisyncer.cli.seaweed import SeaweedServer
 from bisyncer.job import Remote
+from bisyncer.state.store import Store
 from tests.azurite import Azurite
 from tests.oci.account import OciAccount, account
 from tests.rclone_serve import RcloneServer
@@ -201,6 +202,7 @@ class PostgresServer:
 
         self._server = get_server(folder, cleanup_mode="delete")
         self._folder = folder
+        self._template = ""
         self.run("ALTER SYSTEM SET fsync = off")  # nothing here outlasts the tests
         self.run("SELECT pg_reload_conf()")
 
@@ -216,6 +218,16 @@ class PostgresServer:
         name = f"state{next(_schemas)}"
         self.run(f"CREATE SCHEMA {name}")
         return self.url("postgres", options=f"-csearch_path={name}")
+
+    def new_state(self) -> str:
+        """Make a database with an empty state at the newest schema, a copy of one; return its URL."""
+        if not self._template:
+            self._template = "template_state"
+            self.run(f"CREATE DATABASE {self._template}")
+            Store.open(self.url(self._template)).close()
+        name = f"state{next(_schemas)}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY FILE_COPY")
+        return self.url(name)
 
     def stop(self) -> None:
         self._server.cleanup()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from functools import cache
 from typing import Annotated, Any, Final
 
 import typer
@@ -101,9 +102,15 @@ def _open_what_is_closed() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- for the whole process
 
 
+@cache
+def _command() -> Any:
+    """All commands, read from their functions once a process: that takes longer than many a command does."""
+    return get_command(app)
+
+
 def _run(arguments: list[str]) -> int:
     try:
-        answer: Any = get_command(app).main(arguments, prog_name="bisyncer", standalone_mode=False)
+        answer: Any = _command().main(arguments, prog_name="bisyncer", standalone_mode=False)
     except typer.TyperException as error:
         message = error.format_message()
         if "Usage:" in message:  # a command that needs another word: its help says which

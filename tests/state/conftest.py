@@ -12,15 +12,16 @@ from bisyncer.state.lease import Lease
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 from tests.servers import PostgresServer
+from tests.world import new_state
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database."""
+    """The URL of an empty state at the newest schema."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/state.db"
+        return new_state(tmp_path)
     server: PostgresServer = request.getfixturevalue("postgresql")
-    return server.create()
+    return server.new_state()
 
 
 class Clock:

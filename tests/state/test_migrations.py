@@ -34,6 +34,7 @@ from bisyncer.state.migrate import Upgraded
 from bisyncer.state.records import ActionState
 from bisyncer.state.store import Store
 from tests.making import entry
+from tests.servers import PostgresServer
 
 ROOT = Path(bisyncer.__file__).parents[1]
 
@@ -66,6 +67,15 @@ from bisyncer.state import migrate
 print(migrate.folder())
 migrate.upgrade(sys.argv[1])
 """
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/state.db"
+    server: PostgresServer = request.getfixturevalue("postgresql")
+    return server.create()
 
 
 @pytest.fixture
