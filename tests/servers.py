@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -36,6 +37,12 @@ from tests.rclone_serve import RcloneServer
 BUCKET = "bucket"
 
 _schemas = count()
+
+
+@cache
+def _session() -> boto3.session.Session:
+    """One for all clients of somebody else: another reads the descriptions of all services again."""
+    return boto3.session.Session()
 
 
 class S3Server(NamedTuple):
@@ -74,7 +81,7 @@ class S3Server(NamedTuple):
     @contextmanager
     def client(self) -> Iterator[Any]:
         """A client of somebody else."""
-        client = boto3.session.Session().client(
+        client = _session().client(
             "s3",
             endpoint_url=self.endpoint_url,
             aws_access_key_id=self.access_key,
