@@ -312,8 +312,8 @@ class Conditions(NamedTuple):
     """What a store was found to do itself: the requests whose condition it tests in the step of the deed.
 
     `versions` says that it also keeps what is replaced or deleted, `torn` that it tests the condition of an
-    upload in parts, but not in the step that publishes it, and `folds_case` that it finds a name in upper and
-    lower case alike.
+    upload in parts, but not in the step that publishes it, `folds_case` that it finds a name in upper and
+    lower case alike, and `batch` that it deletes many objects in one request, each on its condition.
     """
 
     put: bool = True
@@ -323,6 +323,7 @@ class Conditions(NamedTuple):
     versions: bool = False
     torn: bool = False
     folds_case: bool = False
+    batch: bool = False
 
 
 ALL_CONDITIONS = Conditions()

@@ -342,6 +342,7 @@ PROMISES: Final[Mapping[str, str]] = {
     "atomic_move": "a move is one step; else a copy, then a deletion",
     "max_object_bytes": "the largest object",
     "single_put_bytes": "the largest body in one request; a larger one goes in parts",
+    "deletes_at_once": "the most deletions in one request, each on its own condition; S3: Amazon's alone",
 }
 
 

@@ -134,6 +134,14 @@ class Hooked:
         self.inner.delete(key, expect=expect)
         self._after("delete", key)
 
+    def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:
+        for entry in expect:
+            self._before("delete", entry.key)
+        gone = self.inner.delete_many(expect)
+        for key in gone:
+            self._after("delete", key)
+        return gone
+
     def copy_from(self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None) -> Entry | None:
         assert isinstance(source, Hooked)
         self._before("copy_from", key)

@@ -9,6 +9,7 @@ No mutation goes out without a condition on what was seen. The work is done in r
     azure_object.py      a blob as an entry            azure_blocks.py  large ones
     azure_metadata.py    what travels beside it        azure_copy.py    copies inside an account
     azure_probe.py       what the store honours        azure_move.py    moves and deletions
+                                                       azure_batch.py   many deletions in one request
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bisyncer.endpoints.azure_batch import MOST_DELETES, remove_many
 from bisyncer.endpoints.azure_blocks import MOST_BLOCK_BYTES, MOST_BLOCKS
 from bisyncer.endpoints.azure_container import MAX_NAME_BYTES, Container
 from bisyncer.endpoints.azure_copy import copy
@@ -46,6 +48,7 @@ CAPABILITIES = Capabilities(
     server_copy=True,
     max_object_bytes=MOST_BLOCKS * MOST_BLOCK_BYTES,
     single_put_bytes=PART_SIZE,
+    deletes_at_once=MOST_DELETES,
 )
 
 
@@ -84,6 +87,7 @@ class AzureEndpoint:
             ordered_listing=not container.known_unordered,
             ranged_listing=not container.known_unordered and container.starts_anywhere,
             server_copy=honoured.copy and honoured.complete,
+            deletes_at_once=MOST_DELETES if honoured.delete and honoured.batch else 1,
         )
 
     @property
@@ -173,6 +177,10 @@ class AzureEndpoint:
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key` if it is as expected; one with snapshots stays, since they would go with it."""
         remove(self._container, key, expect)
+
+    def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:
+        """Delete what is as expected, in one request."""
+        return remove_many(self._container, expect)
 
     def abort(self, upload: Upload) -> None:
         """Nothing to do: an upload has no id here, and blocks that nobody published vanish after a week.

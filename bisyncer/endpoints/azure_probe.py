@@ -7,6 +7,7 @@ import contextlib
 import secrets
 from collections.abc import Iterator, Mapping
 
+from bisyncer.endpoints.azure_batch import deleted
 from bisyncer.endpoints.azure_container import Container
 from bisyncer.endpoints.azure_error import Failure, Kind
 from bisyncer.endpoints.azure_object import stamp
@@ -52,8 +53,10 @@ def try_store(container: Container) -> tuple[Conditions, tuple[str, ...]]:
             blob.put({})
         with _scratch(container) as target:
             copy = _copies(blob, target)
+        with _scratch(container) as another:
+            batch = _deletes_many(container, another)
         delete = not blob.delete(_WRONG) and blob.delete(blob.seen())
-    found = Conditions(put, complete, delete, copy, "x-ms-version-id" in blob.told)
+    found = Conditions(put, complete, delete, copy, "x-ms-version-id" in blob.told, batch=batch)
     remarks = [sentence for field, sentence in _UNTESTED.items() if not getattr(found, field)]
     if found.versions:
         remarks.append("Versioning is on: versions that are replaced or deleted stay, and are paid for.")
@@ -74,6 +77,19 @@ def _copies(blob: _Scratch, target: _Scratch) -> bool:
             and not target.copy(blob, {**_WRONG, **right})
             and target.copy(blob, {**target.seen(), **right})
         )
+    except Failure as error:
+        if error.trouble.kind is Kind.PASSING:
+            raise
+        return False
+
+
+def _deletes_many(container: Container, blob: _Scratch) -> bool:
+    """Whether the store takes deletions in batches, and tests the condition of each."""
+    blob.put(_NEW)
+    try:
+        refused = not deleted(container, [(blob.name, _WRONG)])
+        seen = blob.seen()  # which fails where it is gone
+        return refused and bool(deleted(container, [(blob.name, seen)]))
     except Failure as error:
         if error.trouble.kind is Kind.PASSING:
             raise

@@ -102,6 +102,12 @@ class BackupDirEndpoint:
         """Delete `key`."""
         self._of(key).delete(key, expect=expect)
 
+    def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:
+        """Delete what lies where the first of them does, as much as that place deletes at once."""
+        place = self._of(expect[0].key)
+        there = [entry for entry in expect if self._of(entry.key) is place]
+        return place.delete_many(there[: place.capabilities.deletes_at_once])
+
     def abort(self, upload: Upload) -> None:
         """Take back what a killed run left of an upload in parts."""
         self._of(upload.key).abort(upload)

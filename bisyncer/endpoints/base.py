@@ -18,6 +18,8 @@ Rules, each a test of the contract suite that every store's tests inherit:
 13. A store sends each request once: what may pass is raised as `Transient`, and `resilient.py` tries again.
    Only what would make a large body go again is repeated where it is sent: its parts, and the request that
    publishes them, each time on its condition; and so are the looks that settle a lost answer.
+14. Many deletions in one request are each on the condition of a deletion. Only what the store says plainly is
+   told as deleted; whatever else it says, or doesn't, is left to `delete`.
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ class Capabilities:
     atomic_move: bool = False  # a move is one step; otherwise a copy and then a deletion
     max_object_bytes: int | None = None  # None: no limit of the store's own
     single_put_bytes: int | None = None  # a larger body is sent in parts; None: never in parts
+    deletes_at_once: int = 1  # the most deletions that go in one request, each on its own condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +254,14 @@ class Endpoint(Protocol):
 
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key`; raises `Changed` where it isn't what `expect` says, or is gone."""
+        ...
+
+    def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:
+        """Delete what is as expected in one request; return the keys that the store says it has deleted.
+
+        Up to `capabilities.deletes_at_once` keys, each once. Of the others nothing is known: they may be gone
+        too, and `delete` finds out. Raises `EndpointError` where nothing is known of any.
+        """
         ...
 
     def abort(self, upload: Upload) -> None:

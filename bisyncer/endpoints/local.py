@@ -339,6 +339,10 @@ class LocalEndpoint:
             self.flush()  # else a power cut could take the copy after the original was deleted
         return twin
 
+    def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:  # noqa: ARG002 -- there are no requests
+        """A tree deletes one at a time."""
+        return frozenset()
+
     def abort(self, upload: Upload) -> None:
         """Nothing is sent in parts; what a killed run left is swept by the next scan."""
 

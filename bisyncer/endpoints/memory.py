@@ -10,16 +10,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.twin import twin
-from bisyncer.errors import Changed, Rejected
+from bisyncer.errors import Changed, EndpointError, Rejected
 from bisyncer.model import Entry
 
 MAX_KEY_BYTES = 1024  # as S3 has it, so that tests meet the same limit
+MOST_DELETES = 1000
 CAPABILITIES = Capabilities(
     names=NameRules.BUCKET,
     max_key_bytes=MAX_KEY_BYTES,
@@ -29,6 +30,7 @@ CAPABILITIES = Capabilities(
     server_copy=True,
     atomic_move=True,
     one_process=True,
+    deletes_at_once=MOST_DELETES,
 )
 
 _PIECE = 1 << 20  # bytes taken from a source at a time
@@ -241,6 +243,15 @@ class MemoryEndpoint:
         """Delete `key` if it is as expected."""
         _check(key)
         self._store.remove_if(key, expect=expect)
+
+    def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:
+        """Delete each that is as expected, in steps of their own."""
+        gone = set()
+        for entry in expect:
+            with suppress(EndpointError):
+                self.delete(entry.key, expect=entry)
+                gone.add(entry.key)
+        return frozenset(gone)
 
     def abort(self, upload: Upload) -> None:
         """Nothing is ever sent in parts."""

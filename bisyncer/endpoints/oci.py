@@ -8,6 +8,7 @@ No mutation goes out without a condition on what was seen. The work is done in r
     oci_error.py     what an error means             oci_upload.py  bodies, sent in parts
     oci_object.py    an object's headers             oci_copy.py    copies on the server
     oci_probe.py     what the store honours          oci_move.py    renames
+                                                     oci_batch.py   many deletions in one request
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from bisyncer.endpoints.base import (
     Uploads,
 )
 from bisyncer.endpoints.body import PART_SIZE
+from bisyncer.endpoints.oci_batch import MOST_DELETES, remove_many
 from bisyncer.endpoints.oci_bucket import MAX_NAME_BYTES, Bucket
 from bisyncer.endpoints.oci_copy import copy
 from bisyncer.endpoints.oci_error import Failed, Kind
@@ -55,6 +57,7 @@ CAPABILITIES = Capabilities(
     atomic_move=True,
     max_object_bytes=10 << 40,
     single_put_bytes=PART_SIZE,
+    deletes_at_once=MOST_DELETES,
 )
 
 
@@ -96,6 +99,7 @@ class OciEndpoint:
             # Those two aren't tried. A store that ignores the condition of a write is believed nothing.
             server_copy=conditional_write,
             atomic_move=conditional_write and honoured.delete,
+            deletes_at_once=MOST_DELETES if honoured.delete and honoured.batch else 1,
         )
 
     @property
@@ -181,6 +185,10 @@ class OciEndpoint:
             if error.trouble.kind is Kind.PASSING and persist(lambda: bucket.stat(key)) is None:
                 return  # the answer was lost, or another deletion came first: what was wanted is so
             raise error.trouble.error(bucket.place(key)) from None
+
+    def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:
+        """Delete what is as expected, in one request."""
+        return remove_many(self._bucket, expect)
 
     def flush(self) -> None:
         """Nothing to wait for: the service answers when it has an object for good."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from bisyncer.endpoints.base import Probe
 from bisyncer.endpoints.clock import clock_skew_ns
+from bisyncer.endpoints.oci_batch import deleted
 from bisyncer.endpoints.oci_bucket import Bucket, unusable
 from bisyncer.endpoints.oci_client import object_path, post
 from bisyncer.endpoints.oci_error import Failed, Kind
@@ -126,10 +127,22 @@ def _try_conditions(bucket: Bucket) -> Conditions:
         complete = _begins_not(bucket, name, _NEW) and _commits_not(bucket, name, _NEW)
         complete = complete and _commits_not(bucket, name, _WRONG)
         delete = _fails(bucket, "delete", "DELETE", bucket.object(name), headers=_WRONG)
+        batch = delete and _deletes_many(bucket, name)
     finally:
         with contextlib.suppress(Failed):
             bucket.client.send("delete", "DELETE", bucket.object(name))
-    return Conditions(put, complete, delete)
+    return Conditions(put, complete, delete, batch=batch)
+
+
+def _deletes_many(bucket: Bucket, name: str) -> bool:
+    """Whether the store takes deletions in batches, and tests the condition of each."""
+    try:
+        etag = str(bucket.client.send("head", "HEAD", bucket.object(name), tells=("etag",)).headers["etag"])
+        return not deleted(bucket, {name: _WRONG["if-match"]}) and bool(deleted(bucket, {name: etag}))
+    except Failed as error:
+        if error.trouble.kind is Kind.PASSING:
+            raise
+        return False
 
 
 def _put(bucket: Bucket, name: str, body: bytes, condition: dict[str, str]) -> str | None:

@@ -83,6 +83,10 @@ class ReadOnlyEndpoint:
         """Refused."""
         raise self._refused(key)
 
+    def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:
+        """Refused."""
+        raise self._refused(expect[0].key)
+
     def abort(self, upload: Upload) -> None:
         """Refused: what an upload left waits for a mode that writes this side."""
         raise self._refused(upload.key)

@@ -155,6 +155,10 @@ class ResilientEndpoint:
         """Delete, once."""
         self._once(lambda: self._inner.delete(key, expect=expect))
 
+    def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:
+        """Delete many, once."""
+        return self._once(lambda: self._inner.delete_many(expect))
+
     def abort(self, upload: Upload) -> None:
         """Take back what a killed run left."""
         persist(lambda: self._once(lambda: self._inner.abort(upload)), wait=self._wait)

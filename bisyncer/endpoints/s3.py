@@ -8,6 +8,7 @@ No mutation goes out without a condition on what was seen. The work is done in r
     s3_error.py    what an error means                           s3_upload.py in parts of s3_parts.py
     s3_object.py   an object's headers             s3_copy.py    copies inside the store
     s3_probe.py    what the store honours          s3_move.py    moves and deletions
+                                                   s3_batch.py   many deletions in one request
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from bisyncer.endpoints.base import (
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.clock import clock_skew_ns
 from bisyncer.endpoints.outline import Folder
+from bisyncer.endpoints.s3_batch import MOST_DELETES, remove_many
 from bisyncer.endpoints.s3_bucket import MAX_NAME_BYTES, Bucket
 from bisyncer.endpoints.s3_copy import copy
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
@@ -56,6 +58,7 @@ CAPABILITIES = Capabilities(
     server_copy=True,
     max_object_bytes=5 << 40,  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
     single_put_bytes=PART_SIZE,
+    deletes_at_once=MOST_DELETES,
 )
 
 
@@ -105,6 +108,7 @@ class S3Endpoint:
             server_copy=honoured.copy and honoured.complete,
             ordered_listing=not self._bucket.is_directory_bucket,
             ranged_listing=not self._bucket.is_directory_bucket,
+            deletes_at_once=MOST_DELETES if honoured.delete and honoured.batch else 1,
         )
 
     @property
@@ -201,6 +205,10 @@ class S3Endpoint:
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key` if it is as expected; in a bucket with versions its content stays behind."""
         remove(self._bucket, key, expect)
+
+    def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:
+        """Delete what is as expected, in one request."""
+        return remove_many(self._bucket, expect)
 
     def abort(self, upload: Upload) -> None:
         """Take back an upload in parts; one that isn't there any more is fine."""

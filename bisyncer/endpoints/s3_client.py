@@ -37,6 +37,7 @@ _KINDS = {
     "CopyObject": "copy",
     "CreateMultipartUpload": "put",
     "DeleteObject": "delete",
+    "DeleteObjects": "delete",
     "GetBucketVersioning": "get",
     "GetObject": "get",
     "HeadBucket": "head",

@@ -11,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from bisyncer.endpoints.s3_batch import deleted
 from bisyncer.endpoints.s3_bucket import Bucket
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
 from bisyncer.endpoints.scratch import scratch_name
@@ -88,10 +89,13 @@ def try_conditions(bucket: Bucket) -> Conditions:
             and two.fails("copy_object", IfMatch=_WRONG, **right)
             and two.holds("copy_object", IfMatch=two.etag(), MetadataDirective="REPLACE", **right)
         )
+        # Another store may test the ETags of a batch, and not in one step with the deletions, which no probe
+        # can tell: SeaweedFS lost 80 of 9,600 writes by that (4.48).
+        batch = bucket.server is None and two.is_deleted_in_a_batch()
         delete = one.fails("delete_object", IfMatch=_WRONG) and one.holds("delete_object", IfMatch=one.etag())
     # Measured with SeaweedFS 4.48, as above.
     torn = complete and bucket.keeps_a_tree
-    return Conditions(put, complete, delete, copy, _keeps_versions(bucket), torn)
+    return Conditions(put, complete, delete, copy, _keeps_versions(bucket), torn, batch=batch)
 
 
 @contextlib.contextmanager
@@ -124,6 +128,18 @@ class _Scratch:
     def fails(self, operation: str, **arguments: object) -> bool:
         """Whether a request whose condition is not met is refused for that."""
         return self._answer(operation, **arguments) in {Kind.STALE, Kind.RACE}
+
+    def is_deleted_in_a_batch(self) -> bool:
+        """Whether the store deletes it in a request of many where its condition is met, and only there."""
+        self.ask("put_object", Body=b"1")
+        try:
+            return not deleted(self._bucket, {self.name: _WRONG}) and bool(
+                deleted(self._bucket, {self.name: self.etag()})
+            )
+        except ClientError as error:
+            if self._bucket.judge(error).kind is Kind.PASSING:
+                raise
+            return False
 
     def completes(self, **condition: str) -> bool:
         """Whether an upload in parts isn't published over the object on a condition that fails."""

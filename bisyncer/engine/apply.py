@@ -8,13 +8,14 @@ write state and never print.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from bisyncer.core.bounds import waits
 from bisyncer.core.conflict import replaces
@@ -77,10 +78,10 @@ def apply(
     ):
         # First of all, since a conflict may take up the copy that an earlier attempt left, which is only
         # told from a user's own file as long as it isn't recorded.
-        yield from _pooled(pool, worker, plan(Verdict.CONFLICT))
+        yield from _pooled(pool, worker, _tasks(plan(Verdict.CONFLICT)))
         settle()
         for verdicts in _ON_STORES:
-            for outcome in _pooled(pool, worker, plan(*verdicts)):
+            for outcome in _pooled(pool, worker, _tasks(plan(*verdicts), worker.at_once)):
                 yield outcome
                 worker.note(outcome, sweeping)
         worker.sweep(sweeping)
@@ -93,23 +94,61 @@ def _settled(action: Action) -> Ancestor | None:
     return agreed(action.key, action.path1, action.path2)
 
 
-def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -> Iterator[Outcome]:
-    """Perform all of `plan`, never more than twice the width handed out; in order of completion.
+class _Task(NamedTuple):
+    """What a thread takes up: one action, or deletions that go in one request.
+
+    `left`: a request with other deletions has left it open what became of this one.
+    """
+
+    rows: Sequence[Planned]
+    left: bool = False
+
+
+class _Ended(NamedTuple):
+    """What came of a task: outcomes, and deletions that are to be done one by one."""
+
+    outcomes: Sequence[Outcome]
+    left: Sequence[Planned] = ()
+
+
+def _tasks(rows: Iterator[Planned], at_once: Mapping[Verdict, int] | None = None) -> Iterator[_Task]:
+    """Tasks of one row each, but for deletions of which the store takes more in one request."""
+    begun: dict[Verdict, list[Planned]] = {}
+    for planned in rows:
+        verdict = planned.action.verdict
+        number = at_once.get(verdict, 1) if at_once else 1
+        if number == 1:
+            yield _Task((planned,))
+            continue
+        run = begun.setdefault(verdict, [])
+        run.append(planned)
+        if len(run) == number:
+            yield _Task(begun.pop(verdict))
+    yield from map(_Task, begun.values())
+
+
+def _pooled(pool: ThreadPoolExecutor, worker: Worker, tasks: Iterator[_Task]) -> Iterator[Outcome]:
+    """Perform all tasks, never more than twice the width handed out; in order of completion.
 
     Failures that may pass wait until it is known whether a store is gone, which is told once and not for each
     key that was in flight: these wait for the next run.
     """
     handed = _Handed(pool, worker)
+    left: deque[Planned] = deque()
     failed: list[Outcome] = []  # in a row, each after several attempts
     gone: str | None = None
     try:
         while True:
             if gone is None and not worker.stop.is_set():
-                for planned in islice(plan, 2 * worker.width - handed.running):
-                    handed.hand(planned)
+                alone = (_Task((left.popleft(),), left=True) for _ in range(len(left)))
+                for task in islice(chain(alone, tasks), 2 * worker.width - handed.running):
+                    handed.hand(task)
             if not handed.running:
                 return
-            outcomes = handed.ended()
+            outcomes: list[Outcome] = []
+            for ended in handed.ended():
+                outcomes += ended.outcomes
+                left += ended.left
             failed += [outcome for outcome in outcomes if _passes(outcome)]
             others = [outcome for outcome in outcomes if not _passes(outcome)]
             # So many in a row, or all that there was: it may be the store.
@@ -124,15 +163,15 @@ def _pooled(pool: ThreadPoolExecutor, worker: Worker, plan: Iterator[Planned]) -
             # What was in flight has been yielded by then, and is committed.
             if gone is not None and not handed.running:
                 raise Gone(
-                    f"{gone} What was done before is committed, and {len(failed)} keys that were on their "
-                    "way wait for the next run."
+                    f"{gone} What was done before is committed, and {len(failed) + len(left)} keys that were "
+                    "on their way wait for the next run."
                 )
     finally:
         handed.close()
 
 
 class _Handed:
-    """The actions that threads of a pool are performing, or will next.
+    """The tasks that threads of a pool are performing, or will next.
 
     The threads take them from one queue and put outcomes into another: a future for each costs a key more
     than all the rest that is done for it here.
@@ -142,29 +181,29 @@ class _Handed:
         self._pool = pool
         self._worker = worker
         self._threads = 0
-        self._waiting: SimpleQueue[Planned | None] = SimpleQueue()
-        self._ended: SimpleQueue[Outcome | BaseException] = SimpleQueue()
+        self._waiting: SimpleQueue[_Task | None] = SimpleQueue()
+        self._ended: SimpleQueue[_Ended | BaseException] = SimpleQueue()
         self.running = 0  # handed out, and not given back by `ended`
 
-    def hand(self, planned: Planned) -> None:
+    def hand(self, task: _Task) -> None:
         """Let a thread perform it."""
         if self._threads < self._worker.width:
             self._threads += 1
             self._pool.submit(self._perform)
         self.running += 1
-        self._waiting.put(planned)
+        self._waiting.put(task)
 
-    def ended(self) -> list[Outcome]:
-        """All outcomes that there are, at least one; raises what an action raised."""
+    def ended(self) -> list[_Ended]:
+        """What came of all tasks that have ended, at least one; raises what an action raised."""
         found = [self._ended.get()]
         found += [self._ended.get() for _ in range(self._ended.qsize())]
         self.running -= len(found)
-        outcomes: list[Outcome] = []
+        ended: list[_Ended] = []
         for each in found:
             if isinstance(each, BaseException):
                 raise each
-            outcomes.append(each)
-        return outcomes
+            ended.append(each)
+        return ended
 
     def close(self) -> None:
         """Take back what no thread has taken up, and let the threads go."""
@@ -175,9 +214,9 @@ class _Handed:
             self._waiting.put(None)
 
     def _perform(self) -> None:
-        while (planned := self._waiting.get()) is not None:
+        while (task := self._waiting.get()) is not None:
             try:
-                self._ended.put(self._worker.perform(planned))
+                self._ended.put(self._worker.carry_out(task))
             except BaseException as error:  # noqa: BLE001 -- raised by `ended`
                 self._ended.put(error)
 
@@ -188,10 +227,11 @@ def _passes(outcome: Outcome) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Performs one action at a time on each thread of the pool; `width` is the number of threads.
+    """Performs one task at a time on each thread of the pool; `width` is the number of threads.
 
     `recorded` gives the ancestors of keys that have one. The lease is asked before every deed. Sides that are
-    not in `trash` keep nothing of what is replaced or deleted, unless `versioned` has them.
+    not in `trash` keep nothing of what is replaced or deleted, unless `versioned` has them. `at_once` says
+    how many deletions of a kind are one task.
     """
 
     endpoints: Mapping[Side, Endpoint]
@@ -206,6 +246,7 @@ class Worker:
     taken: Taken = field(default_factory=Taken)
     now_ns: Callable[[], int] = time.time_ns
     emptied: Emptied | None = None  # None: directories that are emptied stay
+    at_once: Mapping[Verdict, int] = field(default_factory=dict)
 
     def note(self, outcome: Outcome, pool: Executor) -> None:
         """Remember a directory that an action may have emptied."""
@@ -228,6 +269,48 @@ class Worker:
             except BisyncerError as error:
                 return str(error)
         return None
+
+    def carry_out(self, task: _Task) -> _Ended:
+        """Perform what a task says."""
+        if len(task.rows) > 1:
+            return self._delete_many(task.rows)
+        (planned,) = task.rows
+        if task.left and self._is_gone(planned.action):
+            return _Ended((Done(planned, None),))
+        return _Ended((self.perform(planned),))
+
+    def _delete_many(self, rows: Sequence[Planned]) -> _Ended:
+        """Delete from one side in one request what is gone from the other.
+
+        Whatever the store doesn't say plainly to be deleted is left to be done alone, where it is found out.
+        """
+        side = _written(rows[0].action.verdict)
+        sent = {planned.action.key: planned for planned in rows if self._may_go(planned.action, side.other)}
+        entries = [entry for planned in sent.values() if (entry := planned.action.entry(side))]
+        gone: frozenset[str] = frozenset()
+        if entries and not self.stop.is_set():
+            with suppress(EndpointError):
+                gone = self._persist(lambda: self.endpoints[side].delete_many(entries))
+        return _Ended(
+            [Done(sent[key], None) for key in sent if key in gone],
+            [planned for planned in rows if planned.action.key not in gone],
+        )
+
+    def _may_go(self, action: Action, other: Side) -> bool:
+        """Whether a deletion is to be carried out: not where the other side has the key, or doesn't tell."""
+        if self.stop.is_set():
+            return False
+        try:
+            return action.reason == EXCLUDED or self.endpoints[other].stat(action.key) is None
+        except EndpointError:
+            return False
+
+    def _is_gone(self, action: Action) -> bool:
+        """Whether neither side holds a key any more, as after a deletion whose answer was lost."""
+        try:
+            return all(endpoint.stat(action.key) is None for endpoint in self.endpoints.values())
+        except EndpointError:
+            return False
 
     def perform(self, planned: Planned) -> Outcome:
         """Do what the action says; what the stores won't do becomes an outcome, not an error.

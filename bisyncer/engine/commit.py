@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
+from math import ceil
 
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.engine.apply import Worker, apply
@@ -25,6 +26,7 @@ MOST_LARGE = 1000  # ... of which so many are known at a time: a plan of any len
 DAY_NS = 86400 * 10**9
 
 COPIES = frozenset({Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2})
+DELETES = (Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2)
 CHANGING = tuple(v for v in Verdict if v.side is not None or v in {Verdict.CONFLICT, Verdict.CHECK})
 
 
@@ -50,6 +52,7 @@ def carry_out(run: Run) -> None:
         run.trash,
         run.versioned,
         emptied=_emptied(run),
+        at_once=_at_once(run),
         now_ns=run.now_ns,
     )
     outcomes = apply(partial(_rows, run), worker, partial(_settle, run))
@@ -116,6 +119,21 @@ def _emptied(run: Run) -> Emptied | None:
     if not run.job.remove_empty_dirs:
         return None
     return Emptied(run.endpoints, markers=run.policy.create_empty_dirs)
+
+
+def _at_once(run: Run) -> dict[Verdict, int]:
+    """How many deletions a thread takes up: as many as go in one request, if all threads get some.
+
+    What goes to the trash is moved there one by one.
+    """
+    return {
+        verdict: min(
+            run.endpoints[side].capabilities.deletes_at_once,
+            max(1, ceil(run.tally.verdicts[verdict] / run.job.transfers)),
+        )
+        for verdict, side in ((verdict, verdict.side) for verdict in DELETES)
+        if side is not None and side not in run.trash
+    }
 
 
 def _rows(run: Run, *verdicts: Verdict) -> Iterator[Planned]:

@@ -6,10 +6,11 @@ it was. What can't be kept isn't replaced and isn't deleted either.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ from bisyncer.errors import Changed, EndpointError, Rejected
 from bisyncer.job import Retention
 from bisyncer.model import Agreement, Entry, Item, Side
 
-_BATCH = 256  # versions purged between two questions whether to stop
+_BATCH = 256  # versions purged between two questions whether to stop, or ...
+_REQUESTS = 4  # ... as many as so many requests delete, where one deletes many
 
 
 class Trash:
@@ -134,17 +136,11 @@ def purge(
 ) -> Purged:
     """Delete for good what runs that began before an instant have put into the trash, and nothing else.
 
-    None: what all runs have put there. `width` at a time, each on condition that it is what was listed.
-    Raises `ListingIncomplete`.
+    None: what all runs have put there. `width` requests at a time, each deletion on condition that it is of
+    what was listed. Raises `ListingIncomplete`.
     """
-
-    def delete(entry: Entry) -> bool:
-        try:
-            endpoint.delete(entry.key, expect=entry)
-        except EndpointError:
-            return False
-        return True
-
+    at_once = endpoint.capabilities.deletes_at_once
+    taken = _REQUESTS * at_once if at_once > 1 else _BATCH
     number = size = failed = 0
     low, high = (LOW, HIGH) if before_ns is None else older(stamp(before_ns))
     with (
@@ -152,12 +148,34 @@ def purge(
         ThreadPoolExecutor(width, thread_name_prefix="purge") as pool,
     ):
         ours = (item for trashed, item in found if trashed is not None and isinstance(item, Entry))
-        while not stopped() and (batch := list(islice(ours, _BATCH))):
-            for entry, gone in zip(batch, pool.map(delete, batch), strict=True):
-                number += gone
-                size += entry.size if gone else 0
-                failed += not gone
+        while not stopped() and (batch := list(islice(ours, taken))):
+            pieces = [batch[at : at + at_once] for at in range(0, len(batch), at_once)] if at_once > 1 else []
+            gone = {key for keys in pool.map(partial(_deleted, endpoint), pieces) for key in keys}
+            left = [entry for entry in batch if entry.key not in gone]
+            gone |= {key for key in pool.map(partial(_deleted_alone, endpoint), left) if key is not None}
+            number += len(gone)
+            size += sum(entry.size for entry in batch if entry.key in gone)
+            failed += len(batch) - len(gone)
     return Purged(number, size, failed)
+
+
+def _deleted(endpoint: Endpoint, entries: Sequence[Entry]) -> frozenset[str]:
+    """Delete versions in one request; return the keys of which it is known that they are gone."""
+    try:
+        return endpoint.delete_many(entries)
+    except EndpointError:
+        return frozenset()
+
+
+def _deleted_alone(endpoint: Endpoint, entry: Entry) -> str | None:
+    """Delete a version; return its key if nothing is there any more."""
+    try:
+        with suppress(Changed):  # it is gone, or another version: a look tells
+            endpoint.delete(entry.key, expect=entry)
+            return entry.key
+        return entry.key if endpoint.stat(entry.key) is None else None
+    except EndpointError:
+        return None
 
 
 def _closable(items: Iterator[Item]) -> Generator[Item]:

@@ -609,6 +609,57 @@ class EndpointContract:
 
         assert behind.names() == []
 
+    # Rule 14: many deletions in one request.
+
+    def test_of_many_deletions_in_one_request_each_is_on_its_own_condition(
+        self, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        if endpoint.capabilities.deletes_at_once == 1:
+            return
+        seen = [put(endpoint, f"d/{number}", b"x" * number) for number in range(8)]
+        put(endpoint, "e", b"beside")
+        behind.plant("d/1", b"theirs")
+        behind.remove("d/6")
+
+        gone = endpoint.delete_many(seen)
+
+        assert gone - {"d/6"} == {"d/0", "d/2", "d/3", "d/4", "d/5", "d/7"}
+        assert behind.names() == ["d/1", "e"]
+        assert behind.content("d/1") == b"theirs"
+        for entry in seen:
+            with pytest.raises(Changed):
+                endpoint.delete(entry.key, expect=entry)
+
+    def test_what_was_listed_is_deleted_in_one_request_by_its_exact_name(
+        self, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        if endpoint.capabilities.deletes_at_once == 1:
+            return
+        names = self.nasty_keys(endpoint)
+        for key in names:
+            behind.plant(key, b"all the same, so that only the name tells")
+
+        for start in (0, 1):
+            before = behind.names()
+            asked = entries(endpoint)[start::2]
+            gone = endpoint.delete_many(asked)
+
+            assert gone <= {entry.key for entry in asked}
+            assert gone >= {entry.key for entry in asked if entry.key.isprintable()}
+            assert behind.names() == sorted(set(before) - gone)
+
+    def test_of_many_that_delete_a_version_with_others_exactly_one_does(
+        self, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        if endpoint.capabilities.deletes_at_once == 1:
+            return
+        seen = [put(endpoint, f"d/{number}", b"1") for number in range(20)]
+        gone: list[str] = []
+        race(lambda _: gone.extend(endpoint.delete_many(seen)))
+
+        assert sorted(gone) == sorted(entry.key for entry in seen)
+        assert behind.names() == []
+
     # Second names.
 
     def test_a_version_that_is_kept_outlasts_its_first_name(self, endpoint: Endpoint, behind: Behind) -> None:

@@ -130,6 +130,7 @@ class TestAzurite(BucketContract):
     def test_every_condition_is_honoured(self, endpoint: Endpoint) -> None:
         assert endpoint.capabilities.conditional_write
         assert endpoint.capabilities.conditional_delete
+        assert endpoint.capabilities.deletes_at_once == 256
 
     # Names.
 
@@ -324,6 +325,15 @@ class TestAzurite(BucketContract):
             endpoint.delete("k", expect=entry)
         assert behind.content("k") == b"1"
 
+    def test_a_blob_with_snapshots_is_left_alone_among_many_deletions(
+        self, endpoint: Endpoint, behind: AzureBehind
+    ) -> None:
+        seen = [put(endpoint, key, b"1") for key in ("j", "k", "l")]
+        behind.client.get_blob_client(behind.prefix + "k").create_snapshot()
+
+        assert endpoint.delete_many(seen) == {"j", "l"}
+        assert behind.content("k") == b"1"
+
     def test_a_leased_blob_is_left_alone(self, endpoint: Endpoint, behind: AzureBehind) -> None:
         entry = put(endpoint, "k", b"1")
         behind.client.get_blob_client(behind.prefix + "k").acquire_lease(60)
@@ -466,6 +476,26 @@ class TestAzurite(BucketContract):
         assert lost.seen == 1
         assert behind.names() == []
 
+    @pytest.mark.parametrize("what", ["lose", "swallow", "cut", 503])
+    def test_of_many_deletions_without_an_answer_nothing_is_told(
+        self, azurite: AzureServer, prefix: str, behind: Behind, what: str | int
+    ) -> None:
+        with faulty(azurite, prefix, Fault("^POST .*comp=batch", what)) as endpoint:
+            seen = [put(endpoint, key, b"1") for key in "abc"]
+            with pytest.raises(Transient):
+                endpoint.delete_many(seen)
+            assert behind.names() in ([], ["a", "b", "c"])
+
+    def test_many_deletions_go_in_one_request(
+        self, azurite: AzureServer, prefix: str, behind: Behind
+    ) -> None:
+        with opened(azurite, prefix) as endpoint:
+            seen = [put(endpoint, f"d/{number}", b"1") for number in range(256)]
+
+            assert endpoint.delete_many(seen) == {entry.key for entry in seen}
+            assert endpoint.requests == {"put": 256, "delete": 1}
+        assert behind.names() == []
+
     def test_a_delete_that_never_arrived_is_transient(
         self, azurite: AzureServer, prefix: str, behind: Behind
     ) -> None:
@@ -571,7 +601,7 @@ class TestAzurite(BucketContract):
                 entry = put(endpoint, "a b", b"1")
                 assert keys(endpoint) == ["a b"]
                 assert endpoint.root == f"azure://{BUCKET}/{prefix}?endpoint={azurite.endpoint_url}"
-                endpoint.delete("a b", expect=entry)
+                assert endpoint.delete_many([entry]) == {"a b"}
 
     def test_a_sas_that_may_not_write_is_told_and_never_printed(
         self, azurite: AzureServer, prefix: str, monkeypatch: pytest.MonkeyPatch
@@ -981,6 +1011,7 @@ def test_a_store_that_tests_no_condition_is_told_as_such_and_with_what_it_keeps(
     assert not capabilities.conditional_write
     assert not capabilities.conditional_delete
     assert not capabilities.server_copy
+    assert capabilities.deletes_at_once == 1
     for words in ("one request", "lists of blocks", "deletions", "copies", "Versioning", "Soft delete"):
         assert any(words in remark for remark in probe.remarks), words
 

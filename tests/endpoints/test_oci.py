@@ -151,6 +151,7 @@ class TestOci(BucketContract):
     @pytest.fixture
     def endpoint(self, oci_account: OciAccount, prefix: str) -> Iterator[Endpoint]:
         with opened(oci_account, prefix) as endpoint:
+            endpoint.probe(scratch=True)
             yield endpoint
 
     @pytest.fixture
@@ -403,6 +404,7 @@ class TestOci(BucketContract):
 
             assert not endpoint.capabilities.conditional_write
         assert told.conditions == Conditions(put=False, complete=False, delete=False)
+        assert endpoint.capabilities.deletes_at_once == 1
         (remark,) = told.remarks
         assert "of a write and the publishing of a body in parts and a deletion. A window remains" in remark
         assert not lax.objects
@@ -544,7 +546,27 @@ class TestOci(BucketContract):
         )
 
     def test_every_condition_is_honoured(self, endpoint: Endpoint) -> None:
-        assert endpoint.probe(scratch=True).conditions == Conditions()
+        assert endpoint.probe(scratch=True).conditions == Conditions(batch=True)
+
+    def test_many_deletions_go_in_one_request(self, oci_account: OciAccount, prefix: str) -> None:
+        with opened(oci_account, prefix) as endpoint:
+            seen = [put(endpoint, f"k{number}", b"1") for number in range(1000)]
+            before = endpoint.requests.get("delete", 0)
+
+            assert len(endpoint.delete_many(seen)) == 1000
+            assert endpoint.requests["delete"] == before + 1
+
+    @pytest.mark.parametrize("fault", ["lose", "cut", 500])
+    def test_of_many_deletions_without_an_answer_nothing_is_told(
+        self, oci_account: OciAccount, prefix: str, fault: str | int
+    ) -> None:
+        with (
+            proxy(oci_account.server.endpoint_url, Fault("batchDeleteObjects", fault)) as url,
+            opened(oci_account, prefix, endpoint_url=url) as endpoint,
+        ):
+            seen = [put(endpoint, f"k{number}", b"1") for number in range(3)]
+            with pytest.raises(Transient):
+                endpoint.delete_many(seen)
 
     def test_a_store_without_conditions_is_looked_at_before_each_deed(
         self, oci_account: OciAccount, prefix: str, behind: _Behind

@@ -243,6 +243,21 @@ class TestSdk:
         refused(404, "ObjectNotFound", client.delete_object, *HERE, "sdk/k")
         refused(400, "InvalidObjectName", client.put_object, *HERE, "a\nb", b"1")
 
+    def test_each_condition_of_a_batch_of_deletions_is_tested(self, client: Any) -> None:
+        models = oci.object_storage.models
+        etags = {key: client.put_object(*HERE, key, b"1").headers["etag"] for key in ("sdk/a", "sdk/b")}
+        asked = {**etags, "sdk/b": "other", "sdk/c": "none"}
+        objects = [models.BatchDeleteObjectIdentifier(object_name=k, if_match=v) for k, v in asked.items()]
+
+        told = client.batch_delete_objects(*HERE, models.BatchDeleteObjectsDetails(objects=objects)).data
+
+        assert [each.object_name for each in told.deleted] == ["sdk/a"]
+        assert [(each.object_name, each.status_code) for each in told.failed] == [
+            ("sdk/b", 412),
+            ("sdk/c", 404),
+        ]
+        client.delete_object(*HERE, "sdk/b", if_match=etags["sdk/b"])
+
     def test_each_condition_of_an_upload_is_tested(self, client: Any) -> None:
         details = oci.object_storage.models.CreateMultipartUploadDetails(object="sdk/u")
         commit = oci.object_storage.models.CommitMultipartUploadDetails

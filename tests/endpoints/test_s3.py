@@ -609,6 +609,48 @@ class TestMoto(S3Contract):
         assert keys(endpoint) == ["k"]
 
 
+def test_a_batch_is_never_asked_of_another_store_than_amazons(seaweed: S3Server, prefix: str) -> None:
+    with opened(seaweed, prefix) as endpoint:
+        assert not endpoint.probe(scratch=True).conditions.batch
+        assert endpoint.capabilities.deletes_at_once == 1
+
+
+@contextlib.contextmanager
+def taken_for_amazon(server: S3Server, prefix: str) -> Iterator[S3Endpoint]:
+    """SeaweedFS, which tests ETags in a batch too, though not in one step with the deletions."""
+    conditions = Conditions(batch=True)
+    with contextlib.closing(
+        S3Endpoint(BUCKET, prefix, remote=server.remote(), owner="test", conditions=conditions)
+    ) as endpoint:
+        yield endpoint
+
+
+def test_of_many_deletions_in_one_request_each_has_its_own_condition(seaweed: S3Server, prefix: str) -> None:
+    with taken_for_amazon(seaweed, prefix) as endpoint, seaweed.client() as client:
+        behind = S3Behind(client, prefix)
+        seen = [put(endpoint, f"k{number:03}", b"1") for number in range(300)]
+        behind.plant("k007", b"theirs")
+        before = endpoint.requests.get("delete", 0)
+
+        gone = endpoint.delete_many(seen)
+
+        assert endpoint.capabilities.deletes_at_once == 1000
+        assert gone == {entry.key for entry in seen} - {"k007"}
+        assert endpoint.requests["delete"] == before + 1
+        assert behind.names() == ["k007"]
+
+
+def test_a_name_that_xml_may_change_is_not_deleted_with_others(seaweed: S3Server, prefix: str) -> None:
+    fine = ("&amp;<x>", "a b", "a+b", "%41", "e\u0301", "quote'\"", "\U0001f600", "]]>")
+    doubtful = ("trail ", "new\nline", "tab\t")
+    with taken_for_amazon(seaweed, prefix) as endpoint, seaweed.client() as client:
+        seen = [put(endpoint, key, b"all the same") for key in fine + doubtful]
+
+        assert endpoint.delete_many(seen) == set(fine)
+        assert S3Behind(client, prefix).names() == sorted(doubtful)
+        assert endpoint.delete_many(seen[len(fine) :]) == frozenset()
+
+
 class TestRcloneServe(S3Contract):
     """A store that tests no condition at all, not even of reads, and keeps keys as files in directories."""
 

@@ -386,6 +386,21 @@ def test_a_version_that_changed_since_it_was_listed_is_not_purged(world: World) 
     assert world.trash(TWO) == {f"{OLD}/b": "somebody's"}
 
 
+def test_a_purge_whose_answers_are_lost_counts_what_is_gone(world: World) -> None:
+    world.put(TWO, {f"{OLD}/{number}": "1" for number in range(3)})
+    endpoint = world.hooked[TWO]
+
+    def lose(method: str, _key: str) -> None:
+        if method == "delete":
+            endpoint.after = lambda _method, _key: None
+            raise Transient("the answer was lost")
+
+    endpoint.after = lose
+
+    assert purge(endpoint, time.time_ns(), 2) == (3, 3, 0)
+    assert world.trash(TWO) == {}
+
+
 # With real files.
 
 

@@ -170,6 +170,25 @@ def _delete(store: Store, request: Request, namespace: str, name: str, key: str)
     return Answer(204)
 
 
+def _delete_many(store: Store, request: Request, namespace: str, name: str) -> Answer:
+    bucket, asked = store.bucket(namespace, name), request.json
+    if not 1 <= len(asked["objects"]) <= 1000:
+        raise Refused(400, "InvalidParameter", "A batch has 1 to 1,000 objects")
+    told: dict[str, list[dict[str, object]]] = {"deleted": [], "failed": []}
+    for each in asked["objects"]:
+        key = each["objectName"]
+        try:
+            bucket.delete(key, Conditions(each.get("ifMatch")))
+        except Refused as error:
+            told["failed"].append(
+                {"objectName": key, "statusCode": error.status, "errorMessage": error.message}
+            )
+        else:
+            if not asked.get("isSkipDeletedResult"):
+                told["deleted"].append({"objectName": key, "timeLastModified": instant(datetime.now(UTC))})
+    return Answer(body=told)
+
+
 def _rename(store: Store, request: Request, namespace: str, name: str) -> Answer:
     asked = request.json
     moved = store.bucket(namespace, name).rename(
@@ -310,6 +329,7 @@ _ROUTES = tuple(
         ("HEAD", f"{_IN_A_BUCKET}/o/(.+)", _get),
         ("PUT", f"{_IN_A_BUCKET}/o/(.+)", _put),
         ("DELETE", f"{_IN_A_BUCKET}/o/(.+)", _delete),
+        ("POST", f"{_IN_A_BUCKET}/actions/batchDeleteObjects", _delete_many),
         ("POST", f"{_IN_A_BUCKET}/actions/renameObject", _rename),
         ("POST", f"{_IN_A_BUCKET}/actions/copyObject", _copy),
         ("GET", "/workRequests/([^/]+)", _work_request),
