@@ -307,8 +307,9 @@ class Worker:
 
     def _is_gone(self, action: Action) -> bool:
         """Whether neither side holds a key any more, as after a deletion whose answer was lost."""
+        sides = (_written(action.verdict),) if action.reason == EXCLUDED else Side
         try:
-            return all(endpoint.stat(action.key) is None for endpoint in self.endpoints.values())
+            return all(self.endpoints[side].stat(action.key) is None for side in sides)
         except EndpointError:
             return False
 
