@@ -29,6 +29,7 @@ NO_TRASH = Retention(path1=False, path2=False)
 ALL_MAY_GO = Limits(max_delete_percent=None, force=frozenset({"emptied", "all-changed"}))
 ROUNDS = 2
 WRITERS = 6
+WRITES = 40  # of each writer, so that not every version is replaced before it is deleted
 
 
 class Counted:
@@ -178,7 +179,9 @@ class Writers:
     def _work(self, chance: random.Random) -> None:
         try:
             self._begun.wait()
-            while not self._done.is_set():
+            for _ in range(WRITES):
+                if self._done.is_set():
+                    return
                 token = uuid.UUID(int=chance.getrandbits(128)).bytes
                 replaced = self._place.swap(chance.choice(self._keys), token)
                 with self._lock:
