@@ -136,6 +136,22 @@ def by_digest(one: tuple[Digest, ...], two: tuple[Digest, ...]) -> Agreement:
     return Agreement.SAME if seen1 & seen2 else Agreement.UNKNOWN
 
 
+def undisputed(one: Entry, two: Entry) -> tuple[Entry, Entry]:
+    """Entries that are taken for one content, less the digests that differ.
+
+    Where size or time is enough, what a listing tells besides has no say, and isn't recorded as if it had.
+    """
+    if not (one.digests and two.digests):
+        return one, two
+    mine, theirs = dict(one.digests), dict(two.digests)
+    disputed = {each for each in STRONG & mine.keys() & theirs.keys() if mine[each] != theirs[each]}
+    return (_without(one, disputed), _without(two, disputed)) if disputed else (one, two)
+
+
+def _without(entry: Entry, disputed: Collection[Algorithm]) -> Entry:
+    return entry._replace(digests=tuple(each for each in entry.digests if each.algorithm not in disputed))
+
+
 def strong(digests: tuple[Digest, ...]) -> bool:
     """Whether these digests can prove that content differs."""
     return any(digest.algorithm in STRONG for digest in digests)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from bisyncer.core.compare import compare
+from bisyncer.core.compare import compare, undisputed
 from bisyncer.core.decide import decide
 from bisyncer.core.keys import folder_marker
 from bisyncer.endpoints.base import Endpoint, NameRules
@@ -57,9 +57,10 @@ def make_plan(
         if verdict is Verdict.LEAVE:
             tally.verdicts[verdict] += 1
             continue
-        action = Action(
-            triple.key, verdict, delta1, delta2, agreement, _entry(triple.path1), _entry(triple.path2)
-        )
+        path1, path2 = _entry(triple.path1), _entry(triple.path2)
+        if verdict is Verdict.RECORD and path1 is not None and path2 is not None:
+            path1, path2 = undisputed(path1, path2)
+        action = Action(triple.key, verdict, delta1, delta2, agreement, path1, path2)
         if left_alone.any:
             judged = left_alone.judged(action)
             if judged is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
-from bisyncer.core.compare import as_agreed, as_recorded
+from bisyncer.core.compare import as_agreed, as_recorded, undisputed
 from bisyncer.core.directories import merge_directories
 from bisyncer.core.filters import Filters
 from bisyncer.core.merge import Agreed, PassedOver, merge
@@ -127,7 +127,8 @@ class Planner:
 
         def take(entries: Sequence[tuple[Entry, Entry]]) -> None:
             self.go_on()
-            self.store.agreed.spool(self.run, entries, places.take(len(entries)))
+            alike = [undisputed(one, two) for one, two in entries]
+            self.store.agreed.spool(self.run, alike, places.take(len(entries)))
             draft.tally.verdicts[Verdict.RECORD] += len(entries)
 
         return Agreed(as_agreed(self.policy), take)
