@@ -28,8 +28,7 @@ LARGE_MIB ?= 6144
 
 soak: $(VENV)/.dev $(AZURITE) ## Prove it at length (SEED=, SEQUENCES=, ROUNDS=, DIFFERENTIAL=, LARGE_MIB=).
 	@echo "seed $(SEED): $(SEQUENCES) sequences, $(ROUNDS) rounds of races, $(DIFFERENTIAL) pairs beside rclone, objects of $(LARGE_MIB) MiB"
-	SEQUENCES=$(SEQUENCES) $(BIN)/pytest -q tests/properties/test_oracle.py --timeout 0 --hypothesis-seed=$(SEED)
-	STRIDE=1 $(BIN)/pytest -q tests/properties/test_crash.py --timeout 0
+	SEQUENCES=$(SEQUENCES) $(BIN)/pytest -q tests/properties/test_oracle.py tests/properties/test_combinations.py --timeout 0 --hypothesis-seed=$(SEED)
 	SEED=$(SEED) ROUNDS=$(ROUNDS) $(BIN)/pytest -q -s tests/scenarios/test_races.py --timeout 0
 	SEED=$(SEED) DIFFERENTIAL=$(DIFFERENTIAL) $(BIN)/pytest -q tests/properties/test_differential.py --timeout 0
 	LARGE_MIB=$(LARGE_MIB) $(BIN)/pytest -q -s tests/scenarios/test_large.py --timeout 0

@@ -353,7 +353,7 @@ class Combined(Pair):
 
 
 Combined.TestCase.settings = settings(
-    max_examples=int(os.environ.get("SEQUENCES", "60")),
+    max_examples=int(os.environ.get("SEQUENCES", "100")),
     stateful_step_count=int(os.environ.get("STEPS", "14")),
     deadline=None,
     print_blob=True,

@@ -1,8 +1,7 @@
 """Every crash point of a set of scenarios.
 
 Each scenario is run once to count the calls that it makes to the stores and to the state. Then it is run
-again for each of them, and dies right before it, or right after it took effect; `make test` takes every third
-of a scenario's points, each scenario from another one on, and `make soak` all of them. Whatever the point:
+again for every one of them, and dies right before it, or right after it took effect. Whatever the point:
 the next run needs no help, both sides end as they would have without the crash, nothing is planned after
 that, and each version that stood before the first run is there or in the trash. A second crash at the same
 point of the recovering run changes none of it.
@@ -10,7 +9,6 @@ point of the recovering run changes none of it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -116,7 +114,6 @@ SCENARIOS: tuple[Callable[[World], None], ...] = (
     touched,
     everything,
 )
-STRIDE = int(os.environ.get("STRIDE", "3"))  # from one point that is tried to the next
 STATE_CALLS = (
     (Actions, "spool"),
     (Actions, "amend"),
@@ -207,7 +204,7 @@ def test_a_crash_at_any_point_costs_nothing_but_the_next_run(
     expected, number = without_crash(worlds, change)
     assert number > 20
 
-    for point in range(SCENARIOS.index(change) % STRIDE, number, STRIDE):
+    for point in range(number):
         world = worlds()
         world.align(BASE)
         change(world)

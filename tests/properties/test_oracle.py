@@ -332,7 +332,7 @@ class Pair(RuleBasedStateMachine):
         return [token for each in found for token in each.values()]
 
 
-EXAMPLES = int(os.environ.get("SEQUENCES", "150"))
+EXAMPLES = int(os.environ.get("SEQUENCES", "500"))
 
 Pair.TestCase.settings = settings(
     max_examples=EXAMPLES,
