@@ -68,8 +68,10 @@ class Operator:
         """Start a command and end it with SIGKILL once it has said so many lines."""
         with self.start(*words) as process:
             assert process.stdout is not None
+            assert process.stderr is not None
             for _ in range(after_lines):
-                assert process.stdout.readline(), "the command ended before it could be killed"
+                line = process.stdout.readline()
+                assert line, f"the command ended before it could be killed:\n{process.stderr.read()}"
             process.send_signal(signal.SIGKILL)
             process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL
