@@ -104,7 +104,7 @@ def verify_state(asked: Asked, *, as_json: Json = False) -> int:
             say(f"broken: {shown_line(told)}")
         say(CURE)
     elif not asked.quiet:
-        say(f"{where} is ok: " + ", ".join(shown_count(rows, table) for table, rows in found.rows.items()))
+        say(f"{where} is ok; rows: " + ", ".join(f"{table} {rows:,}" for table, rows in found.rows.items()))
     return StateUnusable.exit_code if found.broken else 0
 
 

@@ -43,8 +43,8 @@ def test_a_whole_state_is_ok_and_a_damaged_one_is_2_with_the_cure(desk: Desk) ->
     desk.align(files=2)
     answer = desk("state", "verify")
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out.startswith(f"sqlite:///{desk.state} is ok: 1 pair, ")
-    assert "2 ancestor" in answer.out
+    assert answer.out.startswith(f"sqlite:///{desk.state} is ok; rows: pair 1, ")
+    assert ", ancestor 2, " in answer.out
     assert desk("state", "verify", "--quiet") == (0, "", "")
 
     with sqlite3.connect(desk.state) as connection:
