@@ -6,7 +6,7 @@ import atexit
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -21,7 +21,7 @@ from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.tree import split
 from bisyncer.engine import pairing, session
 from bisyncer.engine.resolve import resolving
-from bisyncer.errors import Rejected
+from bisyncer.errors import EndpointError, Rejected
 from bisyncer.job import Job
 from bisyncer.model import SEALS, TRASH, Action, Entry, Item, Side, Summary
 from bisyncer.report.events import Event, WouldAct
@@ -122,6 +122,15 @@ class Hooked:
     ) -> AbstractContextManager[Source]:
         self._before("read", key)
         return self.inner.read(key, expect=expect, start=start, stop=stop)
+
+    def read_many(self, expect: Sequence[Entry]) -> Generator[bytes | None]:
+        for entry in expect:
+            try:
+                self._before("read", entry.key)
+            except EndpointError:
+                yield None
+            else:
+                yield from self.inner.read_many([entry])
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         self._before("write", key)

@@ -67,7 +67,7 @@ def delta(old: Entry | None, new: Item | None, policy: Policy, side: Side) -> De
     # content, by turns, and its stamp needs no help.
     if new.stamp == old.stamp and (side not in policy.restless or new.mtime_ns == old.mtime_ns):
         return Delta.UNCHANGED
-    if policy.compare == _SIZE_ONLY or new.size == 0:
+    if by_size_alone(policy) or new.size == 0:
         return Delta.UNCHANGED
     if side not in policy.restless or not strong(old.digests):
         return Delta.CHANGED
@@ -97,12 +97,14 @@ def as_recorded(restless: Collection[Side]) -> Callable[[Recorded, Entry, Entry]
     return is_as_recorded
 
 
-def as_agreed(policy: Policy) -> Callable[[Entry, Entry], bool]:
-    """Return what tells whether two entries of a new key hold the same content, as `compare` does."""
-    if policy.compare == _SIZE_ONLY:
-        return lambda one, two: one[1] == two[1]
-    dated = not policy.undated
-    return lambda one, two: agreement(one, two, policy, dated=dated) is Agreement.SAME
+def by_size_alone(policy: Policy) -> bool:
+    """Whether all contents of one size are taken for the same."""
+    return policy.compare == _SIZE_ONLY
+
+
+def may_agree(one: Entry, two: Entry) -> bool:
+    """Whether two entries may hold the same content, by what each has."""
+    return one[1] == two[1]
 
 
 def agreement(one: Item | None, two: Item | None, policy: Policy, *, dated: bool = True) -> Agreement | None:
@@ -114,7 +116,7 @@ def agreement(one: Item | None, two: Item | None, policy: Policy, *, dated: bool
         return None
     if one.size != two.size:
         return Agreement.DIFFERENT
-    if policy.compare == _SIZE_ONLY or one.size == 0:
+    if by_size_alone(policy) or one.size == 0:
         return Agreement.SAME
     # Times that differ prove nothing: two stores keep time by two clocks, in two grains.
     if dated and trusts_mtime(policy) and _close(one.mtime_ns, two.mtime_ns, policy.modify_window_ns):

@@ -27,15 +27,18 @@ class PassedOver:
 
 
 class Agreed:
-    """The keys that nothing is recorded of and both sides hold alike: `same` says which.
+    """The keys that nothing is recorded of and both sides hold alike.
 
-    No triple is made of them: `take` is given their entries, some at a time.
+    `take` is given the entries of those that may be so by `may_be`, some at a time, and returns the ones that
+    aren't, in order. No triple is made of the others.
     """
 
     def __init__(
-        self, same: Callable[[Entry, Entry], bool], take: Callable[[Sequence[tuple[Entry, Entry]]], None]
+        self,
+        may_be: Callable[[Entry, Entry], bool],
+        take: Callable[[Sequence[tuple[Entry, Entry]]], Iterable[tuple[Entry, Entry]]],
     ) -> None:
-        self.same = same
+        self.may_be = may_be
         self.take = take
 
 
@@ -71,7 +74,7 @@ def merge(
             row = _pass_over(rows, row, one, two, passed)
             last = passed.last if passed.keys > before else last
         elif agreed is not None and row is None:
-            _give(one, two, agreed)
+            yield from _give(one, two, agreed)
         heads = [one.entry[0]] if one.entry is not None else []
         if two.entry is not None:
             heads.append(two.entry[0])
@@ -127,23 +130,26 @@ def _pass_over(rows: Iterator[_R], row: _R, one: _Cursor, two: _Cursor, passed: 
     return following
 
 
-def _give(one: _Cursor, two: _Cursor, agreed: Agreed) -> None:
-    """Go on to the first key that isn't simply held alike by both sides; what comes before it is given."""
+def _give(one: _Cursor, two: _Cursor, agreed: Agreed) -> Iterator[Triple]:
+    """Go on to the first key that can't be held alike by both sides; what comes before it is given.
+
+    Yields what of it isn't taken.
+    """
     if one.places or two.places:
         return
-    same = agreed.same
+    may_be = agreed.may_be
     entry1, entry2 = one.entry, two.entry
     last = ""
     found: list[tuple[Entry, Entry]] = []
     # Written out, as it runs for each key of an alignment; see above for what it looks at.
     while entry1 is not None and entry2 is not None:
         key = entry1[0]
-        if entry2[0] != key or key <= last or key[-1] == "/" or not same(entry1, entry2):
+        if entry2[0] != key or key <= last or key[-1] == "/" or not may_be(entry1, entry2):
             break
         found.append((entry1, entry2))
         last = key
         if len(found) == _GIVEN:
-            agreed.take(found)
+            yield from _not_taken(agreed, found)
             found = []
         item1, item2 = next(one.items, None), next(two.items, None)
         if type(item1) is Entry and type(item2) is Entry:
@@ -153,10 +159,14 @@ def _give(one: _Cursor, two: _Cursor, agreed: Agreed) -> None:
         if one.places or two.places:
             break
     if found:
-        agreed.take(found)
+        yield from _not_taken(agreed, found)
     if last:
         one.stand_at(last, entry1)
         two.stand_at(last, entry2)
+
+
+def _not_taken(agreed: Agreed, found: Sequence[tuple[Entry, Entry]]) -> Iterator[Triple]:
+    return (Triple(one.key, None, one, two) for one, two in agreed.take(found))
 
 
 def _out_of_order(name: str, key: str, last: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
@@ -73,6 +73,10 @@ class BackupDirEndpoint:
     ) -> AbstractContextManager[Source]:
         """Open `key` for reading."""
         return self._of(key).read(key, expect=expect, start=start, stop=stop)
+
+    def read_many(self, expect: Sequence[Entry]) -> Generator[bytes | None]:
+        """What the store inside has at hand."""
+        return self._inner.read_many(expect)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Write all of `source` to `key`."""

@@ -24,7 +24,7 @@ Rules, each a test of the contract suite that every store's tests inherit:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -221,6 +221,13 @@ class Endpoint(Protocol):
         """Open `key` for reading from byte `start` on, and before `stop`, if that is not None.
 
         Raises `Changed` where it isn't what `expect` says.
+        """
+        ...
+
+    def read_many(self, expect: Sequence[Entry]) -> Generator[bytes | None]:
+        """Yield the whole content of each, where it is at hand and as expected, one after the other.
+
+        None: `read` has to tell what is there, or why it can't be read. A bucket has nothing at hand.
         """
         ...
 

@@ -19,10 +19,10 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from bisyncer.endpoints import linux, mounts
@@ -48,10 +48,20 @@ from bisyncer.endpoints.tree import (
     look,
     make_entry,
     split,
+    untouched,
 )
 from bisyncer.endpoints.unsynced import Unsynced
 from bisyncer.endpoints.walk import Walk
-from bisyncer.errors import AccessDenied, Changed, Clash, Rejected, RootMissing, Transient, UsageError
+from bisyncer.errors import (
+    AccessDenied,
+    Changed,
+    Clash,
+    EndpointError,
+    Rejected,
+    RootMissing,
+    Transient,
+    UsageError,
+)
 from bisyncer.job import LinkMode
 from bisyncer.model import ALL_CONDITIONS, TRASH, Entry, Item
 
@@ -227,6 +237,21 @@ class LocalEndpoint:
         if self._metadata:
             reading.metadata = reading.told()
         return reading
+
+    def read_many(self, expect: Sequence[Entry]) -> Generator[bytes | None]:
+        """Read files one after the other; their directory stays open for all that follow each other in it."""
+        flags = self._tree.reading(_READ)
+        for parent, entries in groupby(expect, _parent):
+            with ExitStack() as stack:
+                directory = None
+                with suppress(EndpointError, OSError):
+                    above = split(parent) if parent else []
+                    directory = stack.enter_context(self._tree.directory(above, follow=True))
+                for entry in entries:
+                    if directory is None or (self._links is not None and is_link(entry.key)):
+                        yield None
+                    else:
+                        yield _whole(directory, entry, flags)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Write a file of our own beside `key`, then put it in place."""
@@ -546,6 +571,26 @@ def _look_into(path: str) -> None:
         raise AccessDenied(f"{place}: this user may not list it. Allow that, or run as its owner.") from None
     except OSError as error:
         raise Transient(str(explain(error, place))) from error
+
+
+def _parent(entry: Entry) -> str:
+    return entry.key.rpartition("/")[0]
+
+
+def _whole(directory: int, entry: Entry, flags: int) -> bytes | None:
+    """The content of a file, if it is as expected before it is read and after."""
+    try:
+        opened = os.open(entry.key.rpartition("/")[2], flags, dir_fd=directory)
+        try:
+            seen = os.fstat(opened)
+            if not is_expected(seen, entry):
+                return None
+            content = os.pread(opened, seen.st_size, 0)
+            return content if len(content) == seen.st_size and untouched(seen, os.fstat(opened)) else None
+        finally:
+            os.close(opened)
+    except (OSError, ValueError):  # or no name of a file
+        return None
 
 
 def _segments(key: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from bisyncer.endpoints.tree import Explained, identity, make_entry
+from bisyncer.endpoints.tree import Explained, make_entry, untouched
 from bisyncer.errors import Changed
 
 
@@ -73,7 +73,7 @@ class Reading:
     def _check_end(self) -> None:
         with Explained(self._place):
             now = os.fstat(self._opened)
-        if identity(now) != identity(self._seen) or now.st_ctime_ns != self._seen.st_ctime_ns:
+        if not untouched(self._seen, now):
             raise self._torn()
 
     def _torn(self) -> Changed:

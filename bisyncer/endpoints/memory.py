@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -209,6 +209,14 @@ class MemoryEndpoint:
         """Open one version of `key`, which stays whole whatever becomes of the key."""
         _check(key)
         yield _Reading(self._store.get_if(key, expect=expect), start, stop)
+
+    def read_many(self, expect: Sequence[Entry]) -> Generator[bytes | None]:
+        """All is at hand."""
+        for entry in expect:
+            try:
+                yield self._store.get_if(entry.key, expect=entry).data
+            except Changed:
+                yield None
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Take all of `source`, then store it in one step."""

@@ -13,7 +13,7 @@ No mutation goes out without a condition on what was seen. The work is done in r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -149,6 +149,10 @@ class OciEndpoint:
             yield reading
         finally:
             reading.close()
+
+    def read_many(self, expect: Sequence[Entry]) -> Generator[bytes | None]:
+        """Nothing is at hand: each content is a request."""
+        yield from (None for _ in expect)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Send all of `source`, in one request or in parts by its size."""

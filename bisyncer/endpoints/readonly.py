@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,10 @@ class ReadOnlyEndpoint:
     ) -> AbstractContextManager[Source]:
         """Open `key` for reading."""
         return self.inner.read(key, expect=expect, start=start, stop=stop)
+
+    def read_many(self, expect: Sequence[Entry]) -> Generator[bytes | None]:
+        """What the store inside has at hand."""
+        return self.inner.read_many(expect)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:  # noqa: ARG002 -- refused
         """Refused."""

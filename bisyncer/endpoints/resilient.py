@@ -8,7 +8,7 @@ opens the source anew. Every request waits for its turn, and there are fewer tur
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -132,6 +132,10 @@ class ResilientEndpoint:
         if in_ranges and expect.size - start > ranges.SIZE and self._alone.acquire(blocking=False):
             return InRanges(fetched, start, expect.size, lambda: int(self._pace.limit), self._alone)
         return _Resumed(open_at, start, self._broke_off, self._bandwidth)
+
+    def read_many(self, expect: Sequence[Entry]) -> Generator[bytes | None]:
+        """What the store inside has at hand; it takes no request, so no turn either."""
+        return self._inner.read_many(expect)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Write all of `source`, once."""

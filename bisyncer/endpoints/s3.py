@@ -14,7 +14,7 @@ No mutation goes out without a condition on what was seen. The work is done in r
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -187,6 +187,10 @@ class S3Endpoint:
     ) -> AbstractContextManager[Source]:
         """Open the version of `key` that `expect` says; it stays whole whatever becomes of the key."""
         return open_reading(self._bucket, key, expect, start, stop)
+
+    def read_many(self, expect: Sequence[Entry]) -> Generator[bytes | None]:
+        """Nothing is at hand: each content is a request."""
+        yield from (None for _ in expect)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Send all of `source`, in one request or in parts by its size."""

@@ -111,6 +111,11 @@ def is_expected(seen: os.stat_result, expect: Entry) -> bool:
     )
 
 
+def untouched(seen: os.stat_result, now: os.stat_result) -> bool:
+    """Whether two looks at an open file found no write between them."""
+    return identity(now) == identity(seen) and now.st_ctime_ns == seen.st_ctime_ns
+
+
 def look(directory: int, name: str) -> os.stat_result | None:
     """What `name` is, itself and not what it may point to; None where there is nothing."""
     try:

@@ -27,6 +27,7 @@ from multiprocessing.synchronize import Event
 from typing import Final, NamedTuple, TypeVar
 
 from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine.alike import Alike
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import guarded, open_pair, resilient
@@ -288,7 +289,7 @@ def _in_process(order: Order, group: Sequence[Piece]) -> Found:
         marked = None if born.job.exclude_if_present is None else Marked(born.job.exclude_if_present)
         planner = born.planners[order.run] = Planner(
             born.job, order.policy, order.pair_id, order.run, born.endpoints, born.store, marked,
-            time.time_ns, go_on,
+            Alike(order.policy, born.endpoints), time.time_ns, go_on,
         )  # fmt: skip
     told = _Told()
     before = {side: Counter(endpoint.requests) for side, endpoint in born.endpoints.items()}

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
-from bisyncer.core.compare import as_agreed, as_recorded, undisputed
+from bisyncer.core.compare import as_recorded, may_agree, undisputed
 from bisyncer.core.directories import merge_directories
 from bisyncer.core.filters import Filters
 from bisyncer.core.merge import Agreed, PassedOver, merge
 from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine.alike import Alike
 from bisyncer.engine.left_alone import LeftAlone
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.part import Named
@@ -73,6 +74,7 @@ class Planner:
     endpoints: Mapping[Side, Endpoint]
     store: Store
     marked: Marked | None
+    alike: Alike
     now_ns: Callable[[], int]
     go_on: Callable[[], None]
 
@@ -125,13 +127,16 @@ class Planner:
         if not self.job.resync or self.job.dry_run or self._left_alone(draft).any:
             return None
 
-        def take(entries: Sequence[tuple[Entry, Entry]]) -> None:
+        def take(entries: Sequence[tuple[Entry, Entry]]) -> Sequence[tuple[Entry, Entry]]:
             self.go_on()
-            alike = [undisputed(one, two) for one, two in entries]
-            self.store.agreed.spool(self.run, alike, places.take(len(entries)))
-            draft.tally.verdicts[Verdict.RECORD] += len(entries)
+            found, others = self.alike.part(entries)
+            if found:
+                alike = [undisputed(one, two) for one, two in found]
+                self.store.agreed.spool(self.run, alike, places.take(len(alike)))
+                draft.tally.verdicts[Verdict.RECORD] += len(alike)
+            return others
 
-        return Agreed(as_agreed(self.policy), take)
+        return Agreed(may_agree, take)
 
     def _left_alone(self, draft: Draft) -> LeftAlone:
         return LeftAlone(self.policy.bounds, self.marked, self.now_ns, draft.tally)

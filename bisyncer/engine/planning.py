@@ -12,6 +12,7 @@ from typing import TypeVar
 from bisyncer.core.bounds import left_alone
 from bisyncer.core.filters import Filters
 from bisyncer.core.renames import Rename
+from bisyncer.engine.alike import Alike
 from bisyncer.engine.check import check, recount
 from bisyncer.engine.kept_plan import KeptPlan, still_so
 from bisyncer.engine.lanes import Found, plan_shards
@@ -53,6 +54,7 @@ def plan(run: Run) -> None:
         run.endpoints,
         run.store,
         run.marked,
+        Alike(run.policy, run.endpoints),
         run.now_ns,
         run.go_on,
     )

@@ -167,6 +167,13 @@ def content(endpoint: Endpoint, entry: Entry, also: Sequence[PartsHash] = ()) ->
     return passing.entry._replace(digests=passing.digests())
 
 
+def hashed(entry: Entry, data: bytes) -> Entry:
+    """The entry with digests of `data`, which is its whole content."""
+    sha256, md5 = hashlib.sha256(data), hashlib.md5(data, usedforsecurity=False)
+    digests = (Digest(Algorithm.SHA256, sha256.hexdigest()), Digest(Algorithm.MD5, md5.hexdigest()))
+    return Entry(entry.key, entry.size, entry.mtime_ns, entry.stamp, digests)
+
+
 def agreed(key: str, path1: Entry, path2: Entry) -> Ancestor:
     """The ancestor of two entries that hold the same content: each gets the digests that either has."""
     if path1.digests == path2.digests:

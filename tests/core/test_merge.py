@@ -164,10 +164,11 @@ def test_keys_out_of_order_are_refused_also_where_they_are_as_recorded(
         list(merge(*listed, passed=PassedOver(lambda *_: True)))  # type: ignore[arg-type]
 
 
-@given(st.sets(KEYS), st.sets(KEYS), st.sets(KEYS), st.sets(KEYS), st.booleans())
+@given(st.sets(KEYS), st.sets(KEYS), st.tuples(st.sets(KEYS), st.sets(KEYS)), st.sets(KEYS), st.booleans())
 def test_keys_that_both_sides_hold_alike_are_given_and_all_others_come_as_if_none_was(
-    one: set[str], two: set[str], differ: set[str], places: set[str], known: bool
+    one: set[str], two: set[str], unlike: tuple[set[str], set[str]], places: set[str], known: bool
 ) -> None:
+    differ, refused = unlike  # as can be seen, and as is only found when they are given
     recorded = [ancestor(key) for key in sorted(one | two)[:1] if known]
     sides: list[list[Item]] = [
         sorted(
@@ -178,9 +179,10 @@ def test_keys_that_both_sides_hold_alike_are_given_and_all_others_come_as_if_non
     ]
     given_keys: list[str] = []
 
-    def take(entries: Sequence[tuple[Entry, Entry]]) -> None:
+    def take(entries: Sequence[tuple[Entry, Entry]]) -> list[tuple[Entry, Entry]]:
         assert all(held1.key == held2.key for held1, held2 in entries)
-        given_keys.extend(held1.key for held1, _ in entries)
+        given_keys.extend(held1.key for held1, _ in entries if held1.key not in refused)
+        return [held for held in entries if held[0].key in refused]
 
     agreed = Agreed(lambda held1, _held2: held1.key not in differ, take)
     plain = list(merge(recorded, *sides))
@@ -193,7 +195,7 @@ def test_keys_that_both_sides_hold_alike_are_given_and_all_others_come_as_if_non
     }
     assert not set(given_keys) & (differ | hidden_or_known)
     if not places and not known:
-        assert given_keys == sorted(key for key in (one & two) - differ if key[-1] != "/")
+        assert given_keys == sorted(key for key in (one & two) - differ - refused if key[-1] != "/")
 
 
 @pytest.mark.parametrize("keys", [["b", "a"], ["a", "a"], ["a", "c", "b"]])
@@ -206,4 +208,4 @@ def test_keys_out_of_order_are_refused_also_where_both_sides_hold_them_alike(
     ]
 
     with pytest.raises(ListingIncomplete, match="not in order"):
-        list(merge([], *listed, agreed=Agreed(lambda *_: True, lambda _: None)))
+        list(merge([], *listed, agreed=Agreed(lambda *_: True, lambda _: ())))

@@ -609,6 +609,24 @@ class EndpointContract:
 
         assert behind.names() == []
 
+    # What is at hand.
+
+    def test_what_is_at_hand_is_what_is_read_and_only_as_expected(
+        self, endpoint: Endpoint, behind: Behind
+    ) -> None:
+        names = ["a/1", "a/2", "a/3", "a/4", "b/1", "c"]
+        seen = [put(endpoint, key, f"of {key}".encode()) for key in names]
+        behind.plant("a/2", b"theirs")
+        behind.remove("a/3")
+        behind.plant("b/1", b"of another size")
+
+        found = list(endpoint.read_many(seen))
+
+        assert len(found) == len(seen)
+        if any(found):  # a bucket has nothing at hand
+            assert found == [b"of a/1", None, None, b"of a/4", None, b"of c"]
+        assert any(found) or endpoint.capabilities.names is NameRules.BUCKET
+
     # Rule 14: many deletions in one request.
 
     def test_of_many_deletions_in_one_request_each_is_on_its_own_condition(

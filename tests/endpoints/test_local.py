@@ -26,6 +26,7 @@ from bisyncer.errors import (
     Transient,
     UsageError,
 )
+from bisyncer.job import LinkMode
 from bisyncer.model import TRASH, Entry, Unreadable
 from tests.endpoints.conftest import OWNER, open_descriptors
 from tests.endpoints.contract import Behind, BytesSource, TreeContract, entries, keys, now, put, whole
@@ -360,6 +361,64 @@ def test_a_file_that_was_grown_by_a_byte_at_its_end_has_no_end(root: Path, local
         path.write_bytes(b"1")
         with pytest.raises(Changed):
             source.read(1)
+
+
+# Many small files.
+
+
+@pytest.mark.parametrize("links", LinkMode)
+def test_of_many_files_none_is_read_that_is_not_what_was_listed(
+    root: Path, outside: Path, links: LinkMode
+) -> None:
+    (root / "moved").mkdir()
+    for key in ("dir", "fifo", "gone", "link", "moved/file", "ok", "secret"):
+        (root / key).write_bytes(SECRET)
+    local = LocalEndpoint(str(root), owner="0" * 8, links=links)
+    seen = [now(local, key) for key in ("dir", "fifo", "gone", "link", "moved/file", "ok")]
+    for key in ("dir", "fifo", "gone", "link", "moved/file"):
+        (root / key).unlink()
+    (root / "moved").rmdir()
+    (root / "dir").mkdir()
+    os.mkfifo(root / "fifo")
+    (root / "link").symlink_to(outside / "file")
+    (root / "moved").symlink_to(outside)
+    told = seen[-1]
+    strange = ["../outside/file", "..", ".", "", "a\0b", "a\udc80", "ok/", "ok/ok", "n" * 300, "moved//file"]
+
+    found = list(local.read_many([*seen, *(told._replace(key=key) for key in strange)]))
+
+    assert found == [None] * 5 + [SECRET] + [None] * len(strange)
+
+
+def test_a_file_that_is_written_to_while_many_are_read_is_not_taken(
+    root: Path, local: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [put(local, key, b"0123456789") for key in "abc"]
+    pread = os.pread
+
+    def edited(opened: int, size: int, at: int) -> bytes:
+        data = pread(opened, size, at)
+        if Path(f"/proc/self/fd/{opened}").readlink().name == "b":
+            edit_keeping_mtime(root / "b", b"9876543210")
+        return data
+
+    monkeypatch.setattr(os, "pread", edited)
+
+    assert list(local.read_many(seen)) == [b"0123456789", None, b"0123456789"]
+
+
+def test_reading_many_gives_back_every_descriptor_also_where_it_is_left_early(
+    root: Path, local: LocalEndpoint
+) -> None:
+    seen = [put(local, f"d/{key}", b"1") for key in "abc"]
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    reading = local.read_many(seen)
+    assert next(reading) == b"1"
+    reading.close()
+    assert list(local.read_many(seen)) == [b"1"] * 3
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 # Readers see one version or the other.

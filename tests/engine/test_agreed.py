@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
+from pathlib import Path
 
 import pytest
 
-from bisyncer.core.compare import STRONG, as_agreed, compare
+from bisyncer.core.compare import STRONG, compare, may_agree
 from bisyncer.core.decide import decide
+from bisyncer.endpoints.local import LocalEndpoint
+from bisyncer.endpoints.memory import MemoryEndpoint
+from bisyncer.engine.alike import SMALL, Alike
+from bisyncer.errors import Rejected
 from bisyncer.job import Evidence, Policy
-from bisyncer.model import Agreement, Delta, Mode, RunOutcome, Triple, Verdict
-from bisyncer.report.events import Event, Settled
+from bisyncer.model import Agreement, Delta, Entry, Mode, RunOutcome, Side, Triple, Verdict
+from bisyncer.report.events import Event, Phase, PhaseBegan, Settled
 from bisyncer.state import schema
 from bisyncer.state.store import Store
 from tests.making import entry
@@ -56,13 +62,14 @@ def test_what_is_agreed_on_is_what_the_table_records(mode: Mode, evidence: set[E
         for time in (None, 0, 10**12)
         for more in ({}, {"md5": "ab" * 16}, {"md5": "cd" * 16}, {"etag_md5": "ab" * 16})
     ]
-    agreed = as_agreed(policy)
+    alike = Alike(policy, {side: MemoryEndpoint(side) for side in Side})
 
     for one in entries:
         for two in entries:
             delta1, delta2, agreement = compare(Triple("k", None, one, two), policy)
             verdict = decide(mode, delta1, delta2, agreement)
-            assert agreed(one, two) == (verdict is Verdict.RECORD)
+            found = may_agree(one, two) and alike.part([(one, two)]) == ([(one, two)], [])
+            assert found == (verdict is Verdict.RECORD)
 
 
 def test_an_alignment_of_equal_sides_makes_no_action_and_leaves_every_ancestor(
@@ -169,3 +176,113 @@ def test_where_keys_may_be_left_alone_each_is_an_action(
 
     assert seen == [{"action": 10, "agreed": 0}]
     assert [each.key for each in world.state.ancestors(1)] == sorted(key for key in EQUAL if key[0] != "y")
+
+
+# Small files of trees, which are read in the plan.
+
+
+@pytest.fixture
+def trees(world: World) -> World:
+    """A pair of two trees, of which contents decide."""
+    world.job = replace(world.job, policy=Policy())
+    for side in Side:
+        world.hooked[side].tree = True
+    return world
+
+
+def to_check(world: World) -> list[int | None]:
+    """How many keys are left to the check, where there is one."""
+    began = (event for event in world.heard.events if isinstance(event, PhaseBegan))
+    return [event.total for event in began if event.phase is Phase.CHECK]
+
+
+def test_small_files_of_equal_trees_are_read_once_and_make_no_action(
+    trees: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = spooled(trees, monkeypatch)
+    read: list[str] = []
+    trees.hooked[ONE].before = lambda method, key: read.append(key) if method == "read" else None
+
+    summary = trees.align(EQUAL)
+
+    assert seen == [{"action": 0, "agreed": len(EQUAL)}]
+    assert carried_out(summary) == {"record": len(EQUAL)}
+    assert to_check(trees) == []
+    assert read == sorted(EQUAL)
+    (found,) = trees.state.ancestors_of(1, ["x/a"]).values()
+    assert {digest.algorithm for digest in found.path2.digests} == STRONG
+    assert trees.run().unchanged == len(EQUAL)
+
+
+def test_what_differs_or_is_large_is_left_to_the_check(trees: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = spooled(trees, monkeypatch)
+    large = {"x/large": "l" * (SMALL + 1)}
+
+    summary = trees.align(EQUAL | large | {"y/differs": "1"}, EQUAL | large | {"y/differs": "2"})
+
+    assert seen == [{"action": 1, "agreed": len(EQUAL) + 1}]
+    assert to_check(trees) == [2]
+    assert carried_out(summary) == {"record": len(EQUAL) + 1, "conflict": 1}
+
+
+@pytest.mark.parametrize("side", Side)
+def test_a_file_that_cannot_be_read_is_a_problem_of_its_key_alone(trees: World, side: Side) -> None:
+    def before(method: str, key: str) -> None:
+        if (method, key) == ("read", "y/c"):
+            raise Rejected("y/c: permission denied.")
+
+    trees.hooked[side].before = before
+
+    summary = trees.align(EQUAL)
+
+    assert [(each.key, each.sentence) for each in summary.problems] == [("y/c", "y/c: permission denied.")]
+    assert [each.key for each in trees.state.ancestors(1)] == sorted(set(EQUAL) - {"y/c"})
+
+
+def test_a_file_that_is_edited_before_it_is_read_keeps_its_edit(trees: World) -> None:
+    def before(method: str, key: str) -> None:
+        if (method, key) == ("read", "y/c"):
+            trees.hooked[ONE].before = lambda *_: None
+            trees.put(ONE, {"y/c": "edited"})
+
+    trees.hooked[ONE].before = before
+
+    summary = trees.align(EQUAL)
+
+    assert carried_out(summary)["record"] == len(EQUAL) - 1
+    assert "edited" in trees.held(ONE).values()
+    assert trees.held(ONE) == trees.held(TWO)
+
+
+def test_nothing_is_read_where_times_are_enough(trees: World) -> None:
+    trees.job = replace(trees.job, policy=Policy(compare=frozenset({Evidence.SIZE, Evidence.MTIME})))
+    for key, text in EQUAL.items():
+        for side in Side:
+            trees.stores[side].put(key, text.encode(), mtime_ns=10**18)
+    read: list[str] = []
+    trees.hooked[ONE].before = lambda method, key: read.append(key) if method == "read" else None
+
+    trees.align({})
+
+    assert read == []
+    assert [each.key for each in trees.state.ancestors(1)] == sorted(EQUAL)
+
+
+@pytest.mark.parametrize(("each_ms", "read"), [(0.4, 1000), (1.5, 51), (60, 1)])
+def test_where_files_are_slow_to_read_most_are_left_to_the_check(
+    tmp_path: Path, each_ms: float, read: int
+) -> None:
+    for side in Side:
+        for number in range(1000):
+            path = tmp_path / side / f"{number:03}"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"{number}")
+    trees = {side: LocalEndpoint(str(tmp_path / side), owner="0" * 8) for side in Side}
+    clock = count(step=1)
+    alike = Alike(Policy(), trees, now_s=lambda: next(clock) * each_ms / 1000)
+    one, two = ([item for item in trees[side].scan() if isinstance(item, Entry)] for side in Side)
+
+    found, others = alike.part(list(zip(one, two, strict=True)))
+
+    assert [held.key for held, _ in found + others] == [entry.key for entry in one]
+    assert len(found) == read
