@@ -126,6 +126,8 @@ def agreement(one: Item | None, two: Item | None, policy: Policy, *, dated: bool
 
 def by_digest(one: tuple[Digest, ...], two: tuple[Digest, ...]) -> Agreement:
     """What the digests of two contents of equal size say; UNKNOWN where they can't be compared."""
+    if not one or not two:
+        return Agreement.UNKNOWN
     mine, theirs = dict(one), dict(two)
     for algorithm in STRONG:
         if algorithm in mine and algorithm in theirs:
