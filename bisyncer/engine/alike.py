@@ -20,6 +20,7 @@ from bisyncer.model import Agreement, Entry, Side
 
 SMALL: Final = 1 << 16  # bytes; hashing more takes longer than a change from thread to thread
 _PATIENCE_S: Final = 0.05  # for what is read in one go,
+_LEAST_S: Final = 0.003  # where it ran out again and again,
 _EACH_S: Final = 0.0005  # and for each file of it that is alike
 
 Pair = tuple[Entry, Entry]
@@ -46,6 +47,7 @@ class Alike:
         self._read = frozenset() if trusts_mtime(policy) else trees  # there a bucket is asked for its times
         self._now_s = now_s
         self._reading = threading.Lock()
+        self._patience_s = _PATIENCE_S
 
     def part(self, pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
         """Return the pairs that are alike, with what was learnt of them, and the others; both in order."""
@@ -73,12 +75,14 @@ class Alike:
 
     def _alike_when_read(self, pairs: Sequence[Pair]) -> Mapping[str, Pair]:
         found: dict[str, Pair] = {}
+        if not pairs:
+            return found
         with (
             self._reading,
             closing(self._contents(Side.PATH1, [one for one, _ in pairs])) as contents1,
             closing(self._contents(Side.PATH2, [two for _, two in pairs])) as contents2,
         ):
-            until_s = self._now_s() + _PATIENCE_S
+            until_s = self._now_s() + self._patience_s
             for (listed1, listed2), content1, content2 in zip(pairs, contents1, contents2, strict=True):
                 one = listed1 if content1 is None else hashed(listed1, content1)
                 two = listed2 if content2 is None else hashed(listed2, content2)
@@ -86,7 +90,10 @@ class Alike:
                     found[one.key] = one, two
                     until_s += _EACH_S
                 if self._now_s() > until_s:
+                    self._patience_s = max(_LEAST_S, self._patience_s / 2)
                     break
+            else:
+                self._patience_s = _PATIENCE_S
         return found
 
     def _contents(self, side: Side, entries: Sequence[Entry]) -> Generator[bytes | None]:

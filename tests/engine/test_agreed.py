@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -268,21 +267,54 @@ def test_nothing_is_read_where_times_are_enough(trees: World) -> None:
     assert [each.key for each in trees.state.ancestors(1)] == sorted(EQUAL)
 
 
-@pytest.mark.parametrize(("each_ms", "read"), [(0.4, 1000), (1.5, 51), (60, 1)])
-def test_where_files_are_slow_to_read_most_are_left_to_the_check(
-    tmp_path: Path, each_ms: float, read: int
-) -> None:
+class Clock:
+    """Each look at it takes so many milliseconds."""
+
+    def __init__(self, each_ms: float) -> None:
+        self.each_ms = each_ms
+        self._now_s = 0.0
+
+    def __call__(self) -> float:
+        self._now_s += self.each_ms / 1000
+        return self._now_s
+
+
+@pytest.fixture
+def thousand(tmp_path: Path) -> tuple[dict[Side, LocalEndpoint], list[tuple[Entry, Entry]]]:
+    """Two trees of a thousand equal files, and what is listed of each file."""
     for side in Side:
+        (tmp_path / side).mkdir()
         for number in range(1000):
-            path = tmp_path / side / f"{number:03}"
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(f"{number}")
+            (tmp_path / side / f"{number:03}").write_text(f"{number}")
     trees = {side: LocalEndpoint(str(tmp_path / side), owner="0" * 8) for side in Side}
-    clock = count(step=1)
-    alike = Alike(Policy(), trees, now_s=lambda: next(clock) * each_ms / 1000)
     one, two = ([item for item in trees[side].scan() if isinstance(item, Entry)] for side in Side)
+    return trees, list(zip(one, two, strict=True))
 
-    found, others = alike.part(list(zip(one, two, strict=True)))
 
-    assert [held.key for held, _ in found + others] == [entry.key for entry in one]
+@pytest.mark.parametrize(("each_ms", "read"), [(0.4, 1000), (1.6, 46), (60, 1)])
+def test_where_files_are_slow_to_read_most_are_left_to_the_check(
+    thousand: tuple[dict[Side, LocalEndpoint], list[tuple[Entry, Entry]]], each_ms: float, read: int
+) -> None:
+    trees, pairs = thousand
+
+    found, others = Alike(Policy(), trees, Clock(each_ms)).part(pairs)
+
+    assert [held.key for held, _ in found + others] == [held.key for held, _ in pairs]
     assert len(found) == read
+
+
+def test_a_tree_that_stays_slow_is_tried_with_less_and_less(
+    thousand: tuple[dict[Side, LocalEndpoint], list[tuple[Entry, Entry]]],
+) -> None:
+    trees, pairs = thousand
+    clock = Clock(5)
+    alike = Alike(Policy(), trees, clock)
+
+    slow = [len(alike.part(pairs)[0]) for _ in range(6)]
+    clock.each_ms = 0.1
+    quick = len(alike.part(pairs)[0])
+    clock.each_ms = 5
+
+    assert slow == [12, 6, 3, 2, 1, 1]
+    assert quick == len(pairs)
+    assert len(alike.part(pairs)[0]) == slow[0]
