@@ -6,7 +6,7 @@ isn't enough by reading it. Nothing is written to any store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -15,6 +15,7 @@ from bisyncer.core.conflict import winner
 from bisyncer.core.decide import decide
 from bisyncer.core.parts import guesses
 from bisyncer.endpoints.base import Endpoint, NameRules
+from bisyncer.engine.alike import Alike
 from bisyncer.engine.plan import count
 from bisyncer.engine.transfer import content
 from bisyncer.errors import Changed, EndpointError
@@ -33,16 +34,33 @@ def check(
 ) -> Generator[list[tuple[Planned, Planned]]]:
     """Settle every row, `width` at a time, and yield batches of each row before and after.
 
-    What becomes of a row that moves or fails while it is looked at, `settle` says.
+    What small files tell is settled first, one after the other. What becomes of a row that moves or fails
+    while it is looked at, `settle` says.
     """
+    alike = Alike(policy, endpoints)
     with ThreadPoolExecutor(width, thread_name_prefix="check") as pool:
         while batch := list(islice(rows, BATCH)):
-            known = recorded([row.action.key for row in batch])
-            settled = pool.map(
-                lambda row, known=known: settle(row.action, known.get(row.action.key), endpoints, policy),
-                batch,
-            )
-            yield [(row, Planned(row.seq, action)) for row, action in zip(batch, settled, strict=True)]
+            found = _alike(batch, alike, policy)
+            left = [row.action for row in batch if row.action.key not in found]
+            known = recorded([action.key for action in left])
+            for settled in pool.map(
+                lambda action, known=known: settle(action, known.get(action.key), endpoints, policy), left
+            ):
+                found[settled.key] = settled
+            yield [(row, Planned(row.seq, found[row.action.key])) for row in batch]
+
+
+def _alike(rows: Sequence[Planned], alike: Alike, policy: Policy) -> dict[str, Action]:
+    """What becomes of the keys that both sides hold anew, and that are alike as far as is told at once."""
+    unsure = {row.action.key: row.action for row in rows if row.action.agreement is Agreement.UNKNOWN}
+    pairs = [(action.path1, action.path2) for action in unsure.values()]
+    found, _ = alike.part([(one, two) for one, two in pairs if one is not None and two is not None])
+    settled = {}
+    for one, two in found:
+        action = unsure[one.key]
+        verdict = decide(policy.mode, action.delta1, action.delta2, Agreement.SAME)
+        settled[one.key] = action._replace(verdict=verdict, agreement=Agreement.SAME, path1=one, path2=two)
+    return settled
 
 
 def settle(

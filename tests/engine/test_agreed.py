@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from threading import current_thread
 
 import pytest
 
@@ -265,6 +266,28 @@ def test_nothing_is_read_where_times_are_enough(trees: World) -> None:
 
     assert read == []
     assert [each.key for each in trees.state.ancestors(1)] == sorted(EQUAL)
+
+
+@pytest.mark.parametrize("changes", [{"resync": True, "dry_run": True}, {}])
+def test_small_files_are_read_once_each_by_no_thread_of_their_own_in_any_other_run_too(
+    trees: World, changes: dict[str, object]
+) -> None:
+    trees.align({} if changes else {"edited": "1"})
+    for side in Side:
+        trees.put(side, EQUAL if changes else EQUAL | {"edited": "22"})
+    read: list[str] = []
+
+    def before(method: str, key: str) -> None:
+        if method == "read":
+            assert not current_thread().name.startswith("check")
+            read.append(key)
+
+    trees.hooked[ONE].before = before
+
+    summary = trees.run(**changes)
+
+    assert carried_out(summary) == {"record": len(EQUAL) + (not changes)}
+    assert read == ([] if changes else ["edited"]) + sorted(EQUAL)
 
 
 class Clock:
