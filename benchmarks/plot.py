@@ -11,7 +11,11 @@ from xml.sax.saxutils import escape
 
 _WIDTH, _HEIGHT, _EDGE, _COLUMNS = 400, 260, 50, 2
 _TOP: Final = 50  # for the legend
-_COLOURS: Final = {"bisyncer": "#1b6ca8", "rclone bisync --size-only --fast-list": "#c0392b"}
+_COLOURS: Final = {
+    "bisyncer": "#1b6ca8",
+    "bisyncer --compare size": "#1e8449",
+    "rclone bisync --size-only --fast-list": "#c0392b",
+}
 _DASHES: Final = {"cpu_s": "", "wall_s": ' stroke-dasharray="5 4"'}
 _UNITS: Final = {"k": 1000, "M": 1_000_000}
 
@@ -41,7 +45,7 @@ def plot(found: Iterable[Mapping[str, Any]]) -> str:
         f'<rect width="{width}" height="{height}" fill="white"/>',
     ]
     for number, (tool, colour) in enumerate(_COLOURS.items()):
-        parts.append(f'<text x="{_EDGE + 120 * number}" y="20" fill="{colour}">{escape(tool)}</text>')
+        parts.append(f'<text x="{_EDGE + 150 * number}" y="20" fill="{colour}">{escape(tool)}</text>')
     parts.append(
         f'<text x="{_EDGE}" y="38" fill="#333">whole lines: CPU seconds; dashed: wall seconds; '
         "grey: what grows as the keys do</text>"

@@ -88,6 +88,13 @@ class BisyncerBySize(Bisyncer):
     options = ("--compare", "size")
 
 
+class BisyncerWithoutTrash(Bisyncer):
+    """The same, which keeps nothing of what it deletes or replaces, as the others do."""
+
+    name = "bisyncer --trash off"
+    options = ("--trash", "off")
+
+
 def _remote(store: Store) -> str:
     lines = f'[remotes.{store.name}]\ntype = "{store.type}"\nendpoint_url = "{store.url}"\n'
     if store.type == "azure":
