@@ -11,33 +11,25 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from functools import partial
 from math import ceil
-from multiprocessing.synchronize import Event
-from typing import Final, NamedTuple, TypeVar
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
+from typing import Final, NamedTuple
 
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.alike import Alike
-from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import guarded, open_pair, resilient
 from bisyncer.engine.planner import Draft, Planner
 from bisyncer.engine.shards import KEYS, Shard, can_be_cut
-from bisyncer.errors import Interrupted, UsageError
+from bisyncer.errors import UsageError
 from bisyncer.job import Job, Policy
 from bisyncer.model import Side
-from bisyncer.report.events import Event as Told
-from bisyncer.report.events import Reporter, Scanned
+from bisyncer.report.events import Event, Reporter, Scanned
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 
@@ -45,8 +37,6 @@ LANES: Final = 4  # shards that one process has in work, of which most wait for 
 MOST: Final = 4  # processes, whatever the number of CPUs: each takes memory of its own
 LOOK_EVERY_S: Final = 0.2  # for a stop
 
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _M_MMAP_THRESHOLD: Final = -3  # mallopt(3)
 
@@ -68,31 +58,85 @@ class Found(NamedTuple):
     """
 
     drafts: Sequence[Draft | None]
-    told: Sequence[Told] = ()
+    told: Sequence[Event] = ()
     marks: frozenset[str] = frozenset()
     requests: Mapping[Side, Mapping[str, int]] = {}
 
 
 class Processes:
-    """Processes that plan shards of one pair. They are forked at once, before this process has threads."""
+    """Processes that plan shards of one pair. They are forked at once, before this process has threads.
+
+    Each has a line of its own to the run, and shares nothing with the others that one that dies could hold.
+    """
 
     def __init__(self, number: int, job: Job, pair: Pair, store: Store) -> None:
         self.number = number
-        self._stop = multiprocessing.get_context("fork").Event()
+        self._processes: dict[Connection, ForkProcess] = {}
         # No connection may be open on both sides of a fork: https://www.sqlite.org/howtocorrupt.html, 2.6
         store.database.close()
-        self.pool: Executor = ProcessPoolExecutor(
-            number,
-            mp_context=multiprocessing.get_context("fork"),
-            initializer=_be_born,
-            initargs=(job, (pair.path1, pair.path2), store, self._stop, os.getpid()),
-        )
-        self.pool.submit(_nothing)
+        context = multiprocessing.get_context("fork")
+        try:
+            for _ in range(number):
+                line, theirs = context.Pipe()
+                with theirs:  # only the process itself has it open then, and its end is the line's
+                    process = context.Process(
+                        target=_serve, args=(theirs, job, (pair.path1, pair.path2), store, os.getpid())
+                    )
+                    process.start()
+                    self._processes[line] = process
+        except BaseException:
+            self.close()
+            raise
+
+    def carry_out(
+        self, order: Order, groups: Iterable[Sequence[Piece]], go_on: Callable[[], None]
+    ) -> Iterator[tuple[Sequence[Piece], Found | None]]:
+        """Yield what became of each group, as it comes; None where its process is gone.
+
+        No other process was sent such a group.
+        """
+        waiting = deque(groups)
+        running: dict[Connection, Sequence[Piece]] = {}
+
+        def employ(line: Connection) -> None:
+            if waiting:
+                running[line] = waiting.popleft()
+                with suppress(OSError):  # it is gone, and the line says so
+                    line.send((order, running[line]))
+
+        for line in self._processes:
+            employ(line)
+        while running:
+            go_on()
+            for ready in connection.wait(running, LOOK_EVERY_S):
+                assert isinstance(ready, Connection), "as all lines are"
+                group, found = running.pop(ready), self._heard(ready)
+                if found is not None:
+                    employ(ready)
+                yield group, found
+        for group in waiting:
+            yield group, None
 
     def close(self) -> None:
         """End them, whatever they are about; again is fine."""
-        self._stop.set()
-        self.pool.shutdown(wait=True, cancel_futures=True)
+        while self._processes:
+            self._end(next(iter(self._processes)))
+
+    def _heard(self, line: Connection) -> Found | None:
+        try:
+            found: Found = line.recv()
+        except (EOFError, OSError):
+            self._end(line)
+            return None
+        return found
+
+    def _end(self, line: Connection) -> None:
+        # Nothing needs an end of its own making: a process only reads stores, and what it has not committed
+        # to the state is rolled back.
+        process = self._processes.pop(line)
+        process.kill()
+        process.join()
+        line.close()
 
 
 @contextmanager
@@ -143,7 +187,7 @@ class Counting:
                 self._scanned[side] += keys
                 self._reporter.tell(Scanned(side, self._scanned[side]))
 
-    def tell(self, event: Told) -> None:
+    def tell(self, event: Event) -> None:
         """Pass on an event."""
         with self._lock:
             self._reporter.tell(event)
@@ -156,7 +200,7 @@ class _Lane:
         self._counting = counting
         self._scanned: Counter[Side] = Counter()
 
-    def tell(self, event: Told) -> None:
+    def tell(self, event: Event) -> None:
         if isinstance(event, Scanned):
             more = event.keys - self._scanned[event.side]
             self._scanned[event.side] = event.keys
@@ -169,7 +213,7 @@ class _Lane:
 def plan_shards(
     planner: Planner, shards: Sequence[Shard], reporter: Reporter, forked: Processes | None
 ) -> Iterator[Found]:
-    """Plan all shards, and yield what each came to, in any order. One that fails is planned again, alone.
+    """Plan all shards, and yield what each came to, in any order. One that fails is planned once more, here.
 
     Raises what the second attempt raises, and what `planner.go_on` does.
     """
@@ -180,20 +224,18 @@ def plan_shards(
     pieces = list(enumerate(shards))
 
     def again(piece: Piece) -> Draft:
+        planner.go_on()  # a stop ends lanes too, and what it ended is no failure
         planner.store.drop_piece(planner.run, piece[0])
         return planner.shard(*piece, counting.lane(), ahead=True)
 
-    found: Found | None
     if forked is None:
-        with ThreadPoolExecutor(LANES, thread_name_prefix="shard") as threads:
-            lane = partial(_on_lane, planner, counting)
-            for piece, draft in _carried_out(threads, lane, pieces, LANES, planner.go_on):
-                yield Found([draft or again(piece)])
+        for piece, draft in _on_threads(planner, counting, pieces):
+            yield Found([draft or again(piece)])
         return
     length = min(LANES, ceil(len(pieces) / (4 * forked.number)))
     groups = [pieces[at : at + length] for at in range(0, len(pieces), length)]
-    in_process = partial(_in_process, Order(planner.policy, planner.pair_id, planner.run))
-    for group, found in _carried_out(forked.pool, in_process, groups, 2 * forked.number, planner.go_on):
+    order = Order(planner.policy, planner.pair_id, planner.run)
+    for group, found in forked.carry_out(order, groups, planner.go_on):
         made = found or Found([None] * len(group))
         for event in made.told:
             counting.tell(event)
@@ -204,39 +246,28 @@ def plan_shards(
         )
 
 
+def _on_threads(
+    planner: Planner, counting: Counting, pieces: Iterable[Piece]
+) -> Iterator[tuple[Piece, Draft | None]]:
+    """Yield what each shard came to, as it comes; None where that failed."""
+    waiting = deque(pieces)
+    running: dict[Future[Draft | None], Piece] = {}
+    with ThreadPoolExecutor(LANES, thread_name_prefix="shard") as threads:
+        while waiting or running:
+            planner.go_on()
+            while waiting and len(running) < LANES:
+                piece = waiting.popleft()
+                running[threads.submit(_on_lane, planner, counting, piece)] = piece
+            for future in wait(running, LOOK_EVERY_S, FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
+
+
 def _on_lane(planner: Planner, counting: Counting, piece: Piece) -> Draft | None:
     """Plan a shard on a thread; None where that fails."""
     try:
         return planner.shard(*piece, counting.lane(), ahead=False)
     except Exception:  # noqa: BLE001 -- the second attempt tells
         return None
-
-
-def _carried_out(
-    pool: Executor, deed: Callable[[_T], _R], work: Iterable[_T], width: int, go_on: Callable[[], None]
-) -> Iterator[tuple[_T, _R | None]]:
-    """Yield what became of each piece of work, as it comes; None where its process is gone."""
-    waiting = deque(work)
-    running: dict[Future[_R], _T] = {}
-    try:
-        while waiting or running:
-            go_on()
-            while waiting and len(running) < width:
-                try:
-                    running[pool.submit(deed, waiting[0])] = waiting[0]
-                except BrokenProcessPool:
-                    yield waiting[0], None
-                waiting.popleft()
-            for future in wait(running, LOOK_EVERY_S, FIRST_COMPLETED).done:
-                each = running.pop(future)
-                try:
-                    result: _R | None = future.result()
-                except BrokenProcessPool:
-                    result = None
-                yield each, result
-    finally:
-        for future in running:
-            future.cancel()
 
 
 # In a process of its own.
@@ -248,16 +279,22 @@ class _Born(NamedTuple):
     job: Job
     endpoints: Mapping[Side, Endpoint]
     store: Store
-    stop: Deadline
     planners: dict[int, Planner]  # by run
 
 
-_born: list[_Born] = []
+def _serve(line: Connection, job: Job, roots: tuple[str, str], store: Store, parent: int) -> None:
+    """Plan what the run sends, one group after the other, until it ends this process."""
+    born = _be_born(job, roots, store, parent)
+    while True:
+        order, group = line.recv()
+        line.send(_in_process(born, order, group))
 
 
-def _be_born(job: Job, roots: tuple[str, str], store: Store, stop: Event, parent: int) -> None:
+def _be_born(job: Job, roots: tuple[str, str], store: Store, parent: int) -> _Born:
+    # systemd and a terminal send these to all of us. The run hears them, says so and then ends us: one that
+    # died by itself would be taken for one that failed.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the parent hears it, and says so
+        signal.signal(number, signal.SIG_IGN)
     libc = ctypes.CDLL(None)
     # Its end is ours, however it comes: nobody else would end us.
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -266,30 +303,19 @@ def _be_born(job: Job, roots: tuple[str, str], store: Store, stop: Event, parent
         libc.mallopt(_M_MMAP_THRESHOLD, 128 << 10)
     if os.getppid() != parent:
         os._exit(1)
-    until = Deadline(stop, None)
-    endpoints = guarded(resilient(open_pair(job, store), job, until), job.mode)
+    endpoints = guarded(resilient(open_pair(job, store), job), job.mode)
     if tuple(endpoint.root for endpoint in endpoints.values()) != roots:
         raise UsageError("The roots aren't those of the pair.")  # which the run itself plans then
-    _born.append(_Born(job, endpoints, store, until, {}))
+    return _Born(job, endpoints, store, {})
 
 
-def _nothing() -> None:
-    """Make the pool fork its processes now."""
-
-
-def _in_process(order: Order, group: Sequence[Piece]) -> Found:
-    (born,) = _born
+def _in_process(born: _Born, order: Order, group: Sequence[Piece]) -> Found:
     planner = born.planners.get(order.run)
     if planner is None:
-
-        def go_on() -> None:
-            if born.stop.is_set():
-                raise Interrupted
-
         marked = None if born.job.exclude_if_present is None else Marked(born.job.exclude_if_present)
         planner = born.planners[order.run] = Planner(
             born.job, order.policy, order.pair_id, order.run, born.endpoints, born.store, marked,
-            Alike(order.policy, born.endpoints), time.time_ns, go_on,
+            Alike(order.policy, born.endpoints), time.time_ns, _go_on,
         )  # fmt: skip
     told = _Told()
     before = {side: Counter(endpoint.requests) for side, endpoint in born.endpoints.items()}
@@ -299,12 +325,16 @@ def _in_process(order: Order, group: Sequence[Piece]) -> Found:
     return Found(drafts, told.events, planner.marked.folders if planner.marked else frozenset(), requests)
 
 
+def _go_on() -> None:
+    """The run looks for a stop, and ends this process then."""
+
+
 class _Told:
     """A Reporter that keeps what is to be told by the parent, which counts for itself."""
 
     def __init__(self) -> None:
-        self.events: list[Told] = []
+        self.events: list[Event] = []
 
-    def tell(self, event: Told) -> None:
+    def tell(self, event: Event) -> None:
         if not isinstance(event, Scanned):
             self.events.append(event)

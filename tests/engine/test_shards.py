@@ -230,27 +230,56 @@ def plant(root: Path, contents: dict[str, str]) -> None:
         path.write_text(text)
 
 
-# Runs the command line with small shards and two processes; of the children, each is killed where asked.
+# Runs the command line with small shards and two processes, and tells these. What is to happen to them:
+#   all    each is killed at its first shard
+#   one    one is killed at its first shard, and the other plans none before the run has planned that again
+#   idle   one is killed before there is anything to do
+#   stop   the run and they are told to stop while each of them is busy for ever
 IN_PROCESSES = """
 import os, signal, sys
 from bisyncer.cli.app import main
 from bisyncer.engine import lanes, planning
+from bisyncer.engine.planner import Planner
 
 planning.KEYS, lanes.how_many = 3, lambda _keys: 2
-parent, planned = os.getpid(), lanes._on_lane
+run, what = os.getpid(), sys.argv.pop(1)
+begin, forked, planned = lanes.Processes.__init__, lanes._on_lane, Planner.shard
+first, one = os.pipe()
+os.set_blocking(first, False)
+os.write(one, b"1")
+took, gave = os.pipe()
 
-def killed(*given):
-    return planned(*given) if os.getpid() == parent else os.kill(os.getpid(), signal.SIGKILL)
+def began(processes, *given):
+    begin(processes, *given)
+    numbers = [process.pid for process in processes._processes.values()]
+    print(*numbers, file=sys.stderr)
+    if what == "idle":
+        os.kill(numbers[0], signal.SIGKILL)
+        os.waitid(os.P_PID, numbers[0], os.WEXITED | os.WNOWAIT)
 
-if sys.argv.pop(1) == "kill":
-    lanes._on_lane = killed
-born = lanes.ProcessPoolExecutor._launch_processes
+def is_first():
+    try:
+        return os.read(first, 1)
+    except BlockingIOError:
+        return b""
 
-def launched(pool):
-    born(pool)
-    print(*pool._processes, file=sys.stderr)
+def on_lane(*given):
+    if os.getpid() != run:
+        if what == "all" or (what == "one" and is_first()):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == "stop" and is_first():
+            os.killpg(0, signal.SIGTERM)
+        if what in ("one", "stop"):
+            os.read(took, 1)
+    return forked(*given)
 
-lanes.ProcessPoolExecutor._launch_processes = launched
+def again(*given, **named):
+    draft = planned(*given, **named)
+    if os.getpid() == run:
+        os.write(gave, bytes(99))
+    return draft
+
+lanes.Processes.__init__, lanes._on_lane, Planner.shard = began, on_lane, again
 main(sys.argv[1:])
 """
 
@@ -262,23 +291,26 @@ class Trees(NamedTuple):
     two: Path
     config: Path
 
-    def run(self, *how: str, kill: bool = False) -> tuple[dict[str, Any], list[int]]:
-        """The report of a run, and the numbers of the processes that it had."""
-        said, born = self.command("run", "p", "--json", *how, kill=kill)
+    def run(self, *how: str, what: str = "", exit_code: int = 0) -> tuple[dict[str, Any], list[int]]:
+        """The report of a run, and the numbers of the processes that it had, to which `what` happened."""
+        said, born = self.command("run", "p", "--json", *how, what=what, exit_code=exit_code)
         return json.loads(said), born
 
-    def command(self, *words: str, kill: bool = False) -> tuple[bytes, list[int]]:
-        """What a command says, and the numbers of the processes that it had."""
+    def command(self, *words: str, what: str = "", exit_code: int = 0) -> tuple[bytes, list[int]]:
+        """What a command says, and the numbers of the processes that it had, to which `what` happened."""
         said = subprocess.run(
             [
-                *(sys.executable, "-c", IN_PROCESSES, "kill" if kill else "", *words),
+                *(sys.executable, "-c", IN_PROCESSES, what, *words),
                 *("--log-format", "json", "--config", str(self.config)),
             ],
             capture_output=True,
-            check=True,
+            check=False,
             timeout=60,
+            start_new_session=True,
         )
+        assert said.returncode == exit_code, said.stderr
         born = [int(word) for line in said.stderr.splitlines() if line[:1].isdigit() for word in line.split()]
+        assert not any(Path(f"/proc/{pid}").exists() for pid in born)
         return said.stdout, born
 
 
@@ -345,12 +377,12 @@ def test_a_tree_is_outlined_by_the_folders_that_hold_no_other(tmp_path: Path) ->
         ]
 
 
-@pytest.mark.parametrize("kill", [False, True], ids=["planned", "killed"])
-def test_processes_plan_a_first_alignment_too(trees: Trees, *, kill: bool) -> None:
+@pytest.mark.parametrize("what", ["", "all", "one", "idle"])
+def test_processes_plan_a_first_alignment_too_whatever_happens_to_them(trees: Trees, what: str) -> None:
     for file in trees.config.parent.glob("state.db*"):
         file.unlink()
 
-    said, born = trees.command("init", "p", "--resync", kill=kill)
+    said, born = trees.command("init", "p", "--resync", what=what)
     again, _ = trees.run()
 
     assert len(born) == 2, said
@@ -366,21 +398,33 @@ def test_processes_plan_what_one_plans_and_are_gone_when_the_run_is(trees: Trees
     again, _ = trees.run()
 
     assert len(born) == 2
-    assert not any(Path(f"/proc/{pid}").exists() for pid in born)
     assert sum(first["actions"].values()) == 5
     assert first["scanned"] == {"path1": len(MANY), "path2": len(MANY) + 1}
     assert sum(again["actions"].values()) == 0
     assert again["unchanged"] == len(MANY) + 1
 
 
-def test_a_process_that_is_killed_leaves_its_shards_to_the_run(trees: Trees) -> None:
+@pytest.mark.parametrize("what", ["all", "one", "idle"])
+def test_a_process_that_is_killed_leaves_its_shards_to_the_run(trees: Trees, what: str) -> None:
     plant(trees.one, {"a": "changed", "k/m/f": "changed"})
 
-    report, born = trees.run(kill=True)
+    report, born = trees.run(what=what)
 
     assert len(born) == 2
     assert report["outcome"] == "success"
+    assert report["unchanged"] == len(MANY) - 2
     assert sum(report["actions"].values()) == 2
+    assert (trees.two / "k/m/f").read_text() == "changed"
+
+
+def test_a_run_that_is_told_to_stop_waits_for_no_process(trees: Trees) -> None:
+    plant(trees.one, {"a": "changed"})
+
+    report, born = trees.run(what="stop", exit_code=143)
+
+    assert len(born) == 2
+    assert report["outcome"] == "interrupted"
+    assert (trees.two / "a").read_text() == MANY["a"]
 
 
 def test_what_processes_find_is_told_and_counted_by_the_run(trees: Trees) -> None:
