@@ -194,19 +194,24 @@ class Counting:
 
 
 class _Lane:
-    """The reporter of one shard: the keys that it tells of are added to those of the others."""
+    """The reporter of one shard: the keys that it tells of are added to those of the others.
+
+    What a second attempt at the shard finds as the first one did is told once.
+    """
 
     def __init__(self, counting: Counting) -> None:
         self._counting = counting
         self._scanned: Counter[Side] = Counter()
+        self._told: set[Event] = set()
 
     def tell(self, event: Event) -> None:
         if isinstance(event, Scanned):
             more = event.keys - self._scanned[event.side]
-            self._scanned[event.side] = event.keys
-            if more:
+            if more > 0:
+                self._scanned[event.side] = event.keys
                 self._counting.add({event.side: more})
-        else:
+        elif event not in self._told:
+            self._told.add(event)
             self._counting.tell(event)
 
 
@@ -222,14 +227,15 @@ def plan_shards(
         return
     counting = Counting(reporter)
     pieces = list(enumerate(shards))
+    lanes = [counting.lane() for _ in pieces]
 
     def again(piece: Piece) -> Draft:
         planner.go_on()  # a stop ends lanes too, and what it ended is no failure
         planner.store.drop_piece(planner.run, piece[0])
-        return planner.shard(*piece, counting.lane(), ahead=True)
+        return planner.shard(*piece, lanes[piece[0]], ahead=True)
 
     if forked is None:
-        for piece, draft in _on_threads(planner, counting, pieces):
+        for piece, draft in _on_threads(planner, lanes, pieces):
             yield Found([draft or again(piece)])
         return
     length = min(LANES, ceil(len(pieces) / (4 * forked.number)))
@@ -247,7 +253,7 @@ def plan_shards(
 
 
 def _on_threads(
-    planner: Planner, counting: Counting, pieces: Iterable[Piece]
+    planner: Planner, lanes: Sequence[Reporter], pieces: Iterable[Piece]
 ) -> Iterator[tuple[Piece, Draft | None]]:
     """Yield what each shard came to, as it comes; None where that failed."""
     waiting = deque(pieces)
@@ -257,15 +263,15 @@ def _on_threads(
             planner.go_on()
             while waiting and len(running) < LANES:
                 piece = waiting.popleft()
-                running[threads.submit(_on_lane, planner, counting, piece)] = piece
+                running[threads.submit(_on_lane, planner, lanes[piece[0]], piece)] = piece
             for future in wait(running, LOOK_EVERY_S, FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
 
 
-def _on_lane(planner: Planner, counting: Counting, piece: Piece) -> Draft | None:
+def _on_lane(planner: Planner, reporter: Reporter, piece: Piece) -> Draft | None:
     """Plan a shard on a thread; None where that fails."""
     try:
-        return planner.shard(*piece, counting.lane(), ahead=False)
+        return planner.shard(*piece, reporter, ahead=False)
     except Exception:  # noqa: BLE001 -- the second attempt tells
         return None
 
@@ -317,12 +323,13 @@ def _in_process(born: _Born, order: Order, group: Sequence[Piece]) -> Found:
             born.job, order.policy, order.pair_id, order.run, born.endpoints, born.store, marked,
             Alike(order.policy, born.endpoints), time.time_ns, _go_on,
         )  # fmt: skip
-    told = _Told()
+    lanes = [_Told() for _ in group]
     before = {side: Counter(endpoint.requests) for side, endpoint in born.endpoints.items()}
     with ThreadPoolExecutor(len(group), thread_name_prefix="shard") as threads:
-        drafts = list(threads.map(partial(_on_lane, planner, Counting(told)), group))
+        drafts = list(threads.map(partial(_on_lane, planner), lanes, group))
+    told = [event for lane, draft in zip(lanes, drafts, strict=True) if draft for event in lane.events]
     requests = {side: Counter(endpoint.requests) - before[side] for side, endpoint in born.endpoints.items()}
-    return Found(drafts, told.events, planner.marked.folders if planner.marked else frozenset(), requests)
+    return Found(drafts, told, planner.marked.folders if planner.marked else frozenset(), requests)
 
 
 def _go_on() -> None:

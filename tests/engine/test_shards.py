@@ -20,6 +20,7 @@ from bisyncer.endpoints.outline import Folder
 from bisyncer.engine import session
 from bisyncer.engine.planner import Draft, Planner
 from bisyncer.engine.shards import WHOLE, Shard, apart, between, cut
+from bisyncer.errors import Transient
 from bisyncer.model import RunOutcome
 from bisyncer.report.events import Scanned
 from bisyncer.state.places import first_of
@@ -134,6 +135,48 @@ def test_a_shard_that_fails_is_planned_again_alone(world: World) -> None:
     assert failed
     assert summary.outcome is RunOutcome.SUCCESS
     assert sum(carried_out(summary).values()) == 10
+
+
+@pytest.mark.parametrize("failing", ["k/m/c", "k/m/d", "k/m/e"])
+def test_the_keys_of_a_shard_that_is_planned_again_are_told_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    monkeypatch.setattr("bisyncer.engine.scan.BATCH", 1)
+    monkeypatch.setattr("bisyncer.engine.scan.TOLD_EVERY", 1)
+    world.align(MANY)
+    world.heard.events.clear()
+    failed: list[str] = []
+
+    def fail_once(method: str, key: str) -> None:
+        if method == "scan" and key == failing and not failed:
+            failed.append(key)
+            raise RuntimeError("a shard's own trouble")
+
+    world.hooked[TWO].before = fail_once
+    world.run()
+
+    assert failed
+    for side in (ONE, TWO):
+        told = [each.keys for each in world.heard.events if isinstance(each, Scanned) and each.side is side]
+        assert told[-1] == len(MANY)
+
+
+def test_a_shard_that_a_stop_ends_is_not_planned_again(world: World) -> None:
+    world.align(MANY)
+    edit(world)
+    listed: list[str] = []
+
+    def stop(method: str, key: str) -> None:
+        if method == "scan" and key:
+            listed.append(key)
+            world.stop.set()
+            raise Transient("the last of a pause that a stop cut short")
+
+    world.hooked[TWO].before = stop
+    summary = world.run()
+
+    assert summary.outcome is RunOutcome.INTERRUPTED
+    assert len(listed) == len(set(listed))
 
 
 def test_a_shard_that_fails_twice_fails_the_run_and_nothing_is_changed(world: World) -> None:
