@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
@@ -106,6 +107,25 @@ def copy_file(source: Path, target: Path) -> None:
         copy.execute("PRAGMA journal_mode = DELETE")
 
 
+def _write_ahead(cursor: Any) -> object:
+    """Have the file written ahead of, and return the row that tells its mode.
+
+    Where another process has a new file at that moment, SQLite refuses the change at once, whatever the
+    busy timeout, since two that both read and want to write could wait for each other. For a transaction
+    of its own it waits, and after it the change may be asked for again.
+    """
+    deadline = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            return cursor.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            busy = 0xFF & error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+        cursor.execute("BEGIN IMMEDIATE")
+        cursor.execute("ROLLBACK")
+
+
 class Database:
     """A pool of connections to one database; safe to share between threads.
 
@@ -191,8 +211,7 @@ class Database:
                     )
                 return
             with closing(connection.connection.cursor()) as cursor:  # the mode is set outside of transactions
-                cursor.execute("PRAGMA journal_mode = WAL")
-                mode = cursor.fetchone()
+                mode = _write_ahead(cursor)
             if mode != ("wal",):
                 raise StateUnusable(
                     f"The file system of the state database {self.place} can't hold a write-ahead log: "

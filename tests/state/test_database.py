@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
 from bisyncer.errors import BisyncerError, StateUnusable
 from bisyncer.model import Action, Delta, Done, Failed, Kept, Mode, Problem, RunOutcome, Side, Verdict
@@ -315,6 +316,32 @@ def test_a_file_that_another_process_keeps_locked_is_told(
         with pytest.raises(BisyncerError, match=r"Another process has kept the state database .* locked"):
             store.add_pair("b", "file:///b", "s3://b", Mode.BISYNC)
     store.close()
+
+
+def test_a_new_file_that_another_process_writes_to_is_waited_for(tmp_path: Path) -> None:
+    """SQLite refuses the write-ahead log at once then, and doesn't wait."""
+    path = tmp_path / "state.db"
+    statements: list[str] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        def started(sql: str) -> None:
+            statements.append(sql)
+            if sql == "BEGIN IMMEDIATE":
+                other.execute("ROLLBACK")  # the other process ends while we wait for it
+
+        def traced(connection: sqlite3.Connection, _entry: object) -> None:
+            connection.set_trace_callback(started)
+
+        event.listen(Engine, "connect", traced)
+        try:
+            Database.open(f"sqlite:///{path}").close()
+        finally:
+            event.remove(Engine, "connect", traced)
+
+    assert statements.count("PRAGMA journal_mode = WAL") == 2
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 # Transactions
