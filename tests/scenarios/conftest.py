@@ -69,9 +69,14 @@ class Operator:
         with self.start(*words) as process:
             assert process.stdout is not None
             assert process.stderr is not None
+            said = ""
             for _ in range(after_lines):
                 line = process.stdout.readline()
-                assert line, f"the command ended before it could be killed:\n{process.stderr.read()}"
+                assert line, (
+                    f"the command ended with {process.wait(60)} before it could be killed:\n"
+                    f"{said}\n{process.stderr.read()}"
+                )
+                said += line
             process.send_signal(signal.SIGKILL)
             process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL
