@@ -78,15 +78,15 @@ class Bars:
             case PhaseBegan():
                 self._begin(event)
             case Scanned():
-                self._bars.update(self._tasks[event.side], completed=event.keys)
+                self._move(event.side, to=event.keys)
             case Checked():
-                self._bars.update(self._tasks[Phase.CHECK], completed=event.keys)
+                self._move(Phase.CHECK, to=event.keys)
             case Acted():
-                self._bars.advance(self._tasks[Phase.APPLY])
-                if "bytes" in self._tasks and isinstance(event.outcome, Done):
-                    self._bars.advance(self._tasks["bytes"], event.outcome.size)
+                self._move(Phase.APPLY, by=1)
+                if isinstance(event.outcome, Done):
+                    self._move("bytes", by=event.outcome.size)
             case Settled():
-                self._bars.advance(self._tasks[Phase.APPLY], event.count)
+                self._move(Phase.APPLY, by=event.count)
             case RunEnded():
                 self.close()
             case _:
@@ -129,6 +129,11 @@ class Bars:
         self._add(event.phase, event.phase, event.total, "keys" if event.phase is Phase.CHECK else "actions")
         if event.size:
             self._add("bytes", "", event.size, "B")
+
+    def _move(self, name: str, *, to: int | None = None, by: int | None = None) -> None:
+        # A phase that has no such bar may hear of it: a check looks whether a side holds any key at all.
+        if name in self._tasks:
+            self._bars.update(self._tasks[name], completed=to, advance=by)
 
     def _add(self, name: str, description: str, total: int | None, noun: str) -> None:
         self._tasks[name] = self._bars.add_task(description, total=total, noun=noun)

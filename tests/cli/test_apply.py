@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import shutil
+import subprocess
+import sys
 
 import pytest
 
-from tests.desk import Desk, held, put
+from tests.desk import ROOT, Desk, held, put
 
 
 def test_a_plan_is_kept_and_applied(desk: Desk) -> None:
@@ -57,6 +61,33 @@ def test_a_plan_that_a_gate_halts_is_kept_and_may_be_applied(desk: Desk) -> None
 
     assert desk("apply", "cms", "cms.plan").code == 0
     assert len(held(desk.two)) == 4
+
+
+def test_on_a_terminal_a_side_that_holds_nothing_any_more_halts_it(desk: Desk) -> None:
+    desk.align(files=12)
+    put(desk.one, {"new": "1"})
+    desk("plan", "cms", "--out", "cms.plan")
+    for key in held(desk.two):
+        (desk.two / key).unlink()
+    ours, theirs = pty.openpty()
+
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-m", "bisyncer", "apply", "cms", "cms.plan"],
+            cwd=desk.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+            check=False,
+        )
+        os.close(theirs)
+        shown = os.read(ours, 1 << 16).decode()
+    finally:
+        os.close(ours)
+
+    assert answer.returncode == 5, shown
+    assert "halted by emptied" in shown
+    assert held(desk.two) == {}
 
 
 def test_no_plan_is_kept_where_none_was_made(desk: Desk) -> None:

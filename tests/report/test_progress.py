@@ -158,6 +158,13 @@ def test_bars_follow_every_phase_and_leave_the_answer_above(monkeypatch: pytest.
     assert not any(thread.name == "lines" for thread in threading.enumerate())
 
 
+def test_a_phase_without_a_bar_for_what_it_tells_goes_on() -> None:
+    bars = Bars(io.StringIO())
+    for event in (BEGIN, PhaseBegan(Phase.CHECK, 5), Scanned(Side.PATH2, 0), Checked(5), Settled(1, ())):
+        bars.tell(event)
+    bars.tell(RunEnded(summary()))
+
+
 def test_a_terminal_that_is_gone_stops_no_run() -> None:
     class Gone(io.StringIO):
         def isatty(self) -> bool:
