@@ -327,6 +327,7 @@ class Conditions(NamedTuple):
 
 
 ALL_CONDITIONS = Conditions()
+NO_CONDITIONS = Conditions(put=False, complete=False, delete=False, copy=False)
 
 
 class Mode(StrEnum):

@@ -110,6 +110,17 @@ def remote_name(root: str) -> str | None:
     return named[1] if named else None
 
 
+def same_store(root: str, other: str) -> bool:
+    """Whether two roots are served by the same remote, so that both honour the same."""
+    return _serving(root) == _serving(other)
+
+
+def _serving(root: str) -> str | None:
+    """The name of the remote that serves a root; None for a directory."""
+    match = _SCHEME.match(root)
+    return REMOTE_SCHEMES.get(match[1].lower()) if match else remote_name(root)
+
+
 def below(remote: Remote, place: str) -> str:
     """A place of a remote, counted from where the remote begins, out of which no `..` leads."""
     if not remote.root or not place.strip("/"):

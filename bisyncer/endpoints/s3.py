@@ -99,6 +99,8 @@ class S3Endpoint:
         return self._capabilities[1]
 
     def _capable(self, honoured: Conditions) -> Capabilities:
+        # What was probed may have been so at another address, and no probe tells one step from two.
+        batch = honoured.delete and honoured.batch and self._bucket.server is None
         return replace(
             CAPABILITIES,
             max_key_bytes=self._bucket.max_key_bytes,
@@ -108,7 +110,7 @@ class S3Endpoint:
             server_copy=honoured.copy and honoured.complete,
             ordered_listing=not self._bucket.is_directory_bucket,
             ranged_listing=not self._bucket.is_directory_bucket,
-            deletes_at_once=MOST_DELETES if honoured.delete and honoured.batch else 1,
+            deletes_at_once=MOST_DELETES if batch else 1,
         )
 
     @property

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bisyncer.endpoints.backup_dir import BackupDirEndpoint
 from bisyncer.endpoints.bandwidth import Bandwidth
 from bisyncer.endpoints.base import FORGETFUL, Endpoint, NameRules, Probe
-from bisyncer.endpoints.open import open_endpoint
+from bisyncer.endpoints.open import open_endpoint, same_store
 from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.readonly import ReadOnlyEndpoint
 from bisyncer.endpoints.resilient import ResilientEndpoint
@@ -20,7 +20,7 @@ from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.uploads import Remembered
 from bisyncer.errors import NeedsResync, UsageError
 from bisyncer.job import Job, LinkMode, Policy, Resolve
-from bisyncer.model import ALL_CONDITIONS, Mode, Side
+from bisyncer.model import ALL_CONDITIONS, NO_CONDITIONS, Mode, Side
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 
@@ -46,14 +46,17 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
     known = store.pair(job.pair)
     owner = known.owner if known else secrets.token_hex(4)
     remotes = {remote.name: remote for remote in job.remotes}
+    roots = {Side.PATH1: job.path1, Side.PATH2: job.path2}
     one, two = known.conditions if known else (ALL_CONDITIONS, ALL_CONDITIONS)
+    found = {Side.PATH1: one, Side.PATH2: two}
 
     def opened(root: str, side: Side, trash_at: str | None = None, apart: str | None = None) -> Endpoint:
         return open_endpoint(
             root,
             remotes,
             owner=owner,
-            conditions=one if side is Side.PATH1 else two,
+            # Of another store than the side's nothing is known: we look before each request to it.
+            conditions=found[side] if same_store(root, roots[side]) else NO_CONDITIONS,
             uploads=Remembered(store, known.id, side) if known else FORGETFUL,
             metadata=job.metadata,
             read_only=side not in job.mode.writes,
@@ -90,9 +93,8 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
                 )
         taken[name] = apart
         if all(end.capabilities.names is NameRules.TREE for end in (apart, endpoints[side])):
-            path = job.path1 if side is Side.PATH1 else job.path2
             aside = apart.root.removeprefix("file://")
-            endpoints[side] = opened(path, side, aside, endpoints[side.other].root)  # which can rename
+            endpoints[side] = opened(roots[side], side, aside, endpoints[side.other].root)  # which can rename
         else:
             endpoints[side] = BackupDirEndpoint(endpoints[side], apart)
     return endpoints

@@ -22,6 +22,7 @@ from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.resilient import ResilientEndpoint
 from bisyncer.endpoints.s3 import S3Endpoint
+from bisyncer.endpoints.s3_bucket import Bucket
 from bisyncer.endpoints.s3_parts import MOST_PARTS
 from bisyncer.errors import (
     AccessDenied,
@@ -34,7 +35,7 @@ from bisyncer.errors import (
     UsageError,
 )
 from bisyncer.job import Remote
-from bisyncer.model import Algorithm, Conditions, Digest, Entry, Unreadable
+from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Digest, Entry, Unreadable
 from tests.endpoints.contract import (
     BUCKET_KEYS,
     MTIME_NS,
@@ -109,9 +110,12 @@ def prefix() -> str:
 
 
 @contextlib.contextmanager
-def opened(server: S3Server, prefix: str, **changes: Any) -> Iterator[S3Endpoint]:
+def opened(
+    server: S3Server, prefix: str, conditions: Conditions = ALL_CONDITIONS, **changes: Any
+) -> Iterator[S3Endpoint]:
+    remote = server.remote(**changes)
     with contextlib.closing(
-        S3Endpoint(BUCKET, prefix, remote=server.remote(**changes), owner="test")
+        S3Endpoint(BUCKET, prefix, remote=remote, owner="test", conditions=conditions)
     ) as endpoint:
         yield endpoint
 
@@ -615,13 +619,21 @@ def test_a_batch_is_never_asked_of_another_store_than_amazons(seaweed: S3Server,
         assert endpoint.capabilities.deletes_at_once == 1
 
 
+def test_a_batch_that_another_store_was_found_to_test_is_not_asked_of_this_one(
+    seaweed: S3Server, prefix: str
+) -> None:
+    with opened(seaweed, prefix, conditions=Conditions(batch=True)) as endpoint:
+        assert endpoint.capabilities.deletes_at_once == 1
+
+
 @contextlib.contextmanager
 def taken_for_amazon(server: S3Server, prefix: str) -> Iterator[S3Endpoint]:
     """SeaweedFS, which tests ETags in a batch too, though not in one step with the deletions."""
-    conditions = Conditions(batch=True)
-    with contextlib.closing(
-        S3Endpoint(BUCKET, prefix, remote=server.remote(), owner="test", conditions=conditions)
-    ) as endpoint:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        opened(server, prefix, conditions=Conditions(batch=True)) as endpoint,
+    ):
+        patch.setattr(Bucket, "server", None)
         yield endpoint
 
 

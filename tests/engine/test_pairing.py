@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bisyncer.core.trash import LOW
 from bisyncer.engine.pairing import init, open_pair
+from bisyncer.engine.trash import purge
 from bisyncer.errors import UsageError
 from bisyncer.job import Job
 from bisyncer.model import ALL_CONDITIONS, Side
@@ -71,3 +73,29 @@ def test_roots_of_which_one_contains_the_other_are_refused(
 
     with pytest.raises(UsageError, match=r"the same place|inside the other"):
         open_pair(Job("p", str(tree / one), str(tree / two)), state)
+
+
+@pytest.mark.parametrize(("remote", "looks"), [("seaweed", 0), ("aside", 1)])
+def test_what_was_found_of_a_side_is_true_of_a_trash_at_the_same_store_alone(
+    remote: str, looks: int, state: Store, tree: Path, seaweed: S3Server
+) -> None:
+    remotes = (seaweed.remote(name="seaweed"), seaweed.remote(name="aside"))
+    job = Job(
+        "p",
+        str(tree),
+        f"seaweed:{BUCKET}/side",
+        remotes=remotes,
+        backup_dir2=f"{remote}:{BUCKET}/of-{remote}",
+    )
+    with seaweed.client() as client:
+        name = f"of-{remote}/{LOW}20261125T080000Z-42/k"
+        client.put_object(Bucket=BUCKET, Key=name, Body=b"1")
+
+    endpoints = open_pair(job, state)
+    purged = purge(endpoints[Side.PATH2], None, 2)
+    asked = dict(endpoints[Side.PATH2].requests)
+    for endpoint in endpoints.values():
+        endpoint.close()
+
+    assert purged == (1, 1, 0)
+    assert asked.get("head", 0) == looks, "it is looked right before a deletion that may have no condition"
