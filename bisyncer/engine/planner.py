@@ -153,6 +153,7 @@ class Planner:
             reporter=reporter,
             directories=self.policy.create_empty_dirs,
             marked=self.marked,
+            go_on=self.go_on,
         )
         return (
             scan(self.endpoints[Side.PATH1], Side.PATH1, filters),

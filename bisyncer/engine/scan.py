@@ -6,7 +6,7 @@ What waits between the threads is bounded, so memory doesn't follow the length o
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import islice
 from queue import Empty, Queue
@@ -42,8 +42,12 @@ class Scan:
         *,
         directories: bool = False,
         marked: Marked | None = None,
+        go_on: Callable[[], None] = lambda: None,
     ) -> None:
-        """With `directories`, those of a tree are listed; the occupied ones are no keys, and don't count."""
+        """With `directories`, those of a tree are listed; the occupied ones are no keys, and don't count.
+
+        `go_on` is called with each batch, and raises where the listing is to stop.
+        """
         self._endpoint = endpoint
         self._side = side
         self._filters = filters
@@ -51,6 +55,7 @@ class Scan:
         self._reporter = reporter
         self._directories = directories
         self._marked = marked
+        self._go_on = go_on
         self.problems: list[Problem] = []  # places that could not be read
         self.reaching: list[
             Unreadable
@@ -73,6 +78,7 @@ class Scan:
         scanned, side = self._tally.scanned, self._side
         plain = self._marked is None and not self._filters.any
         for batch in batches:
+            self._go_on()
             before = scanned[side]
             if plain and Unreadable not in set(map(type, batch)):
                 scanned[side] += len(batch)

@@ -76,3 +76,26 @@ def test_a_run_whose_time_is_over_keeps_what_was_done_and_the_next_goes_on(
     assert 8 <= len(world.held(TWO)) < 41
     assert world.run().outcome is RunOutcome.SUCCESS
     assert world.held(ONE) == world.held(TWO)
+
+
+@pytest.mark.parametrize("shard", [1000, 100])
+def test_a_stop_is_heard_in_the_middle_of_a_listing_of_unchanged_keys(
+    world: World, monkeypatch: pytest.MonkeyPatch, shard: int
+) -> None:
+    monkeypatch.setattr("bisyncer.engine.planning.KEYS", shard)
+    monkeypatch.setattr("bisyncer.engine.scan.BATCH", 5)
+    world.align({f"k{number:03}": "1" for number in range(400)})
+    listed: list[str] = []
+
+    def stop_soon(method: str, key: str) -> None:
+        if method == "scan":
+            listed.append(key)
+            if len(listed) == 20:
+                world.stop.set()
+
+    world.hooked[TWO].before = stop_soon
+
+    summary = world.run()
+
+    assert summary.outcome is RunOutcome.INTERRUPTED
+    assert 20 <= len(listed) < 200
