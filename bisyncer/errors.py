@@ -20,6 +20,7 @@
          +- Changed                   the store holds something else (becomes a raced outcome)
          +- Rejected                  this store will not do this to this key (becomes a problem)
              +- Clash                 it has the name already, in another spelling
+             +- NoRanges              it gives bodies whole, and no part of one
 
 An error is a sentence: what happened, to which key or endpoint, and what to do now.
 """
@@ -144,3 +145,7 @@ class Rejected(EndpointError):
 
 class Clash(Rejected):
     """The store holds the name in another spelling, and can't hold both."""
+
+
+class NoRanges(Rejected):
+    """The store gave something else than the part of a body that it was asked for."""

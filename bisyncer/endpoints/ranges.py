@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.pace import always_in_turn
+from bisyncer.errors import NoRanges, Transient
 from bisyncer.model import Entry
 
 # SeaweedFS takes twice as much CPU time for ranges of half that size as for one stream.
@@ -83,14 +84,20 @@ class InRanges:
         self._alone.release()
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes; raises what `fetch` does."""
+        """Return up to `size` bytes; raises what `fetch` does, and `Transient` for a range that isn't given.
+
+        Other ranges were, so the body is to be read anew, and not to be given up.
+        """
         if size < 0:
             return b"".join(iter(lambda: self.read(SIZE), b""))
         while not self._piece:
             if not self._pieces:
                 if self._at == self._size and not self._coming:
                     return b""
-                self._pieces = self._next()[2]
+                try:
+                    self._pieces = self._next()[2]
+                except NoRanges as error:
+                    raise Transient(str(error)) from None
             self._piece = memoryview(self._pieces.popleft())
         given, self._piece = self._piece[:size], self._piece[size:]
         return bytes(given)

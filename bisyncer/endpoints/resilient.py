@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,7 +23,7 @@ from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.ranges import InRanges, Range, held
 from bisyncer.endpoints.readonly import ReadOnlyEndpoint
-from bisyncer.errors import ListingIncomplete, Transient
+from bisyncer.errors import ListingIncomplete, NoRanges, Transient
 from bisyncer.model import Entry, Item
 
 _NEXT = "\x01"  # the least that a key after another one ends with, since no key has a NUL
@@ -46,6 +46,7 @@ class ResilientEndpoint:
         self._is_bucket = inner.capabilities.names is NameRules.BUCKET
         self._bandwidth = bandwidth if self._is_bucket else None
         self._alone = threading.Lock()  # of the body that comes in ranges
+        self._gives_ranges = True  # until the store shows that it doesn't
         self._lock = threading.Lock()
         self._failures = {"transient": 0, "throttled": 0}
 
@@ -109,7 +110,8 @@ class ResilientEndpoint:
         """Open `key` for reading; where the body breaks off, it goes on after the last byte.
 
         A large one is read in ranges, of which one that breaks off is fetched again, unless another one is
-        already, or a limit is to keep the line even.
+        already, or a limit is to keep the line even. A store that gives no ranges is asked for whole bodies;
+        one that breaks off there raises `Transient`, and is to be read anew.
         """
 
         def fetched(start: int, stop: int, is_over: Callable[[], bool]) -> Range:
@@ -128,10 +130,12 @@ class ResilientEndpoint:
 
             return persist(lambda: self._once(opened), wait=self._wait)
 
-        in_ranges = self._is_bucket and self._bandwidth is None and stop is None
+        stream = _Resumed(open_at, start, self._broke_off, self._bandwidth)
+        in_ranges = self._is_bucket and self._gives_ranges and self._bandwidth is None and stop is None
         if in_ranges and expect.size - start > ranges.SIZE and self._alone.acquire(blocking=False):
-            return InRanges(fetched, start, expect.size, lambda: int(self._pace.limit), self._alone)
-        return _Resumed(open_at, start, self._broke_off, self._bandwidth)
+            ranged = InRanges(fetched, start, expect.size, lambda: int(self._pace.limit), self._alone)
+            return _in_ranges(ranged, stream)
+        return stream
 
     def read_many(self, expect: Sequence[Entry]) -> Generator[bytes | None]:
         """What the store inside has at hand; it takes no request, so no turn either."""
@@ -182,6 +186,9 @@ class ResilientEndpoint:
         except Transient as error:
             self._count(error)
             raise
+        except NoRanges:
+            self._gives_ranges = False
+            raise
 
     def _broke_off(self, attempt: int, error: Transient) -> None:
         self._count(error)
@@ -192,6 +199,17 @@ class ResilientEndpoint:
         with self._lock:
             self._failures["transient"] += 1
             self._failures["throttled"] += error.throttled
+
+
+@contextmanager
+def _in_ranges(ranged: InRanges, stream: _Resumed) -> Iterator[Source]:
+    """The body in ranges, or as one stream where the store doesn't give the first range."""
+    with ExitStack() as opened:
+        try:
+            source = opened.enter_context(ranged)
+        except NoRanges:
+            source = opened.enter_context(stream)
+        yield source
 
 
 class _Resumed:
@@ -234,11 +252,17 @@ class _Resumed:
             except Transient as error:
                 self._broke_off(attempt, error)
                 self.__exit__(None, None, None)
-                self._open()
+                self._continue()
         return self._piece(size)
 
     def _open(self) -> None:
         self._opened, self._source = self._open_at(self._at)
+
+    def _continue(self) -> None:
+        try:
+            self._open()
+        except NoRanges as error:
+            raise Transient(str(error)) from None  # from its start on it can be read
 
     def _piece(self, size: int) -> bytes:
         piece = self._source.read(size)

@@ -11,7 +11,7 @@ from bisyncer.endpoints.mtime import MTIME, parse_mtime, time_ns
 from bisyncer.endpoints.s3_bucket import Bucket, quoted
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
 from bisyncer.endpoints.s3_object import entry, fields, listed_digests, told
-from bisyncer.errors import Rejected, Transient
+from bisyncer.errors import NoRanges, Transient
 from bisyncer.model import Entry
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _through_sdk(bucket: Bucket, key: str, name: str, expect: Entry, span: _Span
         raise bucket.changed(key, expect)
     if part and not got.get("ContentRange", "").startswith(f"bytes {start}-{end}"):
         body.close()
-        raise Rejected(
+        raise NoRanges(
             f"{bucket.place(key)}: the store gives another part of the object than was asked for, so it "
             "can't be read in ranges, nor continued where it breaks off. Run again."
         )

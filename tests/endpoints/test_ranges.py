@@ -11,7 +11,7 @@ from bisyncer.endpoints.memory import discard, store
 from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.ranges import SIZE, Fetch, InRanges, Range
 from bisyncer.endpoints.resilient import ResilientEndpoint
-from bisyncer.errors import Changed, Transient
+from bisyncer.errors import Changed, NoRanges, Transient
 from bisyncer.model import Entry
 from tests.endpoints.contract import put
 from tests.endpoints.test_resilient import Failing, Waits
@@ -93,6 +93,21 @@ def test_a_range_that_goes_on_failing_fails_the_body(inner: Failing) -> None:
 
     with pytest.raises(Transient, match="gone"), resilient(inner).read("k", expect=entry) as source:
         source.read()
+
+
+def test_a_body_of_which_a_later_range_is_not_given_is_read_anew_in_one_stream(inner: Failing) -> None:
+    entry = put(inner, "k", LARGER)
+    inner.failures["open"] = [None, NoRanges("whole")]
+    endpoint = resilient(inner, width=1)
+
+    with endpoint.read("k", expect=entry) as source:
+        assert source.read(1) == LARGER[:1]
+        with pytest.raises(Transient, match="whole"):
+            source.read()
+    inner.starts.clear()
+    with endpoint.read("k", expect=entry) as source:
+        assert source.read() == LARGER
+    assert (inner.starts, inner.stops[-1]) == ([0], None)
 
 
 def test_a_body_that_changes_between_two_ranges_has_no_end(inner: Failing) -> None:

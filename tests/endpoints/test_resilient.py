@@ -15,7 +15,7 @@ from bisyncer.endpoints.base import Endpoint, Source
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.resilient import ResilientEndpoint
-from bisyncer.errors import Changed, ListingIncomplete, Transient
+from bisyncer.errors import Changed, EndpointError, ListingIncomplete, Transient
 from bisyncer.model import Entry, Item
 from tests.endpoints.contract import Behind, BucketContract, BytesSource, keys, now, put, whole
 from tests.endpoints.test_memory import MemoryBehind
@@ -26,7 +26,7 @@ class Failing(MemoryEndpoint):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.failures: dict[str, list[Transient | None]] = {}
+        self.failures: dict[str, list[EndpointError | None]] = {}
         self.scans: list[str] = []
         self.starts: list[int] = []
         self.stops: list[int | None] = []

@@ -18,6 +18,9 @@ import pytest
 from bisyncer import __version__
 from bisyncer.endpoints import s3_copy
 from bisyncer.endpoints.base import Upload
+from bisyncer.endpoints.pace import Pace
+from bisyncer.endpoints.ranges import SIZE
+from bisyncer.endpoints.resilient import ResilientEndpoint
 from bisyncer.endpoints.s3 import S3Endpoint
 from bisyncer.errors import (
     Changed,
@@ -280,6 +283,49 @@ def test_a_store_that_ignores_ranges_is_not_read_from_the_middle(key: str) -> No
         assert whole(endpoint, key, expect) == b"0123456789"
         with pytest.raises(Rejected, match="another part of the object"):
             whole(endpoint, key, expect, start=5)
+
+
+IN_RANGES = bytes(range(256)) * (SIZE // 256) + b"end"
+
+
+@contextlib.contextmanager
+def without_ranges(body: bytes, *faults: Fault) -> Iterator[tuple[ResilientEndpoint, S3Endpoint]]:
+    """A resilient endpoint of a store with one body under all names, which it sends whole; and its inner."""
+    head = (("ETag", '"e"'), ("Last-Modified", formatdate(0, usegmt=True)))
+
+    def instead(request: BaseHTTPRequestHandler, _body: bytes) -> Answer:
+        return Answer(200, amazon([]) if "prefix=" in request.path else body, head)
+
+    with pytest.MonkeyPatch.context() as environment, proxy("http://unused", *faults, instead=instead) as url:
+        environment.setenv("ID", "x")
+        remote = Remote(name="c", endpoint_url=url, access_key_id_env="ID", secret_access_key_env="ID")
+        with contextlib.closing(S3Endpoint("b", "p", remote=remote, owner="test")) as inner:
+            yield ResilientEndpoint(inner, Pace(1, stopped=lambda: False), lambda _seconds: False), inner
+
+
+@pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])
+def test_a_large_body_of_a_store_that_ignores_ranges_comes_in_one_stream(key: str) -> None:
+    expect = Entry(key, len(IN_RANGES), 0, "e")
+
+    with without_ranges(IN_RANGES) as (endpoint, inner):
+        with endpoint.read(key, expect=expect) as source:
+            assert source.read() == IN_RANGES
+        before = inner.requests["get"]
+        with endpoint.read(key, expect=expect) as source:
+            assert source.read() == IN_RANGES
+        assert inner.requests["get"] == before + 1  # it is asked for no range again
+
+
+@pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])
+def test_a_body_that_breaks_off_at_a_store_that_ignores_ranges_is_to_be_read_anew(key: str) -> None:
+    expect = Entry(key, LARGE, 0, "e")
+    body = IN_RANGES[:LARGE]
+
+    with without_ranges(body, Fault("GET /b/p/", "cut")) as (endpoint, _):
+        with endpoint.read(key, expect=expect) as source, pytest.raises(Transient, match="another part"):
+            b"".join(iter(lambda: source.read(PIECE), b""))
+        with endpoint.read(key, expect=expect) as source:
+            assert source.read() == body
 
 
 # What a remote's settings send.
