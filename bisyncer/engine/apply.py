@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
@@ -25,6 +26,7 @@ from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.emptied import Emptied
 from bisyncer.engine.keep import Taken, keep_both, replace_loser
 from bisyncer.engine.look import by_facts, judge, look
+from bisyncer.engine.moving import Moving
 from bisyncer.engine.plan import EXCLUDED
 from bisyncer.engine.room import Room
 from bisyncer.engine.transfer import agreed, transfer
@@ -247,6 +249,7 @@ class Worker:
     now_ns: Callable[[], int] = time.time_ns
     emptied: Emptied | None = None  # None: directories that are emptied stay
     at_once: Mapping[Verdict, int] = field(default_factory=dict)
+    moving: Moving = field(default_factory=Moving)
 
     def note(self, outcome: Outcome, pool: Executor) -> None:
         """Remember a directory that an action may have emptied."""
@@ -408,6 +411,7 @@ class Worker:
             action.key,
             expect=action.entry(to_side),
             keeper=self.trash.get(to_side),
+            passed=partial(self.moving.pass_on, action.key),
         )
         both = {to_side: landed.target, to_side.other: landed.source}
         return Done(

@@ -10,6 +10,7 @@ from math import ceil
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.engine.apply import Worker, apply
 from bisyncer.engine.emptied import Emptied
+from bisyncer.engine.moving import Moving
 from bisyncer.engine.room import Room
 from bisyncer.engine.run import REPORTED, Run
 from bisyncer.engine.trash import purge
@@ -40,7 +41,8 @@ def carry_out(run: Run) -> None:
     if changes or run.job.resync or run.identity.broken:
         _seal(run)
     total = sum(run.tally.verdicts[verdict] for verdict in REPORTED if verdict is not Verdict.HOLD)
-    run.reporter.tell(PhaseBegan(Phase.APPLY, total, sum(run.tally.size.values())))
+    moving = Moving()
+    run.reporter.tell(PhaseBegan(Phase.APPLY, total, sum(run.tally.size.values()), moving.moved))
     worker = Worker(
         run.endpoints,
         run.policy,
@@ -54,6 +56,7 @@ def carry_out(run: Run) -> None:
         emptied=_emptied(run),
         at_once=_at_once(run),
         now_ns=run.now_ns,
+        moving=moving,
     )
     outcomes = apply(partial(_rows, run), worker, partial(_settle, run))
     waiting: list[Outcome] = []
@@ -61,6 +64,7 @@ def carry_out(run: Run) -> None:
     try:
         with closing(outcomes):
             for outcome in outcomes:
+                moving.end(outcome.planned.action.key)
                 _tell(run, outcome)
                 waiting.append(outcome)
                 # A conflict at once: were it lost, no later run could tell that a person should look.

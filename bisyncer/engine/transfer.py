@@ -48,11 +48,13 @@ def transfer(
     *,
     expect: Entry | None,
     keeper: Keeper | None = None,
+    passed: Callable[[int], None] | None = None,
 ) -> Landed:
     """Copy the version `entry` of `source` to `key` of `target`, where `expect` must be what is there.
 
     Where the target can, it is copied inside the store, and what the store says of both is compared; else it
-    goes through here. Raises `Changed`, `Transient` or `Rejected`.
+    goes through here; of a large body `passed` is told how many bytes have. Raises `Changed`, `Transient` or
+    `Rejected`.
     """
     twin = None
     if target.capabilities.server_copy:
@@ -61,7 +63,7 @@ def transfer(
             copied = target.copy_from(source, key, entry=entry, expect=expect)
         if copied is not None:
             return _copied(target, entry, copied, twin)
-    return stream(source, entry, target, key, expect=expect, keeper=keeper, twin=twin)
+    return stream(source, entry, target, key, expect=expect, keeper=keeper, twin=twin, passed=passed)
 
 
 def stream(
@@ -73,6 +75,7 @@ def stream(
     expect: Entry | None,
     keeper: Keeper | None = None,
     twin: Twin | None = None,
+    passed: Callable[[int], None] | None = None,
 ) -> Landed:
     """Copy as `transfer` does, through here: both entries then have digests of what passed.
 
@@ -80,7 +83,8 @@ def stream(
     """
     with source.read(entry.key, expect=entry) as opened:
         # The MD5 takes longer than all else here. Of a body in parts it is left to stores that keep one.
-        passing = Hashing(opened, md5=opened.entry.size <= PART_SIZE)
+        is_large = opened.entry.size > PART_SIZE
+        passing = Hashing(opened, md5=not is_large, passed=passed if is_large else None)
         with _Kept(keeper, expect, twin, lambda: passing.ended) as kept:
             written = target.write(key, passing, expect=_now(expect, kept))
     digests = passing.digests()
@@ -185,8 +189,16 @@ def agreed(key: str, path1: Entry, path2: Entry) -> Ancestor:
 class Hashing:
     """A source that hashes what is read from it."""
 
-    def __init__(self, source: Source, also: Sequence[PartsHash] = (), *, md5: bool = True) -> None:
+    def __init__(
+        self,
+        source: Source,
+        also: Sequence[PartsHash] = (),
+        *,
+        md5: bool = True,
+        passed: Callable[[int], None] | None = None,
+    ) -> None:
         self._source = source
+        self._passed = passed
         self._also = also
         self._hashes = {Algorithm.SHA256: hashlib.sha256()}
         if md5:
@@ -215,6 +227,8 @@ class Hashing:
         for parts in self._also:
             parts.update(data)
         self.size += len(data)
+        if self._passed is not None:
+            self._passed(self.size)
         return data
 
     def digests(self) -> tuple[Digest, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Final, TextIO, cast
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from bisyncer.report.events import (
     Acted,
     Checked,
     Event,
+    Moved,
     Phase,
     PhaseBegan,
     RunBegan,
@@ -42,6 +44,9 @@ class Bars:
         self._pair = ""
         self._expected = 0
         self._console = Console(file=cast("TextIO", Forgiving(stream)))
+        self._lock = threading.Lock()  # of the bar of bytes, which a thread moves too
+        self._size = 0
+        self._moved: Callable[[], Moved] = Moved
         self._lines: deque[Text] = deque()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -84,7 +89,8 @@ class Bars:
             case Acted():
                 self._move(Phase.APPLY, by=1)
                 if isinstance(event.outcome, Done):
-                    self._move("bytes", by=event.outcome.size)
+                    self._size += event.outcome.size
+                self._show_bytes()
             case Settled():
                 self._move(Phase.APPLY, by=event.count)
             case RunEnded():
@@ -99,10 +105,13 @@ class Bars:
             self._thread.join()
             self._thread = None
         self._show_lines()
+        self._clear()
+        self._bars.stop()
+
+    def _clear(self) -> None:
         for task in self._tasks.values():
             self._bars.remove_task(task)
         self._tasks.clear()
-        self._bars.stop()
 
     def _begin_lines(self) -> None:
         self._over = threading.Event()
@@ -112,6 +121,12 @@ class Bars:
     def _go_on(self, over: threading.Event) -> None:
         while not over.wait(_SHOWN_EVERY_S):
             self._show_lines()
+            self._show_bytes()
+
+    def _show_bytes(self) -> None:
+        with self._lock:
+            if "bytes" in self._tasks:
+                self._bars.update(self._tasks["bytes"], completed=self._size + self._moved().size)
 
     def _show_lines(self) -> None:
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
@@ -119,9 +134,9 @@ class Bars:
             self._console.print(Text("\n").join(lines), soft_wrap=True)
 
     def _begin(self, event: PhaseBegan) -> None:
-        for task in self._tasks.values():
-            self._bars.remove_task(task)
-        self._tasks.clear()
+        with self._lock:
+            self._clear()
+            self._size, self._moved = 0, event.moved
         if event.phase is Phase.SCAN:
             for side in Side:
                 self._add(side, f"scan {side}", self._expected or None, "keys")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bisyncer.errors import Halt
 from bisyncer.model import Action, Mode, Outcome, Problem, Side, Summary, Tally
@@ -38,13 +38,24 @@ class RunBegan:
     was: Mode | None = None
 
 
+class Moved(NamedTuple):
+    """So many bodies are on their way, and so many bytes of them have passed."""
+
+    bodies: int = 0
+    size: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class PhaseBegan:
-    """A phase starts; `total` is the number of keys or actions it will go through, where known."""
+    """A phase starts; `total` is the number of keys or actions it will go through, where known.
+
+    `moved` tells at any time, on any thread, of the large bodies whose actions haven't ended.
+    """
 
     phase: Phase
     total: int | None = None
     size: int = 0  # bytes to be moved, in apply
+    moved: Callable[[], Moved] = Moved
 
 
 @dataclass(frozen=True, slots=True)

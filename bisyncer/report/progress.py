@@ -14,6 +14,7 @@ from bisyncer.report.events import (
     Checked,
     Event,
     GatesClosed,
+    Moved,
     Phase,
     PhaseBegan,
     RunBegan,
@@ -78,6 +79,7 @@ class Pace:
         self._expected = 0
         self._total: int | None = None
         self._total_size = 0
+        self._moved: Callable[[], Moved] = Moved
         self._began_s = 0.0
 
     def tell(self, event: Event) -> None:
@@ -88,7 +90,7 @@ class Pace:
             case PhaseBegan():
                 self.phase, self._began_s = event.phase, self._clock()
                 self.keys, self.done, self.size = dict.fromkeys(Side, 0), 0, 0
-                self._total, self._total_size = event.total, event.size
+                self._total, self._total_size, self._moved = event.total, event.size, event.moved
             case Scanned():
                 self.keys[event.side] = event.keys
             case Checked():
@@ -117,9 +119,12 @@ class Pace:
         parts = [counts, f"{done / elapsed_s:,.0f} {noun}/s"]
         share = done / total if total else 0.0
         if self._total_size:
-            parts.append(f"{shown_size(self.size)} of {shown_size(self._total_size)}")
-            parts.append(f"{shown_size(round(self.size / elapsed_s))}/s")
-            share = min(share, self.size / self._total_size)
+            bodies, moved = self._moved()
+            size = self.size + moved
+            parts.append(f"{shown_size(size)} of {shown_size(self._total_size)}")
+            parts.append(f"{shown_size(round(size / elapsed_s))}/s")
+            # Of an action that has begun, its bytes say how far it is.
+            share = min((done + bodies) / total if total else 0.0, size / self._total_size)
         if 0 < share < 1:
             parts.append(f"about {shown_duration(round(elapsed_s * (1 - share) / share * 1e9))} left")
         return f"{self.pair}: {self.phase}: {', '.join(parts)}"

@@ -13,6 +13,7 @@ from bisyncer.report.events import (
     Checked,
     Event,
     GatesClosed,
+    Moved,
     Phase,
     PhaseBegan,
     RunBegan,
@@ -61,6 +62,18 @@ def test_a_check_counts_keys_and_an_apply_counts_actions_and_bytes() -> None:
     )
     assert paced(2, PhaseBegan(Phase.APPLY, 4, 10_000), Acted(done(size=2500)), Acted(failed())) == (
         "cms: apply: 2 of 4 actions, 1 actions/s, 2.5 kB of 10.0 kB, 1.2 kB/s, about 6.0 s left"
+    )
+
+
+def test_the_bytes_of_a_body_on_its_way_count() -> None:
+    def moved() -> Moved:
+        return Moved(1, 4000)
+
+    assert paced(2, PhaseBegan(Phase.APPLY, 1, 10_000, moved)) == (
+        "cms: apply: 0 of 1 actions, 0 actions/s, 4.0 kB of 10.0 kB, 2.0 kB/s, about 3.0 s left"
+    )
+    assert paced(2, PhaseBegan(Phase.APPLY, 4, 10_000, moved), Acted(done(size=1000))) == (
+        "cms: apply: 1 of 4 actions, 0 actions/s, 5.0 kB of 10.0 kB, 2.5 kB/s, about 2.0 s left"
     )
 
 
@@ -163,6 +176,25 @@ def test_a_phase_without_a_bar_for_what_it_tells_goes_on() -> None:
     for event in (BEGIN, PhaseBegan(Phase.CHECK, 5), Scanned(Side.PATH2, 0), Checked(5), Settled(1, ())):
         bars.tell(event)
     bars.tell(RunEnded(summary()))
+
+
+def test_the_bar_of_bytes_moves_while_a_body_is_on_its_way() -> None:
+    shown = threading.Event()
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> int:
+            if "4,321 B" in text:
+                shown.set()
+            return len(text)
+
+    bars = Bars(Terminal())
+    bars.tell(BEGIN)
+    bars.tell(PhaseBegan(Phase.APPLY, 1, 10_000, lambda: Moved(1, 4321)))
+    assert shown.wait(60)
+    bars.close()
 
 
 def test_a_terminal_that_is_gone_stops_no_run() -> None:
