@@ -536,7 +536,8 @@ class TestSeaweed(S3Contract):
         self, seaweed: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch, half: str
     ) -> None:
         monkeypatch.setenv("WRONG", "wrong")
-        wrong = {"access_key_id_env": "WRONG"} if half == "key" else {"secret_access_key_env": "WRONG"}
+        name = "access_key_id_env" if half == "key" else "secret_access_key_env"
+        wrong: dict[str, Any] = {name: "WRONG"}
         with opened(seaweed, prefix, **wrong) as endpoint:
             with pytest.raises(AccessDenied, match="access keys are not accepted"):
                 endpoint.probe()

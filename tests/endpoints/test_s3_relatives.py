@@ -421,7 +421,7 @@ def test_a_key_of_the_customer_of_another_length_is_refused_in_one_line(
 def test_copies_and_parts_get_the_class_and_encryption_of_the_remote(
     moto: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"storage_class": "STANDARD_IA", "sse": "aws:kms", "sse_kms_key_id": "k1"}
+    settings: dict[str, Any] = {"storage_class": "STANDARD_IA", "sse": "aws:kms", "sse_kms_key_id": "k1"}
     with opened(moto, prefix) as endpoint, moto.client() as client:
         behind = S3Behind(client, prefix)
         with opened(moto, prefix, **settings) as dear:
