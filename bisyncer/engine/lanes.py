@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
-import signal
 import sys
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import partial
 from math import ceil
-from multiprocessing import connection
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkProcess
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.alike import Alike
+from bisyncer.engine.forked import ForkedExecutor
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import guarded, open_pair, resilient
 from bisyncer.engine.planner import Draft, Planner
@@ -37,7 +33,8 @@ LANES: Final = 4  # shards that one process has in work, of which most wait for 
 MOST: Final = 4  # processes, whatever the number of CPUs: each takes memory of its own
 LOOK_EVERY_S: Final = 0.2  # for a stop
 
-_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 _M_MMAP_THRESHOLD: Final = -3  # mallopt(3)
 
 Piece = tuple[int, Shard]  # the number of a shard, in order of key
@@ -63,80 +60,11 @@ class Found(NamedTuple):
     requests: Mapping[Side, Mapping[str, int]] = {}
 
 
-class Processes:
-    """Processes that plan shards of one pair. They are forked at once, before this process has threads.
+class Processes(NamedTuple):
+    """So many processes that plan shards of one pair."""
 
-    Each has a line of its own to the run, and shares nothing with the others that one that dies could hold.
-    """
-
-    def __init__(self, number: int, job: Job, pair: Pair, store: Store) -> None:
-        self.number = number
-        self._processes: dict[Connection, ForkProcess] = {}
-        # No connection may be open on both sides of a fork: https://www.sqlite.org/howtocorrupt.html, 2.6
-        store.database.close()
-        context = multiprocessing.get_context("fork")
-        try:
-            for _ in range(number):
-                line, theirs = context.Pipe()
-                with theirs:  # only the process itself has it open then, and its end is the line's
-                    process = context.Process(
-                        target=_serve, args=(theirs, job, (pair.path1, pair.path2), store, os.getpid())
-                    )
-                    process.start()
-                    self._processes[line] = process
-        except BaseException:
-            self.close()
-            raise
-
-    def carry_out(
-        self, order: Order, groups: Iterable[Sequence[Piece]], go_on: Callable[[], None]
-    ) -> Iterator[tuple[Sequence[Piece], Found | None]]:
-        """Yield what became of each group, as it comes; None where its process is gone.
-
-        No other process was sent such a group.
-        """
-        waiting = deque(groups)
-        running: dict[Connection, Sequence[Piece]] = {}
-
-        def employ(line: Connection) -> None:
-            if waiting:
-                running[line] = waiting.popleft()
-                with suppress(OSError):  # it is gone, and the line says so
-                    line.send((order, running[line]))
-
-        for line in self._processes:
-            employ(line)
-        while running:
-            go_on()
-            for ready in connection.wait(running, LOOK_EVERY_S):
-                assert isinstance(ready, Connection), "as all lines are"
-                group, found = running.pop(ready), self._heard(ready)
-                if found is not None:
-                    employ(ready)
-                yield group, found
-        for group in waiting:
-            yield group, None
-
-    def close(self) -> None:
-        """End them, whatever they are about; again is fine."""
-        while self._processes:
-            self._end(next(iter(self._processes)))
-
-    def _heard(self, line: Connection) -> Found | None:
-        try:
-            found: Found = line.recv()
-        except (EOFError, OSError):
-            self._end(line)
-            return None
-        return found
-
-    def _end(self, line: Connection) -> None:
-        # Nothing needs an end of its own making: a process only reads stores, and what it has not committed
-        # to the state is rolled back.
-        process = self._processes.pop(line)
-        process.kill()
-        process.join()
-        line.close()
+    pool: Executor
+    number: int
 
 
 @contextmanager
@@ -156,11 +84,10 @@ def processes(
     if number < 2:
         yield None
         return
-    pool = Processes(number, job, pair, store)
-    try:
-        yield pool
-    finally:
-        pool.close()
+    # No connection may be open on both sides of a fork: https://www.sqlite.org/howtocorrupt.html, 2.6
+    store.database.close()
+    with ForkedExecutor(number, partial(_be_born, job, (pair.path1, pair.path2), store)) as pool:
+        yield Processes(pool, number)
 
 
 def how_many(keys: int) -> int:
@@ -235,13 +162,19 @@ def plan_shards(
         return planner.shard(*piece, lanes[piece[0]], ahead=True)
 
     if forked is None:
-        for piece, draft in _on_threads(planner, lanes, pieces):
-            yield Found([draft or again(piece)])
+
+        def on_thread(piece: Piece) -> Draft | None:
+            return _on_lane(planner, lanes[piece[0]], piece)
+
+        with ThreadPoolExecutor(LANES, thread_name_prefix="shard") as threads:
+            for piece, draft in _carried_out(threads, on_thread, pieces, LANES, planner.go_on):
+                yield Found([draft or again(piece)])
         return
     length = min(LANES, ceil(len(pieces) / (4 * forked.number)))
     groups = [pieces[at : at + length] for at in range(0, len(pieces), length)]
-    order = Order(planner.policy, planner.pair_id, planner.run)
-    for group, found in forked.carry_out(order, groups, planner.go_on):
+    in_process = partial(_in_process, Order(planner.policy, planner.pair_id, planner.run))
+    width = 2 * forked.number  # what each does next waits for it, while the run itself may plan a shard
+    for group, found in _carried_out(forked.pool, in_process, groups, width, planner.go_on):
         made = found or Found([None] * len(group))
         for event in made.told:
             counting.tell(event)
@@ -252,20 +185,27 @@ def plan_shards(
         )
 
 
-def _on_threads(
-    planner: Planner, lanes: Sequence[Reporter], pieces: Iterable[Piece]
-) -> Iterator[tuple[Piece, Draft | None]]:
-    """Yield what each shard came to, as it comes; None where that failed."""
-    waiting = deque(pieces)
-    running: dict[Future[Draft | None], Piece] = {}
-    with ThreadPoolExecutor(LANES, thread_name_prefix="shard") as threads:
-        while waiting or running:
-            planner.go_on()
-            while waiting and len(running) < LANES:
-                piece = waiting.popleft()
-                running[threads.submit(_on_lane, planner, lanes[piece[0]], piece)] = piece
-            for future in wait(running, LOOK_EVERY_S, FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
+def _carried_out(
+    pool: Executor, deed: Callable[[_T], _R], work: Iterable[_T], width: int, go_on: Callable[[], None]
+) -> Iterator[tuple[_T, _R | None]]:
+    """Yield what became of each piece of work, as it comes; None where its process is gone, or it failed."""
+    waiting = deque(work)
+    running: dict[Future[_R], _T] = {}
+    while waiting or running:
+        go_on()
+        while waiting and len(running) < width:
+            each = waiting.popleft()
+            try:
+                running[pool.submit(deed, each)] = each
+            except BrokenExecutor:
+                yield each, None
+        for future in wait(running, LOOK_EVERY_S, FIRST_COMPLETED).done:
+            each = running.pop(future)
+            try:
+                result: _R | None = future.result()
+            except Exception:  # noqa: BLE001 -- the second attempt tells
+                result = None
+            yield each, result
 
 
 def _on_lane(planner: Planner, reporter: Reporter, piece: Piece) -> Draft | None:
@@ -288,34 +228,22 @@ class _Born(NamedTuple):
     planners: dict[int, Planner]  # by run
 
 
-def _serve(line: Connection, job: Job, roots: tuple[str, str], store: Store, parent: int) -> None:
-    """Plan what the run sends, one group after the other, until it ends this process."""
-    born = _be_born(job, roots, store, parent)
-    while True:
-        order, group = line.recv()
-        line.send(_in_process(born, order, group))
+_born: Final[list[_Born]] = []  # one, in a process of its own
 
 
-def _be_born(job: Job, roots: tuple[str, str], store: Store, parent: int) -> _Born:
-    # systemd and a terminal send these to all of us. The run hears them, says so and then ends us: one that
-    # died by itself would be taken for one that failed.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def _be_born(job: Job, roots: tuple[str, str], store: Store) -> None:
     libc = ctypes.CDLL(None)
-    # Its end is ours, however it comes: nobody else would end us.
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # glibc raises this by itself with each large block that is freed, and then keeps what pages took.
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, 128 << 10)
-    if os.getppid() != parent:
-        os._exit(1)
     endpoints = guarded(resilient(open_pair(job, store), job), job.mode)
     if tuple(endpoint.root for endpoint in endpoints.values()) != roots:
         raise UsageError("The roots aren't those of the pair.")  # which the run itself plans then
-    return _Born(job, endpoints, store, {})
+    _born.append(_Born(job, endpoints, store, {}))
 
 
-def _in_process(born: _Born, order: Order, group: Sequence[Piece]) -> Found:
+def _in_process(order: Order, group: Sequence[Piece]) -> Found:
+    (born,) = _born
     planner = born.planners.get(order.run)
     if planner is None:
         marked = None if born.job.exclude_if_present is None else Marked(born.job.exclude_if_present)

@@ -76,7 +76,7 @@ def plan(run: Run) -> None:
     finally:
         # None of them may write to the plan when this run has ended, or take memory while it goes on.
         if run.forked is not None:
-            run.forked.close()
+            run.forked.pool.shutdown(cancel_futures=True)
     if scope.words is not None:
         places += _told(run, reaching)
     run.hold(place for place in places if run.marked is None or not run.marked.has(place.key))

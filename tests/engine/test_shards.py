@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.outline import Folder
-from bisyncer.engine import session
+from bisyncer.engine import lanes, session
 from bisyncer.engine.planner import Draft, Planner
 from bisyncer.engine.shards import WHOLE, Shard, apart, between, cut
 from bisyncer.errors import Transient
@@ -278,27 +279,39 @@ def plant(root: Path, contents: dict[str, str]) -> None:
 #   one    one is killed at its first shard, and the other plans none before the run has planned that again
 #   idle   one is killed before there is anything to do
 #   stop   the run and they are told to stop while each of them is busy for ever
+#   pool   they are those of another kind of executor
 IN_PROCESSES = """
-import os, signal, sys
+import multiprocessing, os, signal, sys
+from concurrent.futures import ProcessPoolExecutor
 from bisyncer.cli.app import main
 from bisyncer.engine import lanes, planning
+from bisyncer.engine.forked import ForkedExecutor
 from bisyncer.engine.planner import Planner
 
 planning.KEYS, lanes.how_many = 3, lambda _keys: 2
 run, what = os.getpid(), sys.argv.pop(1)
-begin, forked, planned = lanes.Processes.__init__, lanes._on_lane, Planner.shard
+begin, forked, planned = ForkedExecutor.__init__, lanes._on_lane, Planner.shard
 first, one = os.pipe()
 os.set_blocking(first, False)
 os.write(one, b"1")
 took, gave = os.pipe()
 
-def began(processes, *given):
-    begin(processes, *given)
-    numbers = [process.pid for process in processes._processes.values()]
+def began(pool, *given):
+    begin(pool, *given)
+    numbers = [process.pid for process in pool._processes.values()]
     print(*numbers, file=sys.stderr)
     if what == "idle":
         os.kill(numbers[0], signal.SIGKILL)
         os.waitid(os.P_PID, numbers[0], os.WEXITED | os.WNOWAIT)
+
+def another(number, initializer):
+    pool = ProcessPoolExecutor(number, multiprocessing.get_context("fork"), initializer)
+    pool.submit(int).result()
+    print(*pool._processes, file=sys.stderr)
+    return pool
+
+if what == "pool":
+    lanes.ForkedExecutor = another
 
 def is_first():
     try:
@@ -322,7 +335,7 @@ def again(*given, **named):
         os.write(gave, bytes(99))
     return draft
 
-lanes.Processes.__init__, lanes._on_lane, Planner.shard = began, on_lane, again
+ForkedExecutor.__init__, lanes._on_lane, Planner.shard = began, on_lane, again
 main(sys.argv[1:])
 """
 
@@ -458,6 +471,27 @@ def test_a_process_that_is_killed_leaves_its_shards_to_the_run(trees: Trees, wha
     assert report["unchanged"] == len(MANY) - 2
     assert sum(report["actions"].values()) == 2
     assert (trees.two / "k/m/f").read_text() == "changed"
+
+
+def test_another_kind_of_executor_plans_them_too(trees: Trees) -> None:
+    plant(trees.one, {"a": "changed", "k/m/f": "changed"})
+
+    report, born = trees.run(what="pool")
+
+    assert len(born) == 2
+    assert report["unchanged"] == len(MANY) - 2
+    assert sum(report["actions"].values()) == 2
+
+
+def fail() -> None:
+    raise RuntimeError("it can't begin")
+
+
+def test_an_executor_that_is_broken_leaves_all_to_the_run() -> None:
+    with ThreadPoolExecutor(1, initializer=fail) as pool:
+        found = list(lanes._carried_out(pool, str, range(9), 2, lambda: None))
+
+    assert sorted(found) == [(number, None) for number in range(9)]
 
 
 def test_a_run_that_is_told_to_stop_waits_for_no_process(trees: Trees) -> None:
