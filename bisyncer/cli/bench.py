@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bisyncer.cli.failure import tell_sentence
 from bisyncer.cli.opened import opened_pair, opened_store
 from bisyncer.cli.options import Asked, Json, command
 from bisyncer.cli.stopping import stopping
 from bisyncer.cli.table import say
 from bisyncer.config import parser, setting
 from bisyncer.errors import UsageError
-from bisyncer.model import Side
+from bisyncer.model import Side, Summary
 
 if TYPE_CHECKING:
     from bisyncer.engine.bench import Figures
@@ -37,8 +38,9 @@ def bench(
 ) -> int:
     """Measure a pair, and judge whether its runs are in time.
 
-    Both sides are listed, a run is planned, and scratch objects are sent to the trash of path2 and deleted
-    again. No key is changed. Exit 1 if the verdict is escalate.
+    A run is planned, both sides are listed, and scratch objects are sent to the trash in path2's own root and
+    deleted again. No key is changed. Exit 1 if the verdict is escalate. There is no verdict where the run
+    didn't come to its end, and the exit code is that run's.
     """
     from bisyncer.engine.bench import Judgement  # noqa: PLC0415 -- see `opened`
     from bisyncer.engine.bench import bench as measure  # noqa: PLC0415 -- see `opened`
@@ -58,12 +60,24 @@ def bench(
         stopping() as stop,
         closing(Ticks(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)) as log,
     ):
-        figures = measure(job, endpoints, store, log, sla_s=sla_s, stop=stop.event)
+        found = measure(job, endpoints, store, log, sla_s=sla_s, stop=stop.event)
+    if isinstance(found, Summary):
+        tell_sentence(_why(found), log_format=asked.log_format, pair=pair)
+        return stop.exit_code(found)
     if as_json:
-        say(json.dumps(_row(pair, figures)))
+        say(json.dumps(_row(pair, found)))
     else:
-        _tell(figures)
-    return 1 if figures.verdict is Judgement.ESCALATE else 0
+        _tell(found)
+    return 1 if found.verdict is Judgement.ESCALATE else 0
+
+
+def _why(cut: Summary) -> str:
+    """Why there is no verdict; what a closed gate saw has been told already."""
+    if cut.halts:
+        what = f"was halted by {', '.join(dict.fromkeys(halt.gate for halt in cut.halts))}"
+    else:
+        what = "was stopped by a signal" if cut.sentence is None else "was ended by max_duration"
+    return f"The run that was to be timed {what}, so there is no verdict."
 
 
 def _row(pair: str, figures: Figures) -> dict[str, object]:

@@ -1,7 +1,8 @@
-"""How fast a pair is here: list each side, plan a run, send scratch objects to path2, and judge it all.
+"""How fast a pair is here: plan a run, list each side, send scratch objects to path2, and judge it all.
 
-What is sent goes into the trash of path2, which nobody syncs, and is deleted right after; of a bench that was
-killed the rest goes when the trash's time is over.
+The plan comes first: it takes the lease, and what it reads has not just been read for the listings.
+What is sent goes into the trash in path2's own root, which nobody syncs, and is deleted right after. Of a
+bench that was killed the rest goes when the trash's time is over; with a `backup_dir2` it stays.
 """
 
 from __future__ import annotations
@@ -11,21 +12,22 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeVar
 
-from bisyncer.core.reserved import is_reserved
 from bisyncer.core.trash import LOW
+from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine import session
 from bisyncer.engine.deadline import Deadline
-from bisyncer.engine.pairing import resilient
+from bisyncer.engine.pairing import open_pair, resilient
+from bisyncer.engine.scan import without_trash
 from bisyncer.engine.trash import folder_of
 from bisyncer.errors import EndpointError, Interrupted
 from bisyncer.job import Job
-from bisyncer.model import Entry, Side, Unreadable
+from bisyncer.model import Entry, RunOutcome, Side, Summary
 from bisyncer.report.events import Reporter
 from bisyncer.state.store import Store
 
@@ -34,6 +36,7 @@ SMALL_BYTES: Final = 10 << 10
 SMALL_FILES: Final = 400
 ENOUGH: Final = 0.5  # of the time that a run may take: up to there is room for changes, and for growth
 
+_CUT: Final = {RunOutcome.HALTED, RunOutcome.INTERRUPTED}  # how long such a run took tells nothing
 _STOPPED: Final = "Stopped by a signal; no key was changed."
 _Name = TypeVar("_Name")
 
@@ -49,7 +52,7 @@ class Judgement(StrEnum):
 class Figures(NamedTuple):
     """What was measured. Times are wall seconds; a megabyte is 10**6 bytes."""
 
-    keys: Mapping[Side, int]
+    keys: Mapping[Side, int]  # as a run counts them
     walk_time_s: float  # the listing of path1
     list_time_s: float  # the listing of path2
     reconcile_s: float  # both listings at once, joined, compared and planned
@@ -67,26 +70,30 @@ def bench(
     *,
     sla_s: float,
     stop: threading.Event,
-) -> Figures:
-    """Measure a pair that was aligned, which changes no key; raises as a run does, and `EndpointError`."""
-    asked = resilient(endpoints, job, Deadline(stop, None))
-    keys: dict[Side, int] = {}
-    times_s: dict[Side, float] = {}
-    for side in Side:
-        with _timed(times_s, side):
-            keys[side] = _count(asked[side], stop)
+) -> Figures | Summary:
+    """Measure a pair that was aligned, which changes no key.
+
+    Where the run that is planned doesn't come to its end, its summary is all that comes of it. Raises as a
+    run does, and `EndpointError`.
+    """
     planning_s: dict[str, float] = {}
     with _timed(planning_s, "all"):
         summary = session.run(replace(job, dry_run=True), endpoints, store, reporter, stop=stop)
-    if stop.is_set():
-        raise Interrupted(_STOPPED)
-    to = asked[Side.PATH2]
+    if summary.outcome in _CUT:
+        return summary
+    until = Deadline(stop, None)
+    times_s: dict[Side, float] = {}
+    for side, endpoint in resilient(endpoints, job, until).items():
+        with _timed(times_s, side):
+            _list(endpoint, until)
     folder = f"{LOW}{folder_of(summary.started_ns, summary.run)}/bench-"
-    large_s = _sent(to, folder + "large", 1, LARGE_BYTES, 1)
-    small_s = _sent(to, folder + "small", SMALL_FILES, SMALL_BYTES, job.transfers)
+    with _path2(job, endpoints, store) as path2:
+        to = resilient({Side.PATH2: path2}, job, until)[Side.PATH2]
+        large_s = _sent(to, folder + "large", 1, LARGE_BYTES, 1, until=until)
+        small_s = _sent(to, folder + "small", SMALL_FILES, SMALL_BYTES, job.transfers, until=until)
     reconcile_s = planning_s["all"]
     return Figures(
-        keys=keys,
+        keys=summary.scanned,
         walk_time_s=times_s[Side.PATH1],
         list_time_s=times_s[Side.PATH2],
         reconcile_s=reconcile_s,
@@ -104,21 +111,38 @@ def judged(reconcile_s: float, sla_s: float) -> Judgement:
     return Judgement.MONITOR if reconcile_s <= sla_s else Judgement.ESCALATE
 
 
-def _count(endpoint: Endpoint, stop: threading.Event) -> int:
-    found = 0
-    for item in endpoint.scan():
-        found += not isinstance(item, Unreadable) and not is_reserved(item.key)
-        if found % 1000 == 0 and stop.is_set():
-            raise Interrupted(_STOPPED)
-    return found
+def _list(endpoint: Endpoint, until: Deadline) -> None:
+    with closing(without_trash(endpoint)) as batches:
+        for _ in batches:
+            if until.is_set():
+                raise Interrupted(_STOPPED)
 
 
-def _sent(to: Endpoint, name: str, number: int, size: int, width: int) -> float:
+@contextmanager
+def _path2(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Iterator[Endpoint]:
+    """path2 with its trash in its own root; in another place it is that place that would be measured."""
+    if job.backup_dir2 is None:
+        yield endpoints[Side.PATH2]
+        return
+    opened = open_pair(replace(job, backup_dir1=None, backup_dir2=None), store)
+    try:
+        yield opened[Side.PATH2]
+    finally:
+        for endpoint in opened.values():
+            endpoint.close()
+
+
+def _sent(to: Endpoint, name: str, number: int, size: int, width: int, *, until: Deadline) -> float:
     """Write so many objects and delete them; returns how many seconds the writing took."""
     written: list[Entry] = []
 
     def send(each: int) -> None:
-        written.append(to.write(f"{name}-{each}", _Random(size), expect=None))
+        key = f"{name}-{each}"
+        written.append(persist(lambda: to.write(key, _Random(size), expect=None), wait=until.wait))
+
+    def remove(entry: Entry) -> None:
+        with suppress(EndpointError):  # what stays is scratch, and no key
+            persist(lambda: to.delete(entry.key, expect=entry), wait=until.wait)
 
     took: dict[str, float] = {}
     with ThreadPoolExecutor(width, thread_name_prefix="bench") as pool:
@@ -127,13 +151,8 @@ def _sent(to: Endpoint, name: str, number: int, size: int, width: int) -> float:
                 list(pool.map(send, range(number)))
                 to.flush()
         finally:
-            list(pool.map(lambda entry: _remove(to, entry), written))
+            list(pool.map(remove, written))
     return took["all"]
-
-
-def _remove(to: Endpoint, entry: Entry) -> None:
-    with suppress(EndpointError):  # what stays goes with the trash
-        to.delete(entry.key, expect=entry)
 
 
 @contextmanager

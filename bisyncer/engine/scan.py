@@ -131,7 +131,7 @@ class Scan:
 @contextmanager
 def _read(endpoint: Endpoint, shard: Shard) -> Iterator[Iterator[list[Item]]]:
     """List as the batches are asked for."""
-    with closing(_without_trash(endpoint, shard.low, shard.high)) as batches:
+    with closing(without_trash(endpoint, shard.low, shard.high)) as batches:
         yield _refused(batches)
 
 
@@ -144,7 +144,7 @@ def _read_ahead(endpoint: Endpoint, shard: Shard) -> Iterator[Iterator[list[Item
     def list_all() -> None:
         end: BaseException | None = None
         try:
-            with closing(_without_trash(endpoint, shard.low, shard.high)) as batches:
+            with closing(without_trash(endpoint, shard.low, shard.high)) as batches:
                 for batch in batches:
                     waiting.put(batch)
                     if left.is_set():
@@ -167,7 +167,7 @@ def _read_ahead(endpoint: Endpoint, shard: Shard) -> Iterator[Iterator[list[Item
         thread.join()
 
 
-def _without_trash(endpoint: Endpoint, low: str, high: str | None) -> Generator[list[Item]]:
+def without_trash(endpoint: Endpoint, low: str = "", high: str | None = None) -> Generator[list[Item]]:
     """The listing without what runs have put into the trash; what else is there is told, and not synced.
 
     What a bucket has in its trash isn't listed: at its first name the listing goes on behind it.
@@ -186,7 +186,7 @@ def _without_trash(endpoint: Endpoint, low: str, high: str | None) -> Generator[
         else:
             return
     if high is None or high > LAST_FOLDER:
-        yield from _without_trash(endpoint, LAST_FOLDER, high)
+        yield from without_trash(endpoint, LAST_FOLDER, high)
 
 
 def _without_reserved(batch: Iterable[Item], *, skips: bool) -> tuple[list[Item], bool]:

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from bisyncer.core.trash import LOW
+from bisyncer.endpoints import memory
+from bisyncer.endpoints.base import Source
 from bisyncer.engine import bench
-from bisyncer.engine.bench import Judgement, judged
+from bisyncer.engine.bench import Figures, Judgement, judged
+from bisyncer.engine.pairing import open_pair
+from bisyncer.errors import Leased, Transient
+from bisyncer.model import Entry
+from bisyncer.report.events import Silent
+from bisyncer.state.lease import Lease
 from tests.desk import Desk, held
+from tests.world import ONE, TWO, World
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "LARGE_BYTES", 3 << 20)
     monkeypatch.setattr(bench, "SMALL_FILES", 20)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+def measured(world: World) -> Figures:
+    found = bench.bench(world.job, world.endpoints, world.state, Silent(), sla_s=60, stop=threading.Event())
+    assert isinstance(found, Figures), found
+    return found
 
 
 def test_a_pair_is_measured_and_no_key_is_changed(desk: Desk) -> None:
@@ -66,3 +94,91 @@ def test_a_pair_that_was_never_aligned_is_told_to_be(desk: Desk) -> None:
 
     assert answer.code == 7
     assert "init cms --resync" in answer.err
+
+
+def test_a_run_that_max_duration_ended_is_not_judged(desk: Desk) -> None:
+    desk.align(files=3)
+
+    answer = desk("bench", "cms", "--max-duration", "0.001ms")
+
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err == (
+        "bisyncer: cms: The run that was to be timed was ended by max_duration, so there is no verdict.\n"
+    )
+
+
+def test_a_run_that_was_halted_is_not_judged(desk: Desk) -> None:
+    desk.align(files=3)
+    shutil.rmtree(desk.one)
+    desk.one.mkdir()
+
+    answer = desk("bench", "cms", "--json")
+
+    assert (answer.code, answer.out) == (5, "")
+    assert answer.err.endswith(", so there is no verdict.\n")
+    assert "The run that was to be timed was halted by identity" in answer.err
+
+
+def test_of_a_bucket_that_is_listed_what_a_run_lists(world: World) -> None:
+    world.job = replace(world.job, exclude=("*.tmp",))
+    world.align({"a": "1", "b": "1", "c.tmp": "1"})
+    old = [f"{LOW}20261125T080000Z-42/{number:04}" for number in range(2000)]
+    world.put(TWO, dict.fromkeys(old, "1"))
+    listed: list[str] = []
+    world.hooked[TWO].before = lambda method, key: listed.append(key) if method == "scan" else None
+
+    found = measured(world)
+
+    assert found.keys == {ONE: 2, TWO: 2}
+    assert listed.count("c.tmp") == 2, "by the run, and by itself"
+    assert old[-1] not in listed
+
+
+def test_a_write_that_is_too_many_is_repeated(world: World) -> None:
+    world.align({"a": "1"})
+    refused = {"write": 3, "delete": 3}
+
+    def throttle(method: str, key: str) -> None:
+        if key.startswith(LOW) and refused.get(method):
+            refused[method] -= 1
+            raise Transient(f"{key}: too many requests.", throttled=True)
+
+    world.hooked[TWO].before = throttle
+
+    assert measured(world).small_files_per_s > 0
+    assert refused == {"write": 0, "delete": 0}
+    assert world.trash(TWO) == {}
+
+
+def test_with_a_backup_dir_it_is_path2_that_is_sent_to(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.job = replace(world.job, backup_dir2=f"memory://apart-{world.number}")
+    world.endpoints = open_pair(world.job, world.state)
+    world.align({"a": "1"})
+    sent: list[str] = []
+    put_if = world.stores[TWO].put_if
+
+    def seen(key: str, data: bytes, source: Source, *, expect: Entry | None) -> Entry:
+        sent.append(key)
+        return put_if(key, data, source, expect=expect)
+
+    monkeypatch.setattr(world.stores[TWO], "put_if", seen)
+
+    measured(world)
+    memory.discard(f"apart-{world.number}")
+
+    assert len(sent) == 21
+    assert world.trash(TWO) == {}
+
+
+def test_a_pair_that_another_run_holds_is_not_even_listed(world: World) -> None:
+    world.align({"a": "1"})
+    pair = world.state.pair("p")
+    assert pair is not None
+    asked: list[str] = []
+    for side in (ONE, TWO):
+        world.hooked[side].before = lambda method, _key: asked.append(method)
+
+    with Lease.take(world.state, pair), pytest.raises(Leased):
+        measured(world)
+
+    assert asked == []
