@@ -22,7 +22,7 @@ def make(root: Path, keys: int, seed: int) -> None:
     """Write `keys` files of 64 to 1,024 bytes below `root`."""
     random_bytes = random.Random(seed)
     block = random_bytes.randbytes(4096)
-    then_s = time.time() - _OLD_S
+    then_s = int(time.time()) - _OLD_S  # whole, as a time in metadata may come back a nanosecond off
     for number in range(keys):
         if number % PER_FOLDER == 0:
             (root / name(number)).parent.mkdir(parents=True)
