@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, case, delete, func, or_, select,
 from bisyncer.model import Action, Planned, Side, Verdict
 from bisyncer.state import rows, schema
 from bisyncer.state.database import CHUNK, Database, chunks
-from bisyncer.state.places import Span, piece_of, spans, within
+from bisyncer.state.places import Span, drop, spans, within
 from bisyncer.state.records import ActionRow, ActionState, action_of
 
 _BATCH = 5000  # rows a transaction, where many are written: a tenth of a second
@@ -58,8 +58,7 @@ class Actions:
 
     def drop_piece(self, run: int, piece: int) -> None:
         """Take the actions of a piece out of the plan: it is to be planned anew."""
-        with self._database.write() as connection:
-            connection.execute(delete(schema.action).where(within(schema.action, run, piece_of(piece))))
+        drop(self._database, schema.action, run, piece)
 
     def spool(self, run: int, actions: Iterable[Action], first: int | None = None) -> None:
         """Add `actions` to the run's plan, from the place `first` on, or at its end; many short transactions.

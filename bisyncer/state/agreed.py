@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection
 
 from bisyncer.model import Action, Agreement, Ancestor, Delta, Digest, Entry, Planned, Verdict
 from bisyncer.state import rows, schema
 from bisyncer.state.ancestors import COLUMNS, ETAGS, judge, write_selected
 from bisyncer.state.database import Database
-from bisyncer.state.places import Span, piece_of, spans, within
+from bisyncer.state.places import Span, drop, spans
 
 _LENGTH = 5000  # places of a span: a few hundredths of a second
 
@@ -68,8 +68,7 @@ class AgreedRows:
 
     def drop_piece(self, run: int, piece: int) -> None:
         """Take those of a piece out of the plan: it is to be planned anew."""
-        with self._database.write() as connection:
-            connection.execute(delete(schema.agreed).where(within(schema.agreed, run, piece_of(piece))))
+        drop(self._database, schema.agreed, run, piece)
 
     def sweep(self, run: int) -> None:
         """Drop all that a run has; many short transactions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import ColumnElement, Table, and_
+from sqlalchemy import ColumnElement, Table, and_, delete
 
 from bisyncer.state.database import Database
 
@@ -27,6 +27,15 @@ def within(table: Table, run: int, span: Span) -> ColumnElement[bool]:
     """What a row of a run in that span fulfils."""
     low, high = span
     return and_(table.c.run_id == run, table.c.seq >= low, table.c.seq < high)
+
+
+def drop(database: Database, table: Table, run: int, piece: int) -> None:
+    """Take the rows of a piece out of the plan: it is to be planned anew."""
+    with database.write() as connection:
+        if database.postgresql:
+            # A process that was killed may have sent a commit: behind this lock it is over, or never comes.
+            connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
+        connection.execute(delete(table).where(within(table, run, piece_of(piece))))
 
 
 def spans(database: Database, table: Table, run: int, length: int) -> Iterator[Span]:

@@ -850,6 +850,23 @@ def test_a_key_too_long_for_an_index_of_postgresql_is_told(store: Store, pair: P
         record(store, pair, lease, ancestor(long))
 
 
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_piece_is_dropped_with_what_was_just_about_to_be_committed_to_it(store: Store, pair: Pair) -> None:
+    run = begin(store, pair)
+    plan(store, run, action("a"))
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    with ThreadPoolExecutor() as threads:
+        with store.database.write() as connection:
+            connection.execute(update(schema.action).values(seq=first_of(7)))
+            dropped = threads.submit(store.drop_piece, run, 7)
+            while not dropped.done() and not connection.exec_driver_sql(waiting).scalar_one():
+                pass
+        dropped.result()
+
+    assert list(store.actions.planned(run)) == []
+
+
 def test_the_longest_key_of_a_bucket_is_held(store: Store, pair: Pair, lease: Lease) -> None:
     dice = random.Random(3)
     long = "".join(chr(dice.randrange(0x4E00, 0x9FFF)) for _ in range(341))  # 1,023 bytes
