@@ -99,7 +99,7 @@ def test_ranges_that_begin_together_learn_once_what_store_it_is(monkeypatch: pyt
             found = [key for some in threads.map(listed, bounds) for key in some]
     assert found == [f"a/{n:02}" for n in range(20)]
     assert [query.get("max-keys") for query in shelf.asked[:3]] == [None, "1", "1"]
-    assert [query["prefix"] for query in shelf.asked[3:]] == ["p/a/"] * (len(shelf.asked) - 3)
+    assert all(query["prefix"].startswith("p/a/") for query in shelf.asked[3:])
 
 
 def test_the_order_of_names_is_told_by_a_later_name_where_the_first_has_no_letter(
