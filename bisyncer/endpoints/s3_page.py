@@ -6,8 +6,9 @@ boto3 signs and sends; each page goes around its parser to `listing.py`, see `pa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from threading import Lock
 from typing import Any, NamedTuple
 
 from bisyncer.endpoints import listing
@@ -40,10 +41,14 @@ def _parse(
 
 @dataclass(slots=True)
 class Known:
-    """What the answers of a store have told so far; None: nothing yet."""
+    """What the answers of a store have told so far; None: nothing yet.
+
+    Who asks for it takes the lock first: listings that begin together would all ask else.
+    """
 
     tree: bool | None = None  # it keeps keys as paths of directories
     by_code_point: bool | None = None  # if so, it sorts the names in a directory by code point
+    lock: Lock = field(default_factory=Lock)
 
 
 class Where(NamedTuple):
@@ -139,7 +144,7 @@ class Unknown(Exception):
 
 
 def ask_page(
-    where: Where, operation: str, arguments: Mapping[str, str], *, again: bool
+    where: Where, operation: str, arguments: Mapping[str, str | int], *, again: bool
 ) -> tuple[listing.Page, Mapping[str, str]]:
     """One page, with its HTTP headers."""
 

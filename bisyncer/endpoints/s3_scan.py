@@ -92,15 +92,17 @@ def _check_time(where: Where, key: str, text: str) -> None:
 
 def _rows(where: Where, low: str, high: str | None) -> Iterator[list[Row]]:
     """The rows from `low` or a little before it, in order; `high` only says which can be left out."""
-    if where.known.tree:
-        yield from _of_tree(where, low, high)
-        return
     start_after = _just_before(where.prefix + low) if low and not where.unordered else ""
     sorting = where.unordered
     # Of a listing that is sorted nothing is given before its end, so what may pass is repeated page by page.
     found = pages(where, start_after, lambda: sorting)
+    with where.known.lock:
+        first = list(islice(found, 1)) if where.known.tree is None else []
+    if where.known.tree and not first:
+        yield from _of_tree(where, low, high)
+        return
     last = ""
-    for page, headers in found:
+    for page, headers in chain(first, found):
         names = [last, *map(_name, page.rows)]
         tree = keeps_a_tree(headers)
         if where.unordered or tree or not _is_increasing(names):

@@ -25,6 +25,7 @@ from bisyncer.errors import ListingIncomplete
 _NOT_ASKED = re.compile(r"(?<![^/])\.{0,2}(?=/)|[\x00-\x1f\x7f\\\ud800-\udfff\ufffe\uffff]")
 _HIGHEST = "\U0010ffff"
 _LONGEST = 1024  # bytes of a name
+_PAGE = 1000  # keys, which is what a page has where nothing else is asked for
 _LOWER = re.compile("[a-z]")
 _key = itemgetter(0)
 
@@ -38,20 +39,31 @@ def check_order(where: Where) -> None:
 
     A range of such a listing may be in order, and still lack keys.
     """
-    if where.known.by_code_point is None:
-        names = map(_key, _page(where, where.prefix, "").rows)
-        found = next(filter(None, (_LOWER.search(name, len(where.prefix)) for name in names)), None)
-        if found is None:
-            return  # where there is no such letter, there is no telling
-        same, name = found.string[: found.start()], found.string
-        upper = f"{same}{found[0].upper()}{name[found.end() :]}"  # before the name by code point alone
-        where.known.by_code_point = _holds(where, same, upper, name) or not _holds(where, same, "", name)
-    if not where.known.by_code_point:
+    with where.known.lock:
+        # The first name alone has such a letter most often, and a page of one key costs next to nothing.
+        if where.known.by_code_point is None and (told := _by_code_point(where, 1)) is not None:
+            where.known.by_code_point = told
+        elif where.known.by_code_point is None:
+            where.known.by_code_point = _by_code_point(where, _PAGE)
+    if where.known.by_code_point is False:
         raise Disorder
 
 
-def _holds(where: Where, prefix: str, start_after: str, name: str) -> bool:
-    return name in map(_key, _page(where, prefix, start_after).rows)
+def _by_code_point(where: Where, most: int) -> bool | None:
+    """Whether names are sorted by code point, by the first `most` of them; None: these don't tell."""
+    names = map(_key, _page(where, where.prefix, "", most=most).rows)
+    found = next(filter(None, (_LOWER.search(name, len(where.prefix)) for name in names)), None)
+    if found is None:
+        return None  # where there is no letter that has a capital, there is no telling
+    same, name = found.string[: found.start()], found.string
+    upper = f"{same}{found[0].upper()}{name[found.end() :]}"  # before the name by code point alone
+    if _holds(where, same, upper, name, most):
+        return True
+    return False if _holds(where, same, "", name, most) else None
+
+
+def _holds(where: Where, prefix: str, start_after: str, name: str, most: int) -> bool:
+    return name in map(_key, _page(where, prefix, start_after, most=most).rows)
 
 
 def rows(where: Where, low: str, high: str | None) -> Iterator[list[Row]]:
@@ -93,9 +105,11 @@ def _run(where: Where, run: Spans) -> Iterator[list[Row]]:
             start_after = key if key.endswith("/") else f"{key}/"
 
 
-def _page(where: Where, prefix: str, start_after: str, token: str = "") -> Page:
+def _page(where: Where, prefix: str, start_after: str, token: str = "", most: int = _PAGE) -> Page:
     """One page; what may pass is tried again here, as nothing is given before all of a range was read."""
-    arguments = {"Prefix": prefix, "EncodingType": "url"}
+    arguments: dict[str, str | int] = {"Prefix": prefix, "EncodingType": "url"}
+    if most != _PAGE:
+        arguments["MaxKeys"] = most
     if where.version == "1":
         operation, after = "list_objects", "Marker"
     else:

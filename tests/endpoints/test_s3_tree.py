@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
+from threading import Barrier
 
 import pytest
 
@@ -39,7 +41,8 @@ class Shelf:
         prefix = query.get("prefix", "")
         after = query.get("continuation-token") or query.get("start-after", "")
         found = [name for name in self.names if name.startswith(prefix) and self._comes(name, after)]
-        page, more = found[:PAGE], len(found) > PAGE
+        most = min(PAGE, int(query.get("max-keys", PAGE)))
+        page, more = found[:most], len(found) > most
         body = amazon(rows_of(tuple(page)), token=page[-1] if more else None)
         return Answer(200, body, (("Server", "SeaweedFS 8000GB 4.48"),))
 
@@ -48,12 +51,15 @@ class Shelf:
 
 
 @contextlib.contextmanager
-def endpoint_of(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Endpoint]:
+def endpoint_of(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, *, probed: bool = True
+) -> Iterator[S3Endpoint]:
     monkeypatch.setenv("ID", "x")
     with canned(shelf.answer) as url:
         remote = Remote(name="c", endpoint_url=url, access_key_id_env="ID", secret_access_key_env="ID")
         with contextlib.closing(S3Endpoint("b", "p", remote=remote, owner="test")) as endpoint:
-            endpoint.probe()
+            if probed:
+                endpoint.probe()
             shelf.asked.clear()
             yield endpoint
 
@@ -77,6 +83,33 @@ def test_a_range_asks_for_what_lies_in_it(monkeypatch: pytest.MonkeyPatch) -> No
         assert keys(endpoint, "d/", "d/g") == ["d/e-1/x", "d/e-1/y", "d/e.x", "d/e/x"]
         assert keys(endpoint, "b", "d/e.x") == ["b", "d/e-1/x", "d/e-1/y"]
         assert len(shelf.asked) <= 6
+
+
+def test_ranges_that_begin_together_learn_once_what_store_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = Shelf(f"p/{key}" for key in KEYS)
+    with endpoint_of(shelf, monkeypatch, probed=False) as endpoint:
+        bounds = [f"a/{n:02}" for n in range(0, 20, 2)]
+        begin = Barrier(len(bounds))
+
+        def listed(low: str) -> list[str]:
+            begin.wait()
+            return keys(endpoint, low, f"a/{int(low[2:]) + 2:02}")
+
+        with ThreadPoolExecutor(len(bounds)) as threads:
+            found = [key for some in threads.map(listed, bounds) for key in some]
+    assert found == [f"a/{n:02}" for n in range(20)]
+    assert [query.get("max-keys") for query in shelf.asked[:3]] == [None, "1", "1"]
+    assert all(query["prefix"].startswith("p/a/") for query in shelf.asked[3:])
+
+
+def test_the_order_of_names_is_told_by_a_later_name_where_the_first_has_no_letter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shelf = Shelf(("p/1", "p/B", "p/C", "p/a/b", "p/a.b"))
+    shelf.names.sort(key=lambda name: place(name).lower())
+    monkeypatch.setattr(shelf, "_comes", lambda name, after: place(name).lower() > place(after).lower())
+    with endpoint_of(shelf, monkeypatch) as endpoint:
+        assert keys(endpoint, "B", "a/") == ["B", "C", "a.b"]
 
 
 def test_a_store_of_its_kind_with_another_order_is_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
