@@ -163,7 +163,10 @@ def _serve(line: Connection, parent: int, initializer: Callable[[], object]) -> 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-    initializer()
+    try:
+        initializer()
+    except Exception:  # noqa: BLE001 -- whoever does its calls instead finds the same, and says so
+        os._exit(1)
     while True:
         line.send_bytes(_answer(line.recv_bytes()))
 

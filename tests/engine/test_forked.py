@@ -102,6 +102,12 @@ def test_each_process_begins_as_it_is_told_and_carries_out_calls() -> None:
 
 
 @alone
+def test_a_process_that_cannot_begin_is_gone_and_says_nothing() -> None:
+    with ForkedExecutor(1, functools.partial(int, "no number")) as executor:
+        assert is_broken(executor.submit(os.getpid))
+
+
+@alone
 def test_a_call_that_raises_gives_its_exception_and_its_process_goes_on() -> None:
     with ForkedExecutor(1, int) as executor:
         numbers = pids(executor)
