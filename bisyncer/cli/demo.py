@@ -22,7 +22,7 @@ from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.open import open_endpoint
 from bisyncer.errors import BisyncerError
 from bisyncer.job import Remote
-from bisyncer.model import Entry
+from bisyncer.model import SEALS, Entry
 from bisyncer.report.words import shown_key
 
 if TYPE_CHECKING:
@@ -175,6 +175,7 @@ class _Tour:
         rows = (
             (shown_key(key), tree.get(key, "-"), bucket.get(key, "-"))
             for key in sorted(tree.keys() | bucket.keys())
+            if not key.startswith(SEALS)  # which says for itself what it is, at length
         )
         print_rows(("FILE", "IN THE FOLDER", "IN THE BUCKET"), rows, none="Both sides are empty.")
 
