@@ -70,12 +70,7 @@ def main(arguments: Sequence[str] | None = None, cases: Sequence[Case] | None = 
             if asked.case and not any(_is(case, word) for word in asked.case):
                 continue
             bench.tools = [tool for tool in tools if case.most.get(tool, 1)]
-            found = _alternating(case, bench, asked.runs)
-            result = Result(case.name, today(), asked.seed, machine(), versions(), found)
-            failed = failed or any(figures.failed for figures in found.values())
-            print(f"\n{case.name}\n{result.table()}", flush=True)
-            if asked.json:
-                result.write(asked.json)
+            failed = not _measured(case, bench, asked.runs, asked.json) or failed
     return int(failed)
 
 
@@ -90,6 +85,21 @@ def _ready(url: str, there: str) -> Place:
 
 def _is(case: Case, word: str) -> bool:
     return case.name == word or case.name.endswith(f", {word}")
+
+
+def _measured(case: Case, bench: Bench, runs: int, folder: Path | None) -> bool:
+    """Measure one case and tell what came of it; whether no tool failed."""
+    try:
+        found = _alternating(case, bench, runs)
+    except RuntimeError as error:  # in what is done before: the other cases go on
+        said = shown(str(error).split(), bench.work)[-500:]
+        print(f"{case.name}: can't be prepared: {said}", file=sys.stderr, flush=True)
+        return False
+    result = Result(case.name, today(), bench.seed, machine(), versions(), found)
+    print(f"\n{case.name}\n{result.table()}", flush=True)
+    if folder:
+        result.write(folder)
+    return not any(figures.failed for figures in found.values())
 
 
 def _alternating(case: Case, bench: Bench, runs: int) -> dict[str, Figures]:

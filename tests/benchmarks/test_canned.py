@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as benchmarks
 from benchmarks.canned import Bucket
+from benchmarks.case import Bench, Turn
 from benchmarks.cases import LONG, Case, no_change_canned
 from benchmarks.measure import measure
 from benchmarks.result import shown
@@ -71,6 +73,22 @@ def test_a_tool_that_fails_is_told_and_the_case_is_not_measured(
 
     assert benchmarks.main(["--runs", "1", "--work", str(tmp_path), "--tool", "s5cmd sync"], [failing]) == 1
     assert "failed" in capsys.readouterr().out
+
+
+def test_a_case_that_cannot_be_prepared_is_told_and_the_next_one_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def prepare(bench: Bench) -> Iterator[Turn]:
+        measure(["false"], {})
+        yield from no_change_canned(1).prepare(bench)
+
+    failing = Case("c", 1, prepare)
+    arguments = ["--runs", "1", "--work", str(tmp_path), "--tool", "s5cmd sync"]
+
+    assert benchmarks.main(arguments, [failing, no_change_canned(1)]) == 1
+    told = capsys.readouterr()
+    assert "c, 1: can't be prepared: false ended with 1" in told.err
+    assert "no change, canned pages, 1" in told.out
 
 
 def test_what_only_one_run_has_is_not_shown(tmp_path: Path) -> None:
