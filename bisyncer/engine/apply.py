@@ -67,8 +67,8 @@ _ON_STORES = (
 
 def apply(
     plan: Callable[..., Iterator[Planned]], worker: Worker, settle: Callable[[], None]
-) -> Generator[Outcome]:
-    """Carry out a plan and yield each outcome as it comes; takes up no more work once told to stop.
+) -> Generator[Sequence[Outcome]]:
+    """Carry out a plan and yield outcomes as they come; takes up no more work once told to stop.
 
     `plan` gives the rows that still wait, of the verdicts that it is called with, in order. `settle` sees to
     what only the state must learn, when its turn has come.
@@ -83,9 +83,9 @@ def apply(
         yield from _pooled(pool, worker, _tasks(plan(Verdict.CONFLICT)))
         settle()
         for verdicts in _ON_STORES:
-            for outcome in _pooled(pool, worker, _tasks(plan(*verdicts), worker.at_once)):
-                yield outcome
-                worker.note(outcome, sweeping)
+            for outcomes in _pooled(pool, worker, _tasks(plan(*verdicts), worker.at_once)):
+                yield outcomes
+                worker.note(outcomes, sweeping)
         worker.sweep(sweeping)
 
 
@@ -107,7 +107,7 @@ class _Task(NamedTuple):
 
 
 class _Ended(NamedTuple):
-    """What came of a task: outcomes, and deletions that are to be done one by one."""
+    """What came of tasks: outcomes, and deletions that are to be done one by one."""
 
     outcomes: Sequence[Outcome]
     left: Sequence[Planned] = ()
@@ -129,8 +129,8 @@ def _tasks(rows: Iterator[Planned], at_once: Mapping[Verdict, int] | None = None
     yield from map(_Task, begun.values())
 
 
-def _pooled(pool: ThreadPoolExecutor, worker: Worker, tasks: Iterator[_Task]) -> Iterator[Outcome]:
-    """Perform all tasks, never more than twice the width handed out; in order of completion.
+def _pooled(pool: ThreadPoolExecutor, worker: Worker, tasks: Iterator[_Task]) -> Iterator[Sequence[Outcome]]:
+    """Perform all tasks, never more than twice the width handed out; in order of completion, not empty.
 
     Failures that may pass wait until it is known whether a store is gone, which is told once and not for each
     key that was in flight: these wait for the next run.
@@ -147,21 +147,21 @@ def _pooled(pool: ThreadPoolExecutor, worker: Worker, tasks: Iterator[_Task]) ->
                     handed.hand(task)
             if not handed.running:
                 return
-            outcomes: list[Outcome] = []
-            for ended in handed.ended():
-                outcomes += ended.outcomes
-                left += ended.left
+            outcomes, more = handed.ended()
+            left += more
             failed += [outcome for outcome in outcomes if _passes(outcome)]
             others = [outcome for outcome in outcomes if not _passes(outcome)]
             # So many in a row, or all that there was: it may be the store.
             if failed and not others and gone is None and (len(failed) >= worker.width or not handed.running):
                 gone = worker.gone()
-                yield from failed if gone is None else ()
-                failed = failed if gone else []
+                if gone is None:
+                    yield failed
+                    failed = []
             if others and gone is None:
-                yield from failed
+                others = [*failed, *others]
                 failed = []
-            yield from others
+            if others:
+                yield others
             # What was in flight has been yielded by then, and is committed.
             if gone is not None and not handed.running:
                 raise Gone(
@@ -195,17 +195,19 @@ class _Handed:
         self.running += 1
         self._waiting.put(task)
 
-    def ended(self) -> list[_Ended]:
+    def ended(self) -> _Ended:
         """What came of all tasks that have ended, at least one; raises what an action raised."""
         found = [self._ended.get()]
         found += [self._ended.get() for _ in range(self._ended.qsize())]
         self.running -= len(found)
-        ended: list[_Ended] = []
+        outcomes: list[Outcome] = []
+        left: list[Planned] = []
         for each in found:
             if isinstance(each, BaseException):
                 raise each
-            ended.append(each)
-        return ended
+            outcomes += each.outcomes
+            left += each.left
+        return _Ended(outcomes, left)
 
     def close(self) -> None:
         """Take back what no thread has taken up, and let the threads go."""
@@ -251,10 +253,11 @@ class Worker:
     at_once: Mapping[Verdict, int] = field(default_factory=dict)
     moving: Moving = field(default_factory=Moving)
 
-    def note(self, outcome: Outcome, pool: Executor) -> None:
-        """Remember a directory that an action may have emptied."""
+    def note(self, outcomes: Sequence[Outcome], pool: Executor) -> None:
+        """Remember the directories that actions may have emptied."""
         if self.emptied is not None:
-            self.emptied.note(outcome)
+            for outcome in outcomes:
+                self.emptied.note(outcome)
             if self.emptied.is_full:
                 self.sweep(pool)
 

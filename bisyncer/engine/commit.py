@@ -63,14 +63,14 @@ def carry_out(run: Run) -> None:
     committed_ns = run.now_ns()
     try:
         with closing(outcomes):
-            for outcome in outcomes:
-                moving.end(outcome.planned.action.key)
-                _tell(run, outcome)
-                waiting.append(outcome)
+            for ended in outcomes:
+                for outcome in ended:
+                    moving.end(outcome.planned.action.key)
+                    _tell(run, outcome)
+                waiting += ended
                 # A conflict at once: were it lost, no later run could tell that a person should look.
-                conflict = isinstance(outcome, Done) and outcome.kept is not None and outcome.kept.loser
                 late = run.now_ns() - committed_ns > COMMIT_EVERY_NS
-                if conflict or late or len(waiting) >= COMMITTED:
+                if any(map(_is_conflict, ended)) or late or len(waiting) >= COMMITTED:
                     _commit(run, waiting)
                     waiting, committed_ns = [], run.now_ns()
     except Gone:
@@ -109,6 +109,10 @@ def purge_daily(run: Run) -> None:
 
 def _seal(run: Run) -> None:
     run.identity.seal(run.lease, run.now_ns(), run.stop.wait)
+
+
+def _is_conflict(outcome: Outcome) -> bool:
+    return isinstance(outcome, Done) and outcome.kept is not None and outcome.kept.loser is not None
 
 
 def _tell(run: Run, outcome: Outcome) -> None:
