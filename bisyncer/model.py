@@ -313,7 +313,8 @@ class Conditions(NamedTuple):
 
     `versions` says that it also keeps what is replaced or deleted, `torn` that it tests the condition of an
     upload in parts, but not in the step that publishes it, `folds_case` that it finds a name in upper and
-    lower case alike, and `batch` that it deletes many objects in one request, each on its condition.
+    lower case alike, `batch` that it deletes many objects in one request, each on its condition, and `tree`
+    that it keeps keys as paths of directories, whatever it says about itself.
     """
 
     put: bool = True
@@ -324,6 +325,7 @@ class Conditions(NamedTuple):
     torn: bool = False
     folds_case: bool = False
     batch: bool = False
+    tree: bool = False
 
 
 ALL_CONDITIONS = Conditions()

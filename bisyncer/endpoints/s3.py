@@ -38,7 +38,7 @@ from bisyncer.endpoints.s3_bucket import MAX_NAME_BYTES, Bucket
 from bisyncer.endpoints.s3_copy import copy
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
 from bisyncer.endpoints.s3_move import move, remove
-from bisyncer.endpoints.s3_page import Where
+from bisyncer.endpoints.s3_page import Where, keeps_a_tree
 from bisyncer.endpoints.s3_probe import first_page, remarks, try_conditions
 from bisyncer.endpoints.s3_read import open_reading
 from bisyncer.endpoints.s3_scan import scan
@@ -143,10 +143,11 @@ class S3Endpoint:
             # A listing needs the same right as HeadBucket, and says in its answer what is wrong.
             asked_ns = time.time_ns()
             answer = first_page(bucket)
-            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
-            skew_ns = clock_skew_ns(date, asked_ns, time.time_ns())
+            headers = answer["ResponseMetadata"]["HTTPHeaders"]
+            skew_ns = clock_skew_ns(headers.get("date", ""), asked_ns, time.time_ns())
             if scratch:
-                bucket.honoured = try_conditions(bucket)
+                bucket.honoured = try_conditions(bucket, tree=keeps_a_tree(headers))
+                bucket.known.tree = bucket.honoured.tree
                 told = remarks(bucket)
         except SDK_ERRORS as error:
             raise _unusable(bucket.root, bucket.judge(error)) from None

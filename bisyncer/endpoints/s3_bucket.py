@@ -57,7 +57,8 @@ class Bucket:
         self.honoured = honoured
         self.uploads = uploads
         self.refusing: set[str] = set()  # roots that may not be copied from inside the store
-        self.known = Known()
+        # One that wasn't found to keep a tree may never have been tried: its answers can still tell.
+        self.known = Known(tree=honoured.tree or None)
         self._lock = threading.Lock()
         self._clients: Clients | None = None
         self._parts: Parts | None = None
@@ -129,7 +130,7 @@ class Bucket:
 
     @property
     def keeps_a_tree(self) -> bool:
-        """Whether the store takes some keys for others; each of its answers says what store it is."""
+        """Whether the store takes some keys for others: a probe found it, or its answers say what it is."""
         if self.server is None:
             return False
         if self.known.tree is None:

@@ -1,6 +1,7 @@
-"""Which conditions a store tests: tried on scratch objects of our own, which are removed again; and remarks.
+"""What a store does: tried on scratch objects of our own, which are removed again; and remarks.
 
-Some stores that speak the API of S3 ignore conditions and answer as if they had held.
+Some stores that speak the API of S3 ignore conditions and answer as if they had held. One keeps keys as paths
+of directories, and a proxy before it may hide that it is that one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError
 from bisyncer.endpoints.s3_batch import deleted
 from bisyncer.endpoints.s3_bucket import Bucket
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
+from bisyncer.endpoints.s3_page import Where, pages
 from bisyncer.endpoints.scratch import scratch_name
 from bisyncer.model import Conditions
 
@@ -64,9 +66,13 @@ def _keeps_versions(bucket: Bucket) -> bool:
     return False
 
 
-def try_conditions(bucket: Bucket) -> Conditions:
-    """Try each condition where it must fail, and where it must not; raises `SDK_ERRORS`."""
-    with _scratch(bucket) as one, _scratch(bucket) as two:
+def try_conditions(bucket: Bucket, *, tree: bool) -> Conditions:
+    """Try each condition where it must fail, and where it must not; raises `SDK_ERRORS`.
+
+    `tree`: the store says that it keeps keys as paths of directories. One that doesn't say so is tried.
+    """
+    folder = f"{scratch_name()}/" if bucket.server else ""
+    with _scratch(bucket, folder) as one, _scratch(bucket) as two:
         put = (
             one.holds("put_object", Body=b"1", IfNoneMatch="*")
             and one.fails("put_object", Body=b"22", IfNoneMatch="*")
@@ -78,11 +84,12 @@ def try_conditions(bucket: Bucket) -> Conditions:
         complete = one.completes(IfNoneMatch="*") and one.completes(IfMatch=_WRONG)
         if not complete:
             one.ask("put_object", Body=b"1")
+        tree = tree or bool(folder and one.is_passed_over())
         source = {"CopySource": {"Bucket": bucket.bucket, "Key": one.name}}
         right, wrong = ({**source, "CopySourceIfMatch": etag} for etag in (one.etag(), _WRONG))
         # SeaweedFS tests the condition on a target, but not in one step with writes: of 600 copies that met a
         # write on the same condition, both were carried out 23 times (4.48).
-        copy = not bucket.keeps_a_tree and (
+        copy = not tree and (
             two.fails("copy_object", IfNoneMatch="*", **wrong)
             and two.holds("copy_object", IfNoneMatch="*", **right)
             and two.fails("copy_object", IfNoneMatch="*", **right)
@@ -94,25 +101,29 @@ def try_conditions(bucket: Bucket) -> Conditions:
         batch = bucket.server is None and two.is_deleted_in_a_batch()
         delete = one.fails("delete_object", IfMatch=_WRONG) and one.holds("delete_object", IfMatch=one.etag())
     # Measured with SeaweedFS 4.48, as above.
-    torn = complete and bucket.keeps_a_tree
-    return Conditions(put, complete, delete, copy, _keeps_versions(bucket), torn, batch=batch)
+    torn = complete and tree
+    return Conditions(put, complete, delete, copy, _keeps_versions(bucket), torn, batch=batch, tree=tree)
 
 
 @contextlib.contextmanager
-def _scratch(bucket: Bucket) -> Iterator[_Scratch]:
-    """An object of our own, which is gone afterwards."""
-    scratch = _Scratch(bucket)
+def _scratch(bucket: Bucket, folder: str = "") -> Iterator[_Scratch]:
+    """An object of our own, which is gone afterwards, and with it the folder that it lies in."""
+    scratch = _Scratch(bucket, folder)
     try:
         yield scratch
     finally:
         with contextlib.suppress(*SDK_ERRORS):
             scratch.ask("delete_object")
+        if folder:
+            with contextlib.suppress(*SDK_ERRORS):  # SeaweedFS keeps a directory that has become empty
+                bucket.ask("delete_object", Key=bucket.prefix + folder)
 
 
 class _Scratch:
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, folder: str) -> None:
         self._bucket = bucket
-        self.name = bucket.prefix + scratch_name()
+        self._folder = bucket.prefix + folder
+        self.name = self._folder + scratch_name()
 
     def ask(self, operation: str, **arguments: object) -> Any:
         return self._bucket.ask(operation, Key=self.name, **arguments)
@@ -128,6 +139,21 @@ class _Scratch:
     def fails(self, operation: str, **arguments: object) -> bool:
         """Whether a request whose condition is not met is refused for that."""
         return self._answer(operation, **arguments) in {Kind.STALE, Kind.RACE}
+
+    def is_passed_over(self) -> bool:
+        """Whether a listing that begins at a name before that of its folder and '/' is without it.
+
+        So it is where a store keeps keys as paths of directories: 'x' itself is a name there, which sorts
+        before 'x.' with all that lies in it. A range of such a store would lack keys, and be in order.
+        """
+        at = f"{self._folder.removesuffix('/')}."
+        return not self._is_listed(at) and self._is_listed() and not self._is_listed(at)
+
+    def _is_listed(self, after: str = "") -> bool:
+        bucket = self._bucket
+        folder = self._folder.removesuffix("/")
+        where = Where(folder, bucket.root, bucket.ask, bucket.judge, bucket.known, bucket.remote.list_version)
+        return any(row.key == self.name for page, _ in pages(where, after, lambda: True) for row in page.rows)
 
     def is_deleted_in_a_batch(self) -> bool:
         """Whether the store deletes it in a request of many where its condition is met, and only there."""

@@ -180,7 +180,7 @@ def _conditions(job: Job, endpoint: Endpoint, probe: Probe) -> Finding:
             "this file system can't exchange two files in one step. A file that somebody renames over "
             "another one right while bisyncer replaces that can be lost; an edit in place can't.",
         )
-    tested = probe.conditions._replace(versions=False, torn=False)._asdict()
+    tested = probe.conditions._replace(versions=False, torn=False, tree=False)._asdict()
     kept = ", ".join(name for name, honoured in tested.items() if honoured) or "none"
     return Finding(
         "conditions",

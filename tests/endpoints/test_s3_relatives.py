@@ -23,6 +23,7 @@ from bisyncer.endpoints.ranges import SIZE
 from bisyncer.endpoints.resilient import ResilientEndpoint
 from bisyncer.endpoints.s3 import S3Endpoint
 from bisyncer.errors import (
+    BisyncerError,
     Changed,
     ListingIncomplete,
     Rejected,
@@ -531,3 +532,58 @@ def test_a_probe_remarks_a_store_that_keeps_directories(seaweed: S3Server, prefi
     for words in ("no copies on a condition", "body in parts", "SeaweedFS"):
         assert sum(words in remark for remark in probe.remarks) == 1, words
     assert not probe.conditions.copy
+
+
+def test_a_probe_finds_the_same_where_a_proxy_hides_what_store_it_is(seaweed: S3Server, prefix: str) -> None:
+    with opened(seaweed, prefix) as bare:
+        told = bare.probe(scratch=True)
+    with (
+        proxy(seaweed.endpoint_url) as url,
+        opened(seaweed, prefix, endpoint_url=url) as endpoint,
+        opened(seaweed, prefix, told.conditions, endpoint_url=url) as later,
+    ):
+        found = endpoint.probe(scratch=True)
+        assert told.conditions.tree
+        assert (found.conditions, found.remarks) == (told.conditions, told.remarks)
+        for each in (endpoint, later):
+            for key in ("a//b", "a\\b"):
+                assert "keeps keys as directories" in (each.refusal(key) or "")
+            assert not each.capabilities.atomic_parts
+        assert later.requests == {}, "it's known without a request"
+
+
+@pytest.mark.parametrize("which", ["moto", "rclone_serve"])
+def test_a_store_of_which_a_range_is_right_is_not_taken_for_one_that_keeps_directories(
+    which: str, request: pytest.FixtureRequest, prefix: str
+) -> None:
+    server: S3Server = request.getfixturevalue(which)
+    with opened(server, prefix) as endpoint:
+        asked = sum(endpoint.requests.values())
+        assert not endpoint.probe(scratch=True).conditions.tree
+        assert endpoint.requests["list"] - asked <= 2, "one to look at the bucket, one to find out"
+
+
+def test_what_a_store_was_found_to_be_is_found_anew_by_the_next_probe(moto: S3Server, prefix: str) -> None:
+    with opened(moto, prefix, Conditions(tree=True)) as endpoint:
+        assert endpoint.refusal("a//b")
+        assert not endpoint.probe(scratch=True).conditions.tree
+        assert endpoint.refusal("a//b") is None
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault("start-after", 403, times=99), Fault("^HEAD ", 403, times=99), Fault("^PUT ", "lose")]
+)
+def test_a_probe_that_fails_leaves_neither_an_object_nor_a_folder(
+    seaweed: S3Server, prefix: str, fault: Fault
+) -> None:
+    with (
+        seaweed.client() as client,
+        proxy(seaweed.endpoint_url, fault) as url,
+        opened(seaweed, prefix, endpoint_url=url) as endpoint,
+    ):
+        with pytest.raises(BisyncerError):
+            endpoint.probe(scratch=True)
+        assert fault.seen
+        left = client.list_objects_v2(Bucket=BUCKET, Prefix=f"{prefix}/.", Delimiter="/")
+        assert not left.get("Contents")
+        assert not left.get("CommonPrefixes")

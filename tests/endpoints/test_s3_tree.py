@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
@@ -14,10 +15,11 @@ from bisyncer.endpoints.s3 import S3Endpoint
 from bisyncer.endpoints.tree_order import place
 from bisyncer.errors import ListingIncomplete
 from bisyncer.job import Remote
+from bisyncer.model import ALL_CONDITIONS
 from tests.endpoints.contract import TREE_KEYS, keys
 from tests.endpoints.test_listing import amazon, rows_of
 from tests.endpoints.test_s3 import S3Behind, opened
-from tests.faults import Answer, canned
+from tests.faults import Answer, canned, proxy
 from tests.servers import S3Server
 
 PAGE = 4
@@ -134,7 +136,8 @@ def test_a_listing_that_is_not_whole_never_just_ends(monkeypatch: pytest.MonkeyP
         list(endpoint.scan())
 
 
-def test_every_range_of_the_real_server_is_exact(seaweed: S3Server, prefix: str) -> None:
+@pytest.mark.parametrize("hidden", [False, True], ids=["bare", "behind-a-proxy"])
+def test_every_range_of_the_real_server_is_exact(seaweed: S3Server, prefix: str, *, hidden: bool) -> None:
     names = sorted({*(key for key in TREE_KEYS if "\\" not in key), "d/g/", "d/g/y", "d/g-", "d/h/x", "d/h"})
     bounds = [
         "",
@@ -150,8 +153,14 @@ def test_every_range_of_the_real_server_is_exact(seaweed: S3Server, prefix: str)
         "a/../b",
         "e\u0301",
     ]
-    with opened(seaweed, prefix) as endpoint, seaweed.client() as client:
-        behind = S3Behind(client, prefix)
+    with contextlib.ExitStack() as stack:
+        behind = S3Behind(stack.enter_context(seaweed.client()), prefix)
+        url, conditions = seaweed.endpoint_url, ALL_CONDITIONS
+        if hidden:  # it answers without the name of the server
+            url = stack.enter_context(proxy(seaweed.endpoint_url))
+            with opened(seaweed, prefix, endpoint_url=url) as probed:
+                conditions = probed.probe(scratch=True).conditions
+        endpoint = stack.enter_context(opened(seaweed, prefix, conditions, endpoint_url=url))
         for name in sorted(names, reverse=True):
             behind.plant(name, b"" if name.endswith("/") else b"1")
         assert keys(endpoint) == names
@@ -162,4 +171,4 @@ def test_every_range_of_the_real_server_is_exact(seaweed: S3Server, prefix: str)
 @pytest.fixture
 def prefix() -> str:
     """A prefix that no other test uses."""
-    return "tree-order"
+    return f"tree-order-{uuid.uuid4().hex}"
