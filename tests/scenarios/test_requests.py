@@ -14,7 +14,10 @@ from tests.pair import paired
 from tests.places import Places
 from tests.world import carried_out
 
-PAGES = {"s3": 3, "azure": 1}  # of 2,500 keys: a page of S3 has 1,000 at the most, one of Azure 5,000
+# Of 2,500 keys in one piece, and in three: a page of S3 has 1,000 at the most, one of Azure 5,000. SeaweedFS
+# lists directory by directory, so a shard that ends within one is listed in more than one piece.
+PAGES = {"moto": (3, 3), "s3": (3, 5), "azure": (1, 3)}
+LOOKS = {"moto": 2, "s3": 4, "azure": 2}  # in SeaweedFS also how it sorts names
 
 
 @pytest.mark.parametrize("kind", PAGES)
@@ -34,7 +37,7 @@ def test_a_run_without_changes_lists_each_page_once_and_looks_at_no_key(
         bucket.through(url)
         with paired(tmp_path, tree, bucket, transfers=16) as pair:
             pair.align()
-            for shards in (1, 3):
+            for shards, pages in zip((1, 3), PAGES[kind], strict=True):
                 pair.reopen()
                 asked.clear()
                 summary = pair.run(shards=shards)
@@ -42,10 +45,8 @@ def test_a_run_without_changes_lists_each_page_once_and_looks_at_no_key(
                 assert carried_out(summary) == {}
                 assert summary.unchanged == 2500
                 assert asked["HEAD"] == 0
-                assert asked["page"] == max(PAGES[kind], shards), (
-                    "a shard of three has less than a page of S3"
-                )
-                assert asked["look"] <= 2, "whether the bucket is there, and what server it is"
+                assert asked["page"] == pages
+                assert asked["look"] <= LOOKS[kind], "whether the bucket is there, and what server it is"
                 assert asked["seal"] <= 2
                 assert asked.total() == asked["page"] + asked["look"] + asked["seal"]
 
