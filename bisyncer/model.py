@@ -314,7 +314,7 @@ class Conditions(NamedTuple):
     `versions` says that it also keeps what is replaced or deleted, `torn` that it tests the condition of an
     upload in parts, but not in the step that publishes it, `folds_case` that it finds a name in upper and
     lower case alike, `batch` that it deletes many objects in one request, each on its condition, and `tree`
-    that it keeps keys as paths of directories, whatever it says about itself.
+    that it keeps keys as paths of directories, though its answers don't say that it is such a store.
     """
 
     put: bool = True

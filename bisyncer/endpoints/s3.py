@@ -146,8 +146,9 @@ class S3Endpoint:
             headers = answer["ResponseMetadata"]["HTTPHeaders"]
             skew_ns = clock_skew_ns(headers.get("date", ""), asked_ns, time.time_ns())
             if scratch:
-                bucket.honoured = try_conditions(bucket, tree=keeps_a_tree(headers))
-                bucket.known.tree = bucket.honoured.tree
+                told_tree = keeps_a_tree(headers)
+                bucket.honoured = try_conditions(bucket, tree=told_tree)
+                bucket.known.tree = told_tree or bucket.honoured.tree
                 told = remarks(bucket)
         except SDK_ERRORS as error:
             raise _unusable(bucket.root, bucket.judge(error)) from None

@@ -84,7 +84,8 @@ def try_conditions(bucket: Bucket, *, tree: bool) -> Conditions:
         complete = one.completes(IfNoneMatch="*") and one.completes(IfMatch=_WRONG)
         if not complete:
             one.ask("put_object", Body=b"1")
-        tree = tree or bool(folder and one.is_passed_over())
+        hidden = not tree and bool(folder) and one.is_passed_over()
+        tree = tree or hidden
         source = {"CopySource": {"Bucket": bucket.bucket, "Key": one.name}}
         right, wrong = ({**source, "CopySourceIfMatch": etag} for etag in (one.etag(), _WRONG))
         # SeaweedFS tests the condition on a target, but not in one step with writes: of 600 copies that met a
@@ -102,7 +103,7 @@ def try_conditions(bucket: Bucket, *, tree: bool) -> Conditions:
         delete = one.fails("delete_object", IfMatch=_WRONG) and one.holds("delete_object", IfMatch=one.etag())
     # Measured with SeaweedFS 4.48, as above.
     torn = complete and tree
-    return Conditions(put, complete, delete, copy, _keeps_versions(bucket), torn, batch=batch, tree=tree)
+    return Conditions(put, complete, delete, copy, _keeps_versions(bucket), torn, batch=batch, tree=hidden)
 
 
 @contextlib.contextmanager
