@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 from bisyncer.core.trash import LOW
@@ -133,24 +134,29 @@ def _path2(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Iterat
 
 
 def _sent(to: Endpoint, name: str, number: int, size: int, width: int, *, until: Deadline) -> float:
-    """Write so many objects and delete them; returns how many seconds the writing took."""
+    """Write so many objects and delete them; returns how many seconds the writing took.
+
+    Raises `Interrupted` where it is told to stop; what was written by then is deleted too.
+    """
     written: list[Entry] = []
 
     def send(each: int) -> None:
         key = f"{name}-{each}"
-        written.append(persist(lambda: to.write(key, _Random(size), expect=None), wait=until.wait))
+        written.append(persist(lambda: to.write(key, _Random(size, until), expect=None), wait=until.wait))
 
     def remove(entry: Entry) -> None:
         with suppress(EndpointError):  # what stays is scratch, and no key
             persist(lambda: to.delete(entry.key, expect=entry), wait=until.wait)
 
     took: dict[str, float] = {}
-    with ThreadPoolExecutor(width, thread_name_prefix="bench") as pool:
-        try:
-            with _timed(took, "all"):
+    threads = partial(ThreadPoolExecutor, width, thread_name_prefix="bench")
+    try:
+        with _timed(took, "all"):
+            with threads() as pool:
                 list(pool.map(send, range(number)))
-                to.flush()
-        finally:
+            to.flush()
+    finally:
+        with threads() as pool:  # another one: what was on its way when one failed has been written by now
             list(pool.map(remove, written))
     return took["all"]
 
@@ -163,16 +169,19 @@ def _timed(into: dict[_Name, float], name: _Name) -> Iterator[None]:
 
 
 class _Random:
-    """A source of bytes that can't be packed."""
+    """A source of bytes that can't be packed, and end where it is told to stop: a large body takes long."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, until: Deadline) -> None:
         self.entry = Entry("", size, None, "")
         self.metadata: Mapping[str, str] = {}
         self._block = os.urandom(min(size, 1 << 20))
         self._left = size
+        self._until = until
 
     def read(self, size: int = -1, /) -> bytes:
-        """Up to `size` bytes."""
+        """Up to `size` bytes; raises `Interrupted`, with which nothing of it is published."""
+        if self._until.is_set():
+            raise Interrupted(_STOPPED)
         length = min(len(self._block), self._left, size if size >= 0 else self._left)
         self._left -= length
         return self._block[:length]

@@ -16,7 +16,7 @@ from bisyncer.endpoints.base import Source
 from bisyncer.engine import bench
 from bisyncer.engine.bench import Figures, Judgement, judged
 from bisyncer.engine.pairing import open_pair
-from bisyncer.errors import Leased, Transient
+from bisyncer.errors import Interrupted, Leased, Transient
 from bisyncer.model import Entry
 from bisyncer.report.events import Silent
 from bisyncer.state.lease import Lease
@@ -147,6 +147,26 @@ def test_a_write_that_is_too_many_is_repeated(world: World) -> None:
 
     assert measured(world).small_files_per_s > 0
     assert refused == {"write": 0, "delete": 0}
+    assert world.trash(TWO) == {}
+
+
+def test_a_stop_is_heard_while_it_sends_and_what_was_sent_is_deleted(world: World) -> None:
+    world.align({"a": "1"})
+    stop = threading.Event()
+    begun: list[str] = []
+
+    def tell(method: str, key: str) -> None:
+        if method == "write" and "small" in key:
+            begun.append(key)
+            if len(begun) == 3:
+                stop.set()
+
+    world.hooked[TWO].before = tell
+
+    with pytest.raises(Interrupted):
+        bench.bench(world.job, world.endpoints, world.state, Silent(), sla_s=60, stop=stop)
+
+    assert len(begun) < bench.SMALL_FILES
     assert world.trash(TWO) == {}
 
 
