@@ -356,7 +356,7 @@ class TestSdk:
             client.cancel_work_request(number)
         finally:
             oci_account.server.store.copying.set()
-        assert oci_account.server.store.work_requests[number].ended.wait(30)
+        oci_account.server.store.work_requests[number].end()
         work = client.get_work_request(number).data
         assert (work.status, work.operation_type) == ("CANCELED", "COPY_OBJECT")
         assert [one.action_type for one in work.resources] == ["READ", "WRITTEN"]

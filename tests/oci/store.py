@@ -25,8 +25,6 @@ STANDARD = {
 }
 TIERS = ("Standard", "InfrequentAccess", "Archive")
 
-_UNSEEN_S = 1.0  # how long a work request that nobody looks at stays in one state
-
 
 class Refused(Exception):
     """A request that is answered with an error."""
@@ -256,7 +254,10 @@ class Bucket:
 
 
 class WorkRequest:
-    """A copy, which happens some time after it was asked for: three states, each of which can be seen."""
+    """A copy, which happens some time after it was asked for: three states, each of which is seen.
+
+    None passes by itself, whatever the machine is slow at: the next comes when somebody has looked.
+    """
 
     def __init__(self, source: str, destination: str) -> None:
         self.id = str(uuid.uuid4())
@@ -266,7 +267,8 @@ class WorkRequest:
         self.finished: datetime | None = None
         self.error: Refused | None = None
         self.ended = threading.Event()
-        self._seen = threading.Event()
+        self._moved = threading.Condition()
+        self._seen: set[str] = set()
 
     @property
     def percent_complete(self) -> float:
@@ -274,35 +276,44 @@ class WorkRequest:
 
     def look(self) -> str:
         """The state; it may be another from now on."""
-        status = self.status
-        self._seen.set()
-        return status
+        with self._moved:
+            self._seen.add(self.status)
+            self._moved.notify_all()
+            return self.status
 
     def cancel(self) -> None:
-        if self.finished:
-            raise Refused(409, "Conflict", "The work request is finished")
-        self.status = "CANCELING"
-        self._seen.set()
+        with self._moved:
+            if self.finished:
+                raise Refused(409, "Conflict", "The work request is finished")
+            self.status = "CANCELING"
+            self._moved.notify_all()
+
+    def end(self) -> None:
+        """Look until it has ended."""
+        while not self.ended.wait(0.01):
+            self.look()
 
     def run(self, hold: threading.Event, deed: Callable[[], object]) -> None:
-        """Do it when everybody has had a chance to see each state, and nobody holds copies back."""
-        self._stay()
-        if self.status == "ACCEPTED":
-            self.status = "IN_PROGRESS"
-            self._stay()
+        """Do it when somebody has seen each state, and nobody holds copies back."""
+        with self._moved:
+            self._stay("ACCEPTED")
+            if self.status == "ACCEPTED":
+                self.status = "IN_PROGRESS"
+                self._stay("IN_PROGRESS")
         hold.wait()
-        if self.status == "CANCELING":
-            self._finish("CANCELED")
-            return
-        try:
-            deed()
-        except Refused as error:
-            self.error = error
-        self._finish("FAILED" if self.error else "COMPLETED")
+        with self._moved:
+            if self.status == "CANCELING":
+                self._finish("CANCELED")
+                return
+            try:
+                deed()
+            except Refused as error:
+                self.error = error
+            self._finish("FAILED" if self.error else "COMPLETED")
 
-    def _stay(self) -> None:
-        self._seen.wait(_UNSEEN_S)
-        self._seen.clear()
+    def _stay(self, status: str) -> None:
+        """Wait until somebody has seen this state, or has called it off."""
+        self._moved.wait_for(lambda: status in self._seen or self.status != status)
 
     def _finish(self, status: str) -> None:
         self.finished = datetime.now(UTC)

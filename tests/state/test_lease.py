@@ -42,8 +42,10 @@ run = store.begin_run(pair, dry_run=False, resync=False)
 here = Entry("k", 1, 1, "s")
 store.actions.spool(run, [Action("k", Verdict.RECORD, Delta.NEW, Delta.NEW, None, here, here)])
 (planned,) = store.actions.planned(run)
-print("taken", lease.token, flush=True)
-for line in sys.stdin:
+with lease._renewing:  # who pauses us now meets no heartbeat under way
+    print("taken", lease.token, flush=True)
+    line = sys.stdin.readline()
+while line:
     try:
         if line.strip() == "assert":
             lease.assert_held()
@@ -52,6 +54,7 @@ for line in sys.stdin:
         print("held", flush=True)
     except LeaseLost as error:
         print("lost:", error, flush=True)
+    line = sys.stdin.readline()
 """
 
 
@@ -118,6 +121,14 @@ def row(store: Store, pair: Pair) -> tuple[int, str | None, int, int, int]:
     with store.database.read() as connection:
         found = connection.execute(select(schema.lease).where(table.pair_id == pair.id)).one()
     return found.token, found.holder, found.taken_ns, found.heartbeat_ns, found.expires_ns
+
+
+def expire_at(store: Store, pair: Pair, ns: int) -> None:
+    """Write `ns` over the expiry of the lease."""
+    with store.database.write() as connection:
+        connection.execute(
+            update(schema.lease).where(schema.lease.c.pair_id == pair.id).values(expires_ns=ns)
+        )
 
 
 def forge(store: Store, pair: Pair, holder: Holder) -> None:
@@ -248,9 +259,12 @@ def test_a_paused_process_is_passed_over_and_writes_nothing_when_it_wakes(
     url: str, opened: Callable[..., Store], store: Store, pair: Pair
 ) -> None:
     real = opened(url)  # by the clock of this host
-    with running(url, ttl_s=1.5) as process:
-        process.pause()  # right after it took the lease: no heartbeat is under way
+    with running(url, ttl_s=0.4) as process:
+        process.pause()
+        *_, expires_ns = row(store, pair)
+        expire_at(store, pair, expires_ns + 10**18)  # however long we are on our way to the next line
         refused = not taken(real, pair)
+        expire_at(store, pair, expires_ns)
         eventually(lambda: taken(real, pair))
         with Lease.take(real, pair) as second:
             process.go_on()
@@ -265,7 +279,7 @@ def test_a_paused_process_is_passed_over_and_writes_nothing_when_it_wakes(
 def test_a_paused_process_that_nobody_passed_over_goes_on(url: str, store: Store, pair: Pair) -> None:
     with running(url, ttl_s=0.4) as process:
         process.pause()
-        time.sleep(0.5)  # longer than it lives
+        eventually(lambda: time.time_ns() > row(store, pair)[4])
         process.go_on()
         answers = [process.ask("assert"), process.ask("commit")]
 
@@ -327,13 +341,14 @@ def test_a_lease_that_names_no_process_is_told_as_damage(store: Store, pair: Pai
 
 
 def test_a_heartbeat_pushes_the_expiry_on(
-    url: str, opened: Callable[..., Store], store: Store, pair: Pair
+    store: Store, pair: Pair, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = opened(url)
-    with Lease.take(real, pair, ttl_s=0.8) as lease:
-        _, _, _, _, first_expiry = row(store, pair)
-        eventually(lambda: row(store, pair)[3] > first_expiry)
-        still_held = not taken(real, pair)
+    monkeypatch.setattr(lease_module, "_now_ns", lambda connection, store: clock.ns)
+    with Lease.take(store, pair, ttl_s=0.4) as lease:
+        *_, first_expiry = row(store, pair)
+        clock.ns = first_expiry
+        eventually(lambda: row(store, pair)[3] == first_expiry)
+        still_held = not taken(store, pair)
         lease.assert_held()
 
     assert still_held
@@ -445,7 +460,7 @@ def test_a_lease_from_a_clock_that_has_been_put_right_locks_nobody_out_unless_it
     store: Store, pair: Pair, boot: str | None, free: bool
 ) -> None:
     day_ns = 24 * 3600 * 10**9
-    with Lease.take(store, pair):
+    with Lease.take(store, pair, ttl_s=1000):
         if boot is not None:
             forge(store, pair, Holder.current()._replace(boot=boot))
         table = schema.lease.c
