@@ -16,6 +16,7 @@ import pytest
 
 from bisyncer.core.reserved import is_reserved
 from tests.servers import BUCKET, S3Server
+from tests.world import new_state
 
 PAIR = "p"
 
@@ -36,7 +37,7 @@ class Operator:
         self.environment = {
             **os.environ,
             "BISYNCER_CONFIG": str(path),
-            "BISYNCER_STATE": f"sqlite:///{self.folder / 'state.db'}",
+            "BISYNCER_STATE": new_state(self.folder),
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "NO_COLOR": "1",
         }
