@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from bisyncer.core.reserved import is_reserved
 from bisyncer.endpoints import memory
@@ -59,6 +60,30 @@ def _made_once() -> Path:
     path = folder / "state.db"
     Store.open(f"sqlite:///{path}").close()
     return path
+
+
+class _Compiled(dict[tuple[Any, ...], Any]):
+    """SQLAlchemy's memory of compiled statements, for all engines of one kind of database.
+
+    Each engine has one of its own, which a state that lives for a few runs fills and never uses again.
+    """
+
+    def get(self, key: tuple[Any, ...], default: Any = None) -> Any:
+        return super().get(key[1:], default)
+
+    def __setitem__(self, key: tuple[Any, ...], compiled: Any) -> None:
+        super().__setitem__(key[1:], compiled)  # without the engine's dialect, which comes first
+
+
+_compiled = _Compiled()
+
+
+def open_state(url: str) -> Store:
+    """Open a state; those on SQLite compile each statement once for all."""
+    store = Store.open(url)
+    if not store.database.postgresql:
+        store.database.engine.update_execution_options(compiled_cache=_compiled)
+    return store
 
 
 Hook = Callable[[str, str], None]
@@ -206,7 +231,7 @@ class World:
         self.job = Job("p", f"memory://{names[0]}", f"memory://{names[1]}", transfers=4)
         if self.state_url is None:
             self.state_url = new_state(self.folder)
-        self.state = Store.open(self.state_url)
+        self.state = open_state(self.state_url)
 
     def close(self) -> None:
         self.state.close()
@@ -217,7 +242,7 @@ class World:
         """Open the state again, as the next process would."""
         assert self.state_url is not None
         self.state.close()
-        self.state = Store.open(self.state_url)
+        self.state = open_state(self.state_url)
 
     def put(self, side: Side, contents: Mapping[str, str]) -> None:
         for key, text in contents.items():

@@ -13,10 +13,9 @@ from bisyncer.engine import pairing, session
 from bisyncer.job import Job
 from bisyncer.model import TRASH, Side
 from bisyncer.report.events import Silent
-from bisyncer.state.store import Store
 from tests.desk import held, put
 from tests.endpoints.steps import Steps
-from tests.world import new_state
+from tests.world import new_state, open_state
 
 OLD_NS = 1_500_000_000_000_000_000
 PARTS = 4  # of the test, so that several processes can share it
@@ -31,7 +30,7 @@ class Trees:
         for tree in (self.one, self.two):
             tree.mkdir(parents=True)
         self.job = Job("p", str(self.one), str(self.two), transfers=1)
-        self.store = Store.open(new_state(folder))
+        self.store = open_state(new_state(folder))
         put(self.one, {"a": "1", "b": "2", "d/edited": EDITED, "d/deleted": DELETED})
         for path in self.one.rglob("*"):
             os.utime(path, ns=(OLD_NS, OLD_NS))
