@@ -15,7 +15,7 @@ from bisyncer.cli.options import Asked, Json, command
 from bisyncer.cli.stopping import stopping
 from bisyncer.cli.table import say
 from bisyncer.config import parser, setting
-from bisyncer.errors import UsageError
+from bisyncer.errors import Interrupted, UsageError
 from bisyncer.model import Side, Summary
 
 if TYPE_CHECKING:
@@ -60,7 +60,11 @@ def bench(
         stopping() as stop,
         closing(Ticks(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)) as log,
     ):
-        found = measure(job, endpoints, store, log, sla_s=sla_s, stop=stop.event)
+        try:
+            found = measure(job, endpoints, store, log, sla_s=sla_s, stop=stop.event)
+        except Interrupted as error:
+            tell_sentence(str(error), log_format=asked.log_format, pair=pair)
+            return error.exit_code if stop.signal is None else 128 + stop.signal
     if isinstance(found, Summary):
         tell_sentence(_why(found), log_format=asked.log_format, pair=pair)
         return stop.exit_code(found)

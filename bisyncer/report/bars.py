@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
+from datetime import timedelta
+from math import ceil
 from typing import Final, TextIO, cast
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
 from bisyncer.model import Done, Side
@@ -39,7 +42,9 @@ class Bars:
     gathered, and a thread shows them a few times a second.
     """
 
-    def __init__(self, stream: TextIO, *, verbose: bool = False) -> None:
+    def __init__(
+        self, stream: TextIO, *, verbose: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._verbose = verbose
         self._pair = ""
         self._expected = 0
@@ -56,8 +61,9 @@ class Bars:
             BarColumn(),
             TextColumn("{task.completed:,.0f} {task.fields[noun]}"),
             _Rate(),
-            TimeRemainingColumn(),
+            _Left(),
             console=self._console,
+            get_time=clock,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -155,11 +161,28 @@ class Bars:
 
 
 class _Rate(ProgressColumn):
-    """So many keys, actions or bytes a second."""
+    """So many keys, actions or bytes a second, since their phase began.
+
+    Several shards may be told of within a millisecond, which says nothing about how fast they are.
+    """
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        if speed is None:
+        elapsed_s = _elapsed_s(task)
+        if not task.completed or not elapsed_s:
             return Text("")
-        noun = str(task.fields["noun"])
-        return Text(f"{shown_size(round(speed))}/s" if noun == "B" else f"{speed:,.0f} {noun}/s")
+        rate, noun = task.completed / elapsed_s, str(task.fields["noun"])
+        return Text(f"{shown_size(round(rate))}/s" if noun == "B" else f"{rate:,.0f} {noun}/s")
+
+
+class _Left(ProgressColumn):
+    """How long it takes yet at that rate."""
+
+    def render(self, task: Task) -> Text:
+        if not task.completed or task.total is None:
+            return Text("-:--:--")
+        left_s = max(0.0, _elapsed_s(task) * (task.total / task.completed - 1))
+        return Text(str(timedelta(seconds=ceil(left_s))))
+
+
+def _elapsed_s(task: Task) -> float:
+    return (task.elapsed if task.finished_time is None else task.finished_time) or 0.0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,6 +171,25 @@ def test_a_stop_is_heard_while_it_sends_and_what_was_sent_is_deleted(world: Worl
 
     assert len(begun) < bench.SMALL_FILES
     assert world.trash(TWO) == {}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_after_its_run_tells_by_its_code_which_signal_it_was(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    desk.align(files=1)
+    list_one = bench._list
+
+    def stopped(*arguments: Any) -> None:
+        os.kill(os.getpid(), number)
+        list_one(*arguments)
+
+    monkeypatch.setattr(bench, "_list", stopped)
+
+    answer = desk("bench", "cms")
+
+    assert (answer.code, answer.out) == (code, "")
+    assert answer.err.endswith("bisyncer: cms: Stopped by a signal; no key was changed.\n")
 
 
 def test_with_a_backup_dir_it_is_path2_that_is_sent_to(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,6 +171,36 @@ def test_bars_follow_every_phase_and_leave_the_answer_above(monkeypatch: pytest.
     assert not any(thread.name == "lines" for thread in threading.enumerate())
 
 
+def test_shards_that_are_told_of_at_once_make_no_rate_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    drawn = threading.Event()
+    shown: list[str] = []
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> int:
+            if "300 keys" in text:
+                shown.append(" ".join(text.split()))
+                drawn.set()
+            return len(text)
+
+    now_s = [0.0]
+    bars = Bars(Terminal(), clock=lambda: now_s[0])
+    bars.tell(BEGIN)
+    bars.tell(PhaseBegan(Phase.SCAN))
+    for at_s, keys in ((9.999998, 100), (9.999999, 200), (10.0, 300)):
+        now_s[0] = at_s
+        bars.tell(Scanned(Side.PATH1, keys))
+
+    assert drawn.wait(60)
+    bars.tell(RunEnded(summary()))
+    assert "300 keys 30 keys/s 0:00:24" in shown[0]
+
+
 def test_a_phase_without_a_bar_for_what_it_tells_goes_on() -> None:
     bars = Bars(io.StringIO())
     for event in (BEGIN, PhaseBegan(Phase.CHECK, 5), Scanned(Side.PATH2, 0), Checked(5), Settled(1, ())):
