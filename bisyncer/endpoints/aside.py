@@ -431,5 +431,7 @@ def _locked(directory: int) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        return True  # NFS has no locks on directories; the pair's lease keeps other runs away
+        # NFS has no locks on directories. The pair's lease keeps other runs away; two shards of this one may
+        # both settle an aside there, which is safe only where nothing trades places, as on NFS.
+        return True
     return True
