@@ -83,7 +83,7 @@ def test_a_case_that_cannot_be_prepared_is_told_and_the_next_one_is_measured(
         yield from no_change_canned(1).prepare(bench)
 
     failing = Case("c", 1, prepare)
-    arguments = ["--runs", "1", "--work", str(tmp_path), "--tool", "s5cmd sync"]
+    arguments = ["--runs", "1", "--work", str(tmp_path), "--tool", "rclone sync"]
 
     assert benchmarks.main(arguments, [failing, no_change_canned(1)]) == 1
     told = capsys.readouterr()
