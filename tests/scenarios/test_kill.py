@@ -75,7 +75,7 @@ def test_the_first_signal_ends_a_run_in_order_and_the_next_run_does_the_rest(
     operator: Operator, seaweed: S3Server, prefix: str, number: signal.Signals, code: int
 ) -> None:
     plant(operator, seaweed, prefix)
-    with operator.start("init", PAIR, "--resync") as process:
+    with operator.start("init", PAIR, "--resync", program=("-u", "-m", "bisyncer")) as process:
         assert process.stdout is not None
         for _ in range(30):
             process.stdout.readline()
