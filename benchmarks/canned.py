@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import threading
+import time
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from email.utils import formatdate
@@ -26,7 +27,8 @@ from xml.sax.saxutils import escape
 COUNTS: Final = "/counts"  # what was asked for since it was last asked for this
 _PAGE: Final = 1000
 _HIGHEST: Final = "\U0010ffff"
-_TIME: Final = "2026-01-01T00:00:00.000Z"
+_NOW: Final = int(time.time())  # when all objects were sent: after the files that they come from
+_TIME: Final = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(_NOW))
 
 
 class Object(NamedTuple):
@@ -245,7 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
         if etag:
             self.send_header("ETag", f'"{etag}"')
         if mtime:
-            self.send_header("Last-Modified", formatdate(1767225600, usegmt=True))
+            self.send_header("Last-Modified", formatdate(_NOW, usegmt=True))
             self.send_header("x-amz-meta-mtime", mtime)
         self._headers_buffer: list[bytes]
         self._headers_buffer.append(b"\r\n")
