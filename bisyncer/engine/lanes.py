@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.alike import Alike
+from bisyncer.engine.counting import Counting, InWork
 from bisyncer.engine.forked import ForkedExecutor
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import guarded, open_pair, resilient
@@ -65,6 +66,7 @@ class Processes(NamedTuple):
 
     pool: Executor
     number: int
+    in_work: InWork
 
 
 @contextmanager
@@ -86,60 +88,14 @@ def processes(
         return
     # No connection may be open on both sides of a fork: https://www.sqlite.org/howtocorrupt.html, 2.6
     store.database.close()
-    with ForkedExecutor(number, partial(_be_born, job, (pair.path1, pair.path2), store)) as pool:
-        yield Processes(pool, number)
+    in_work = InWork()
+    with ForkedExecutor(number, partial(_be_born, job, (pair.path1, pair.path2), store, in_work)) as pool:
+        yield Processes(pool, number, in_work)
 
 
 def how_many(keys: int) -> int:
     """The number of processes for so many keys: one for each CPU, as long as each has enough to do."""
     return min(len(os.sched_getaffinity(0)), MOST, keys // (LANES * KEYS))
-
-
-class Counting:
-    """Adds up for a Reporter what is scanned on several lanes; safe between threads."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
-        self._lock = threading.Lock()
-        self._scanned: Counter[Side] = Counter()
-
-    def lane(self) -> Reporter:
-        """The reporter of one shard."""
-        return _Lane(self)
-
-    def add(self, scanned: Mapping[Side, int]) -> None:
-        """So many more keys of each side have been listed."""
-        with self._lock:
-            for side, keys in scanned.items():
-                self._scanned[side] += keys
-                self._reporter.tell(Scanned(side, self._scanned[side]))
-
-    def tell(self, event: Event) -> None:
-        """Pass on an event."""
-        with self._lock:
-            self._reporter.tell(event)
-
-
-class _Lane:
-    """The reporter of one shard: the keys that it tells of are added to those of the others.
-
-    What a second attempt at the shard finds as the first one did is told once.
-    """
-
-    def __init__(self, counting: Counting) -> None:
-        self._counting = counting
-        self._scanned: Counter[Side] = Counter()
-        self._told: set[Event] = set()
-
-    def tell(self, event: Event) -> None:
-        if isinstance(event, Scanned):
-            more = event.keys - self._scanned[event.side]
-            if more > 0:
-                self._scanned[event.side] = event.keys
-                self._counting.add({event.side: more})
-        elif event not in self._told:
-            self._told.add(event)
-            self._counting.tell(event)
 
 
 def plan_shards(
@@ -152,7 +108,7 @@ def plan_shards(
     if len(shards) == 1:
         yield Found([planner.shard(0, shards[0], reporter, ahead=True)])
         return
-    counting = Counting(reporter)
+    counting = Counting(reporter, forked.in_work if forked else None)
     pieces = list(enumerate(shards))
     lanes = [counting.lane() for _ in pieces]
 
@@ -174,12 +130,17 @@ def plan_shards(
     groups = [pieces[at : at + length] for at in range(0, len(pieces), length)]
     in_process = partial(_in_process, Order(planner.policy, planner.pair_id, planner.run))
     width = 2 * forked.number  # what each does next waits for it, while the run itself may plan a shard
-    for group, found in _carried_out(forked.pool, in_process, groups, width, planner.go_on):
+
+    def go_on() -> None:
+        counting.look()
+        planner.go_on()
+
+    for group, found in _carried_out(forked.pool, in_process, groups, width, go_on):
         made = found or Found([None] * len(group))
         for event in made.told:
             counting.tell(event)
-        for draft in made.drafts:
-            counting.add(draft.tally.scanned if draft else {})
+        for (number, _), draft in zip(group, made.drafts, strict=True):
+            counting.end(number, draft.tally.scanned if draft else {})
         yield made._replace(
             drafts=[draft or again(piece) for piece, draft in zip(group, made.drafts, strict=True)]
         )
@@ -225,13 +186,14 @@ class _Born(NamedTuple):
     job: Job
     endpoints: Mapping[Side, Endpoint]
     store: Store
+    in_work: InWork
     planners: dict[int, Planner]  # by run
 
 
 _born: Final[list[_Born]] = []  # one, in a process of its own
 
 
-def _be_born(job: Job, roots: tuple[str, str], store: Store) -> None:
+def _be_born(job: Job, roots: tuple[str, str], store: Store, in_work: InWork) -> None:
     libc = ctypes.CDLL(None)
     # glibc raises this by itself with each large block that is freed, and then keeps what pages took.
     if hasattr(libc, "mallopt"):
@@ -239,7 +201,7 @@ def _be_born(job: Job, roots: tuple[str, str], store: Store) -> None:
     endpoints = guarded(resilient(open_pair(job, store), job), job.mode)
     if tuple(endpoint.root for endpoint in endpoints.values()) != roots:
         raise UsageError("The roots aren't those of the pair.")  # which the run itself plans then
-    _born.append(_Born(job, endpoints, store, {}))
+    _born.append(_Born(job, endpoints, store, in_work, {}))
 
 
 def _in_process(order: Order, group: Sequence[Piece]) -> Found:
@@ -251,7 +213,7 @@ def _in_process(order: Order, group: Sequence[Piece]) -> Found:
             born.job, order.policy, order.pair_id, order.run, born.endpoints, born.store, marked,
             Alike(order.policy, born.endpoints), time.time_ns, _go_on,
         )  # fmt: skip
-    lanes = [_Told() for _ in group]
+    lanes = [_Told(partial(born.in_work.put, number)) for number, _ in group]
     before = {side: Counter(endpoint.requests) for side, endpoint in born.endpoints.items()}
     with ThreadPoolExecutor(len(group), thread_name_prefix="shard") as threads:
         drafts = list(threads.map(partial(_on_lane, planner), lanes, group))
@@ -265,11 +227,14 @@ def _go_on() -> None:
 
 
 class _Told:
-    """A Reporter that keeps what is to be told by the parent, which counts for itself."""
+    """A Reporter that keeps what the parent is to tell, which sees meanwhile how many keys are listed."""
 
-    def __init__(self) -> None:
+    def __init__(self, put: Callable[[Side, int], None]) -> None:
         self.events: list[Event] = []
+        self._put = put
 
     def tell(self, event: Event) -> None:
-        if not isinstance(event, Scanned):
+        if isinstance(event, Scanned):
+            self._put(event.side, event.keys)
+        else:
             self.events.append(event)

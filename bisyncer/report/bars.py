@@ -31,6 +31,7 @@ from bisyncer.report.progress import Forgiving, notice
 from bisyncer.report.words import shown_size
 
 _SHOWN_EVERY_S: Final = 0.1
+_BAR_WIDTH: Final = 16  # beside it a line of a million keys has room on 80 columns
 
 _STYLES: Final = {"conflict": "yellow", "problem": "red", "hold": "red"}
 
@@ -58,8 +59,8 @@ class Bars:
         # The answer is written by `print`, above the bars; nothing else writes while they are shown.
         self._bars = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:,.0f} {task.fields[noun]}"),
+            BarColumn(_BAR_WIDTH),
+            _Count(),
             _Rate(),
             _Left(),
             console=self._console,
@@ -158,6 +159,18 @@ class Bars:
 
     def _add(self, name: str, description: str, total: int | None, noun: str) -> None:
         self._tasks[name] = self._bars.add_task(description, total=total, noun=noun)
+
+
+class _Count(ProgressColumn):
+    """How many there are, and of how many."""
+
+    def render(self, task: Task) -> Text:
+        noun = str(task.fields["noun"])
+        if noun == "B":
+            done, total = (shown_size(round(number or 0)) for number in (task.completed, task.total))
+            return Text(f"{done} of {total}")
+        of = "" if task.total is None else f" of {task.total:,.0f}"
+        return Text(f"{task.completed:,.0f}{of} {noun}")
 
 
 class _Rate(ProgressColumn):

@@ -112,7 +112,8 @@ class Pace:
         elapsed_s = max(self._clock() - self._began_s, 0.001)
         if self.phase is Phase.SCAN:
             done, total, noun = sum(self.keys.values()), 2 * self._expected or None, "keys"
-            counts = ", ".join(f"{side} {self.keys.get(side, 0):,} keys" for side in Side)
+            of = f" of about {self._expected:,}" if self._expected else ""
+            counts = ", ".join(f"{side} {self.keys.get(side, 0):,}{of} keys" for side in Side)
         else:
             done, total, noun = self.done, self._total, "keys" if self.phase is Phase.CHECK else "actions"
             counts = f"{done:,}" + ("" if total is None else f" of {total:,}") + f" {noun}"

@@ -285,6 +285,7 @@ import multiprocessing, os, signal, sys
 from concurrent.futures import ProcessPoolExecutor
 from bisyncer.cli.app import main
 from bisyncer.engine import lanes, planning
+from bisyncer.engine.counting import Counting
 from bisyncer.engine.forked import ForkedExecutor
 from bisyncer.engine.planner import Planner
 
@@ -335,7 +336,14 @@ def again(*given, **named):
         os.write(gave, bytes(99))
     return draft
 
-ForkedExecutor.__init__, lanes._on_lane, Planner.shard = began, on_lane, again
+end = Counting.end
+
+def ended(counting, shard, scanned):
+    listed = all(counting._in_work.keys(side) >= keys for side, keys in scanned.items())
+    print("seen" if listed else "unseen", file=sys.stderr)
+    end(counting, shard, scanned)
+
+ForkedExecutor.__init__, lanes._on_lane, Planner.shard, Counting.end = began, on_lane, again, ended
 main(sys.argv[1:])
 """
 
@@ -353,7 +361,10 @@ class Trees(NamedTuple):
         return json.loads(said), born
 
     def command(self, *words: str, what: str = "", exit_code: int = 0) -> tuple[bytes, list[int]]:
-        """What a command says, and the numbers of the processes that it had, to which `what` happened."""
+        """What a command says, and the numbers of the processes that it had, to which `what` happened.
+
+        What each of them lists is seen by the run before it has ended a shard.
+        """
         said = subprocess.run(
             [
                 *(sys.executable, "-c", IN_PROCESSES, what, *words),
@@ -367,6 +378,7 @@ class Trees(NamedTuple):
         assert said.returncode == exit_code, said.stderr
         born = [int(word) for line in said.stderr.splitlines() if line[:1].isdigit() for word in line.split()]
         assert not any(Path(f"/proc/{pid}").exists() for pid in born)
+        assert b"unseen" not in said.stderr
         return said.stdout, born
 
 

@@ -49,7 +49,8 @@ def paced(seconds: float, *events: Event) -> str | None:
 
 def test_a_scan_tells_both_sides_with_rate_and_time_left() -> None:
     assert paced(10, PhaseBegan(Phase.SCAN), Scanned(Side.PATH1, 300), Scanned(Side.PATH2, 200)) == (
-        "cms: scan: path1 300 keys, path2 200 keys, 50 keys/s, about 30.0 s left"
+        "cms: scan: path1 300 of about 1,000 keys, path2 200 of about 1,000 keys, "
+        "50 keys/s, about 30.0 s left"
     )
 
 
@@ -183,7 +184,7 @@ def test_shards_that_are_told_of_at_once_make_no_rate_of_their_own(monkeypatch: 
             return True
 
         def write(self, text: str) -> int:
-            if "300 keys" in text:
+            if "300 of 1,000 keys" in text:
                 shown.append(" ".join(text.split()))
                 drawn.set()
             return len(text)
@@ -198,7 +199,7 @@ def test_shards_that_are_told_of_at_once_make_no_rate_of_their_own(monkeypatch: 
 
     assert drawn.wait(60)
     bars.tell(RunEnded(summary()))
-    assert "300 keys 30 keys/s 0:00:24" in shown[0]
+    assert "300 of 1,000 keys 30 keys/s 0:00:24" in shown[0]
 
 
 def test_a_phase_without_a_bar_for_what_it_tells_goes_on() -> None:
