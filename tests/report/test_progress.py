@@ -217,7 +217,7 @@ def test_the_bar_of_bytes_moves_while_a_body_is_on_its_way() -> None:
             return True
 
         def write(self, text: str) -> int:
-            if "4,321 B" in text:
+            if "4.3 kB of 10.0 kB" in text:
                 shown.set()
             return len(text)
 
