@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from hashlib import sha256
 from itertools import product
+from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
+from bisyncer.engine import apply
 from bisyncer.errors import Rejected
 from bisyncer.job import Policy, Resolve
-from bisyncer.model import Algorithm, RunOutcome, Side
+from bisyncer.model import Algorithm, Outcome, RunOutcome, Side
+from bisyncer.state.store import Store
 from tests.world import ONE, TWO, World, carried_out
 
 TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}
@@ -219,3 +225,44 @@ def test_a_resync_settles_a_conflict_whose_other_version_is_gone_and_no_other(wo
     world.run(resync=True)
 
     assert [conflict.key for conflict in world.conflicts()] == ["k1"]
+
+
+def test_a_conflict_is_committed_at_once_and_with_it_those_that_ended_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align(TEN)
+    four = [f"k{number}" for number in range(4)]
+    world.put(ONE, dict.fromkeys(four, "written in one"))
+    world.put(TWO, dict.fromkeys(four, "then in two"))
+    first_is_committed, all_have_ended = threading.Event(), threading.Event()
+    ended: list[object] = []
+    commits: list[list[str]] = []
+
+    def hold_others(method: str, key: str) -> None:
+        if method == "write" and key.startswith(tuple(four[1:])):
+            assert first_is_committed.wait(60)
+
+    class Queue(SimpleQueue[Any]):
+        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+            super().put(item, block, timeout)
+            if isinstance(item, apply._Ended):
+                ended.append(item)
+                if len(ended) == len(four):
+                    all_have_ended.set()
+
+    real = Store.commit
+
+    def commit(store: Store, run: int, outcomes: Sequence[Outcome], *others: Any) -> Any:
+        if outcomes:
+            commits.append(sorted(outcome.planned.action.key for outcome in outcomes))
+            first_is_committed.set()
+            assert all_have_ended.wait(60)
+        return real(store, run, outcomes, *others)
+
+    for side in Side:
+        world.hooked[side].before = hold_others
+    monkeypatch.setattr(apply, "SimpleQueue", Queue)
+    monkeypatch.setattr(Store, "commit", commit)
+
+    assert carried_out(world.run()) == {"conflict": 4}
+    assert commits == [["k0"], ["k1", "k2", "k3"]]
