@@ -71,7 +71,7 @@ def try_conditions(bucket: Bucket, *, tree: bool) -> Conditions:
 
     `tree`: the store says that it keeps keys as paths of directories. One that doesn't say so is tried.
     """
-    folder = f"{scratch_name()}/" if bucket.server else ""
+    folder = "" if tree or bucket.server is None else f"{scratch_name()}/"
     with _scratch(bucket, folder) as one, _scratch(bucket) as two:
         put = (
             one.holds("put_object", Body=b"1", IfNoneMatch="*")
