@@ -139,11 +139,12 @@ def shown(command: Sequence[str], work: Path) -> str:
     for pattern, word in (
         (rf"(--config) {here}\S*", r"\1 CONFIG"),
         (rf"(--workdir) {here}\S*", r"\1 WORKDIR"),
-        (rf"{here}/[\w-]+", "TREE"),
         (r"\b(bisyncer (?:init|run)) \S+", r"\1 PAIR"),
-        (r"http://127\.0\.0\.1:\d+", "URL"),
-        (r"\b(?:bench|other|large\d+)/p\d*", "BUCKET/PREFIX"),
+        (r"https?://[^\s/]+", "URL"),
         (r"/\S*/(rclone|s5cmd|aws) ", r"\1 "),
+        (r"(?<=\s)/\S*[^\s/]", "TREE"),
+        (r"\b([A-Z]):[^\s/]+/\S+", r"\1:BUCKET/PREFIX"),
+        (r"\bs3://[^\s/]+/[^\s/']+", "s3://BUCKET/PREFIX"),
     ):
         said = re.sub(pattern, word, said)
     return said

@@ -97,6 +97,11 @@ def test_what_only_one_run_has_is_not_shown(tmp_path: Path) -> None:
     assert shown(command, tmp_path) == "rclone sync TREE B:BUCKET/PREFIX --workdir WORKDIR"
     ours = [sys.executable, "-m", "bisyncer", "init", "t-p1", "--config", f"{tmp_path}/a/t.toml"]
     assert shown(ours, tmp_path) == "bisyncer init PAIR --config CONFIG"
+    ready = ["/v/s5cmd", "--endpoint-url", "http://host:1", "sync", "/elsewhere/tree/", "s3://mine/there/"]
+    assert shown(ready, tmp_path) == "s5cmd --endpoint-url URL sync TREE/ s3://BUCKET/PREFIX/"
+    assert shown(["/v/rclone", "bisync", "/elsewhere/tree", "B:mine/there"], tmp_path) == (
+        "rclone bisync TREE B:BUCKET/PREFIX"
+    )
 
 
 def test_each_case_has_a_name_of_its_own_and_no_tool_is_asked_for_a_million_keys_unless_it_is_said() -> None:
