@@ -8,12 +8,13 @@ from functools import partial
 from math import ceil
 
 from bisyncer.endpoints.body import PART_SIZE
-from bisyncer.engine.apply import Worker, apply
+from bisyncer.engine.apply import apply
 from bisyncer.engine.emptied import Emptied
 from bisyncer.engine.moving import Moving
 from bisyncer.engine.room import Room
 from bisyncer.engine.run import REPORTED, Run
 from bisyncer.engine.trash import purge
+from bisyncer.engine.worker import Worker
 from bisyncer.errors import EndpointError, Gone, Halted
 from bisyncer.model import Done, Mode, Outcome, Planned, Side, Verdict, Waits
 from bisyncer.report.events import Acted, Phase, PhaseBegan, Settled

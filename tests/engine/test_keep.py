@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bisyncer.engine import apply
+from bisyncer.engine.worker import Ended
 from bisyncer.errors import Rejected
 from bisyncer.job import Policy, Resolve
 from bisyncer.model import Algorithm, Outcome, RunOutcome, Side
@@ -245,7 +246,7 @@ def test_a_conflict_is_committed_at_once_and_with_it_those_that_ended_meanwhile(
     class Queue(SimpleQueue[Any]):
         def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
             super().put(item, block, timeout)
-            if isinstance(item, apply._Ended):
+            if isinstance(item, Ended):
                 ended.append(item)
                 if len(ended) == len(four):
                     all_have_ended.set()
