@@ -118,7 +118,7 @@ LONG: Final = (
     azure(_10K),
     up_azure(_10K, _THRICE),
     *(kind(_100K) for kind in (no_change, no_change_canned, equal, between)),
-    *(kind(_100K, _SENDING_ONCE) for kind in (up, down)),
+    *(kind(_100K, _SENDING_ONCE) for kind in (up, down, up_between)),
     *(kind(_100K, _BOTH) for kind in (changed, deletes, renamed)),
     Case("one file of 4 GiB", 1, partial(case.large, mib=4096), {**_SENDING, RcloneSyncFast: 0}),
     *(kind(_1M, _MILLION) for kind in (no_change, no_change_canned, equal)),

@@ -126,13 +126,22 @@ class Gone(EndpointError):
 class Transient(EndpointError):
     """The store failed in a way that may pass.
 
-    `throttled` says that it asks for fewer requests (429, 503), `retry_after_s` when it wants the next one.
+    `throttled` says that it asks for fewer requests (429, 503), `retry_after_s` when it wants the next one,
+    and `heard` that the pace of the store has heard of it.
     """
 
-    def __init__(self, sentence: str, *, throttled: bool = False, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        throttled: bool = False,
+        retry_after_s: float | None = None,
+        heard: bool = False,
+    ) -> None:
         super().__init__(sentence)
         self.throttled = throttled
         self.retry_after_s = retry_after_s
+        self.heard = heard
 
 
 class Changed(EndpointError):

@@ -19,6 +19,7 @@ from bisyncer.endpoints import memory
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.outline import Folder
+from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.tree import split
 from bisyncer.engine import pairing, session
 from bisyncer.engine.resolve import resolving
@@ -114,6 +115,9 @@ class Hooked:
     @property
     def requests(self) -> Mapping[str, int]:
         return self.inner.requests
+
+    def heed(self, pace: Pace) -> None:
+        self.inner.heed(pace)
 
     def refusal(self, key: str) -> str | None:
         if self.tree:

@@ -34,6 +34,7 @@ from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, So
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.clock import clock_skew_ns
 from bisyncer.endpoints.outline import Folder
+from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing
 from bisyncer.job import Remote
@@ -94,6 +95,10 @@ class AzureEndpoint:
     def requests(self) -> Mapping[str, int]:
         """Requests sent so far by kind: account, list, get, head, put, copy, delete."""
         return self._container.requests.counts()
+
+    def heed(self, pace: Pace) -> None:
+        """Let `pace` hear of what fails, and parts go by it."""
+        self._container.requests.pace = pace
 
     def refusal(self, key: str) -> str | None:
         """Why this store can't hold `key`."""

@@ -48,14 +48,10 @@ class Blocks:
 
         Raises `Transient`, or `Failure` where trying again is of no use.
         """
-        return self._place(number, source, b"")
+        return persist(partial(self._place, number, source, b""))
 
     def _place(self, number: int, headers: Mapping[str, str], data: bytes) -> str:
-        """Have a block made, again where that fails: one that is made twice is one."""
         block = base64.b64encode(f"{self._upload}-{number:015}".encode()).decode()
-        return persist(partial(self._placed, block, headers, data))
-
-    def _placed(self, block: str, headers: Mapping[str, str], data: bytes) -> str:
         query = {"comp": "block", "blockid": block}
         try:
             self._container.client.ask("PUT", self._name, kind="put", query=query, headers=headers, body=data)

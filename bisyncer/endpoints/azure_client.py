@@ -22,7 +22,7 @@ from azure.storage.blob import ContainerClient
 from requests.adapters import HTTPAdapter
 
 from bisyncer.endpoints.azure_auth import account, connection_string, credential, source_headers
-from bisyncer.endpoints.azure_error import Failure, answered, unanswered
+from bisyncer.endpoints.azure_error import Failure, Kind, Trouble, answered, unanswered
 from bisyncer.endpoints.counts import Requests
 from bisyncer.errors import UsageError
 from bisyncer.job import Remote
@@ -85,11 +85,11 @@ class Client:
             ).http_response
             status: int = response.status_code
             if status >= 300:
-                raise Failure(answered(status, response.headers, response.read()))
+                raise self._heard(answered(status, response.headers, response.read()))
             pieces = response.iter_raw() if stream else iter(())
             return Answer(response.headers, b"" if stream else response.content, pieces, response.close)
         except AzureError as error:
-            raise self.failure(error) from None
+            raise self._heard(unanswered(error, self.endpoint_url)) from None
 
     def ask_many(self, method: str, blobs: Sequence[tuple[str, Mapping[str, str]]], *, kind: str) -> Answer:
         """Send requests about blobs, each with headers of its own, inside of one; raises `Failure`.
@@ -141,6 +141,13 @@ class Client:
     def failure(self, error: AzureError) -> Failure:
         """What an error of the SDK means."""
         return Failure(unanswered(error, self.endpoint_url))
+
+    def _heard(self, trouble: Trouble) -> Failure:
+        """The exception for a request that failed, of which the pace hears where it may pass."""
+        if trouble.kind is Kind.PASSING:
+            self._counts.pace.failed(throttled=trouble.throttled, retry_after_s=trouble.retry_after_s)
+            trouble = trouble._replace(heard=True)
+        return Failure(trouble)
 
     def _url(self, name: str | None, query: Mapping[str, str]) -> str:
         url = self._container if name is None else f"{self._container}/{quote(name, safe='/~')}"

@@ -55,7 +55,7 @@ class Container:
         """The threads that send the blocks of large bodies."""
         with self._lock:
             if self._parts is None:
-                self._parts = Parts("azure-block")
+                self._parts = Parts("azure-block", self.requests)
             return self._parts
 
     def close(self) -> None:

@@ -42,6 +42,7 @@ class Trouble(NamedTuple):
     sentence: str
     throttled: bool = False
     retry_after_s: float | None = None
+    heard: bool = False  # by the pace, when the answer came
 
     def error(self, place: str) -> EndpointError:
         """The exception for a request about `place` that is neither stale nor missing."""
@@ -52,7 +53,10 @@ class Trouble(NamedTuple):
     def passing(self, place: str) -> Transient:
         """The exception for a request about `place` that may be sent again."""
         return Transient(
-            f"{place}: {self.sentence}", throttled=self.throttled, retry_after_s=self.retry_after_s
+            f"{place}: {self.sentence}",
+            throttled=self.throttled,
+            retry_after_s=self.retry_after_s,
+            heard=self.heard,
         )
 
 

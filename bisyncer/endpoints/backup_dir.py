@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from bisyncer.endpoints.base import Capabilities, Endpoint, Probe, Source, Twin, Upload
 from bisyncer.endpoints.outline import Folder
+from bisyncer.endpoints.pace import Pace
 from bisyncer.errors import Transient
 from bisyncer.model import TRASH, Entry, Item
 
@@ -40,6 +41,11 @@ class BackupDirEndpoint:
     def requests(self) -> Mapping[str, int]:
         """Requests to both places."""
         return Counter(self._inner.requests) + Counter(self._apart.requests)
+
+    def heed(self, pace: Pace) -> None:
+        """Let both places ask at this pace."""
+        self._inner.heed(pace)
+        self._apart.heed(pace)
 
     def refusal(self, key: str) -> str | None:
         """Why the place that `key` belongs to can never hold it."""

@@ -31,6 +31,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from bisyncer.endpoints.outline import Folder
+from bisyncer.endpoints.pace import Pace
 from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item
 
 
@@ -176,6 +177,13 @@ class Endpoint(Protocol):
     @property
     def requests(self) -> Mapping[str, int]:
         """Requests sent so far by kind (list, get, put, ...); empty where nothing is requested."""
+        ...
+
+    def heed(self, pace: Pace) -> None:
+        """Let `pace` hear of each request that fails and may be repeated, and the parts of bodies go by it.
+
+        Each request as a whole waits for its turn at whoever calls a method.
+        """
         ...
 
     def refusal(self, key: str) -> str | None:

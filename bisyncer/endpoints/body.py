@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import mimetypes
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeVar
 
-from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Source
+from bisyncer.endpoints.counts import Requests
 from bisyncer.errors import Changed
 
 PART_SIZE = 8 << 20
@@ -57,9 +57,10 @@ def whole(source: Source) -> bytes:
 
 
 class Parts:
-    """Threads and memory that all uploads of one endpoint share."""
+    """Threads and memory that all uploads of one endpoint share; `requests` has the pace at which they go."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, requests: Requests) -> None:
+        self._requests = requests
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=name)
         self._free = _MEMORY
         self._freed = threading.Condition()
@@ -71,17 +72,15 @@ class Parts:
     def send(self, source: Source, size: int, part: Callable[[int, bytes], T]) -> list[T]:
         """Read `source` in order and let threads call `part` with each number, from 1, and its bytes.
 
-        A part that raises `Transient` is sent again, a few times and with pauses, until another one fails
-        for good. When this returns or raises, no call is under way any more. Raises `Changed` where the
-        source isn't as long as its entry says, or says so itself; and whatever `part` raises.
+        Each waits for its turn at the store. One that raises `Transient` is sent again, a few times and with
+        pauses, until another one fails for good. When this returns or raises, no call is under way any more.
+        Raises `Changed` where the source isn't as long as its entry says, or says so itself; and whatever
+        `part` raises.
         """
         sending: list[Future[T]] = []
+        share = self._requests.pace.parts
         over = threading.Event()
         unsent = source.entry.size
-
-        def look(sent: Future[T]) -> None:
-            if sent.exception():
-                over.set()
 
         try:
             while not over.is_set():
@@ -92,18 +91,14 @@ class Parts:
                     if not data:
                         break
                     number = len(sending) + 1
-                    sent = self._threads.submit(_held, memory.pop_all(), over, part, number, data)
-                    sent.add_done_callback(look)
-                    sending.append(sent)
+                    deed = partial(share.insist, partial(part, number, data), over)
+                    sending.append(self._threads.submit(_held, memory.pop_all(), deed))
         except BaseException:
             over.set()
             raise
         finally:
             wait(sending)
-        failures = [failure for sent in sending if (failure := sent.exception())]
-        for failure in sorted(failures, key=lambda failure: isinstance(failure, CancelledError)):
-            raise failure  # the one that the others were given up for
-        return [sent.result() for sent in sending]
+        return results(sending)
 
     def _take(self, size: int) -> int:
         """Wait for memory for a part of `size` bytes; one that is larger than all there is goes alone."""
@@ -119,20 +114,17 @@ class Parts:
             self._freed.notify_all()
 
 
-def _held(
-    memory: ExitStack, over: threading.Event, part: Callable[[int, bytes], T], number: int, data: bytes
-) -> T:
-    def attempt() -> T:
-        if over.is_set():
-            raise CancelledError
-        return part(number, data)
+def results(parts: Sequence[Future[T]]) -> list[T]:
+    """What all parts gave, which have ended; raises the failure that the others were given up for."""
+    failures = [failure for part in parts if (failure := part.exception())]
+    for failure in sorted(failures, key=lambda failure: isinstance(failure, CancelledError)):
+        raise failure
+    return [part.result() for part in parts]
 
-    def wait(seconds: float) -> None:
-        if over.wait(seconds):
-            raise CancelledError
 
+def _held(memory: ExitStack, deed: Callable[[], T]) -> T:
     with memory:
-        return persist(attempt, wait=wait)
+        return deed()
 
 
 def _next(source: Source, size: int, unsent: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Requests that an endpoint has sent, counted by kind."""
+"""Requests that an endpoint has sent, counted by kind, and heard of where they fail."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 
+from bisyncer.endpoints.pace import Pace
+
 
 class Requests:
-    """Counts of requests by kind; any thread may count."""
+    """Counts of requests by kind; any thread may count. `pace` hears of those that fail and may go again."""
 
     def __init__(self) -> None:
+        self.pace = Pace()  # until whoever asks has one
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
 

@@ -33,6 +33,7 @@ from bisyncer.endpoints.links import Links, is_link, refuse_other_kind
 from bisyncer.endpoints.local_read import Reading
 from bisyncer.endpoints.local_write import adopt, fill, mode_of, restore
 from bisyncer.endpoints.outline import Folder, outline
+from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.spelling import folds_case, other_spelling
 from bisyncer.endpoints.tree import (
     LIST,
@@ -143,6 +144,9 @@ class LocalEndpoint:
     def requests(self) -> Mapping[str, int]:
         """Nothing: a tree is not asked by requests."""
         return {}
+
+    def heed(self, pace: Pace) -> None:
+        """Nothing is requested, so nothing is too much."""
 
     def refusal(self, key: str) -> str | None:
         """Why this store can't hold `key`."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.outline import Folder
+from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import Changed, EndpointError, Rejected
 from bisyncer.model import Entry
@@ -172,6 +173,9 @@ class MemoryEndpoint:
         self.capabilities = CAPABILITIES
         self.requests: Mapping[str, int] = {}
         self._store = store(name)
+
+    def heed(self, pace: Pace) -> None:
+        """Nothing is requested, so nothing is too much."""
 
     def refusal(self, key: str) -> str | None:
         """Why no bucket can hold `key`."""

@@ -42,6 +42,7 @@ from bisyncer.endpoints.oci_scan import scan
 from bisyncer.endpoints.oci_upload import abort, upload
 from bisyncer.endpoints.oci_write import write
 from bisyncer.endpoints.outline import Folder
+from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.twin import twin
 from bisyncer.errors import Rejected
 from bisyncer.job import Remote
@@ -106,6 +107,10 @@ class OciEndpoint:
     def requests(self) -> Mapping[str, int]:
         """Requests sent so far by kind: list, get, head, put, copy, move, delete."""
         return self._bucket.requests.counts()
+
+    def heed(self, pace: Pace) -> None:
+        """Let `pace` hear of what fails, and parts go by it."""
+        self._bucket.requests.pace = pace
 
     def refusal(self, key: str) -> str | None:
         """Why this store can't hold `key`."""

@@ -54,7 +54,7 @@ class Bucket:
         """The threads that send the parts of large bodies."""
         with self._lock:
             if self._parts is None:
-                self._parts = Parts("oci-part")
+                self._parts = Parts("oci-part", self.requests)
             return self._parts
 
     def close(self) -> None:

@@ -91,6 +91,17 @@ class Client:
             self._renew(used, error)
         return self._send(request, self.service)
 
+    def _send(self, request: Request, to: Service) -> Any:
+        """Send a request, of whose failure the pace hears where it may pass."""
+        try:
+            return self._sent(request, to)
+        except Failed as error:
+            trouble = error.trouble
+            if trouble.kind is Kind.PASSING:
+                self._counts.pace.failed(throttled=trouble.throttled, retry_after_s=trouble.retry_after_s)
+                error.trouble = trouble._replace(heard=True)
+            raise
+
     def _renew(self, used: Service, refused: Failed) -> None:
         """Get fresh credentials unless another thread has; raises `refused` where there are none."""
         with self._lock:
@@ -101,7 +112,7 @@ class Client:
             except UsageError:
                 raise refused from None
 
-    def _send(self, request: Request, to: Service) -> Any:
+    def _sent(self, request: Request, to: Service) -> Any:
         self._counts.count(request.kind)
         query = f"?{urlencode(request.query, quote_via=quote)}" if request.query else ""
         # Bodies of objects and parts go with their MD5 instead of a signed hash of their own.

@@ -35,12 +35,15 @@ class Trouble(NamedTuple):
     sentence: str
     throttled: bool = False
     retry_after_s: float | None = None
+    heard: bool = False  # by the pace, when the answer came
 
     def error(self, place: str) -> EndpointError:
         """The exception for a request about `place` that is neither stale nor missing."""
         sentence = f"{place}: {self.sentence}"
         if self.kind is Kind.PASSING:
-            return Transient(sentence, throttled=self.throttled, retry_after_s=self.retry_after_s)
+            return Transient(
+                sentence, throttled=self.throttled, retry_after_s=self.retry_after_s, heard=self.heard
+            )
         return Rejected(sentence)
 
 

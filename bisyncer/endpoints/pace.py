@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeVar
 
-from bisyncer.endpoints.backoff import ASKED_S
+from bisyncer.endpoints.backoff import ASKED_S, persist
 from bisyncer.errors import Transient
 
 _SETTLE_S: Final = 1.0  # what fails together counts once
 _LOOK_S: Final = 1.0  # a waiter looks this often whether it was told to stop
+_WIDTH: Final = 16  # turns at a store that nobody has set a pace for
+_PARTS: Final = 8  # of large bodies, under way at a time
 
 _mine = threading.local()  # whether this thread holds a turn, of whichever store
+
+T = TypeVar("T")
 
 
 def always_in_turn() -> None:
@@ -26,98 +32,179 @@ def always_in_turn() -> None:
     _mine.held = True
 
 
+def _never() -> bool:
+    return False
+
+
 class Pace:
-    """Turns at one store; `width` is the most that are taken at a time, `stopped` ends all waiting."""
+    """Turns at one store; `width` is the most that are taken at a time, `stopped` ends all waiting.
+
+    `parts` is the share of the parts of large bodies: who sends a body holds a turn, and waits for its parts.
+    """
 
     def __init__(
         self,
-        width: int,
+        width: int = _WIDTH,
         *,
-        stopped: Callable[[], bool],
+        stopped: Callable[[], bool] = _never,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._width = float(width)
-        self._limit = float(width)
         self._stopped = stopped
         self._now_s = now_s
-        self._running = 0
         self._closed_until_s = 0.0
         self._slowed_s = -_SETTLE_S
+        self._failures = {"transient": 0, "throttled": 0}
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._waiting = 0
+        self._turns = Share(self, width)
+        self.parts = Share(self, _PARTS)
+        self._shares = [self._turns, self.parts]
 
     def turn(self) -> Turn:
-        """Wait for a turn, and hold it; what is raised inside tells how the store bears it.
+        """Wait for a turn, and hold it; what is raised inside tells how the store bears it."""
+        return self._turns.turn()
 
-        Who holds a turn already, of this store or of another, gets one at once: two that wait for each other
-        with a turn in hand would wait for ever.
-        """
-        return Turn(self)
-
-    def begin(self, *, nested: bool) -> None:
-        """Wait for a turn and take it; at once where it is `nested` in another."""
+    @contextmanager
+    def share(self, most: int) -> Iterator[Share]:
+        """What else is asked side by side, up to `most` at a time, as long as the block runs."""
         with self._lock:
-            while not nested and (wait_s := self._wait_s()) > 0 and not self._stopped():
-                self._waiting += 1
-                try:
-                    self._changed.wait(wait_s)
-                finally:
-                    self._waiting -= 1
-            self._running += 1
-
-    def end(self, error: BaseException | None) -> None:
-        """Give the turn back; a turn without an error lets one more be taken in time."""
-        if isinstance(error, Transient):
-            self.bear(error)
-        with self._lock:
-            self._running -= 1
-            if error is None and self._limit < self._width:
-                self._limit = min(self._width, self._limit + 1 / self._limit)
-            if self._waiting:
-                self._changed.notify_all()
+            share = Share(self, most)
+            share.limit = max(1.0, most * self._turns.limit / self._turns.most)
+            self._shares.append(share)
+        try:
+            yield share
+        finally:
+            with self._lock:
+                self._shares.remove(share)
 
     @property
     def limit(self) -> float:
         """How many turns are taken at a time now."""
         with self._lock:
-            return self._limit
+            return self._turns.limit
 
-    def _wait_s(self) -> float:
-        if self._closed_until_s and (closed_s := self._closed_until_s - self._now_s()) > 0:
-            return min(closed_s, _LOOK_S)
-        return 0.0 if self._running < max(1, int(self._limit)) else _LOOK_S
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """Requests that failed in a way that may pass, `transient`; `throttled` of them were too many."""
+        with self._lock:
+            return {kind: number for kind, number in self._failures.items() if number}
 
     def bear(self, error: Transient) -> None:
-        """Ask less of a store that said it was too much."""
-        if not error.throttled:
-            return
+        """Hear of a failure, unless somebody has: one of a source passes through the writer too."""
+        if not error.heard:
+            error.heard = True
+            self.failed(throttled=error.throttled, retry_after_s=error.retry_after_s)
+
+    def failed(self, *, throttled: bool, retry_after_s: float | None) -> None:
+        """Count a failure, and ask less of a store that said it was too much."""
         with self._lock:
+            self._failures["transient"] += 1
+            if not throttled:
+                return
+            self._failures["throttled"] += 1
             now_s = self._now_s()
             if now_s - self._slowed_s >= _SETTLE_S:
                 self._slowed_s = now_s
-                self._limit = max(1.0, self._limit / 2)
-            if error.retry_after_s is not None:
-                asked_s = min(error.retry_after_s, ASKED_S)
+                for share in self._shares:
+                    share.limit = max(1.0, share.limit / 2)
+            if retry_after_s is not None:
+                asked_s = min(retry_after_s, ASKED_S)
                 self._closed_until_s = max(self._closed_until_s, now_s + asked_s)
+
+    def begin(self, share: Share, *, nested: bool, given_up: Callable[[], bool]) -> None:
+        """Wait until one more of `share` may go; not at all where it is `nested` in another turn."""
+        with self._lock:
+            while not nested and (wait_s := self._wait_s(share)) > 0 and not (self._stopped() or given_up()):
+                self._waiting += 1
+                try:
+                    self._changed.wait(wait_s)
+                finally:
+                    self._waiting -= 1
+            share.running += 1
+
+    def end(self, share: Share, error: BaseException | None) -> None:
+        """Let another one of `share` go; one without an error lets one more be taken in time."""
+        if isinstance(error, Transient):
+            self.bear(error)
+        with self._lock:
+            share.running -= 1
+            if error is None and share.limit < share.most:
+                share.limit = min(share.most, share.limit + 1 / share.limit)
+            if self._waiting:
+                self._changed.notify_all()
+
+    def _wait_s(self, share: Share) -> float:
+        if self._closed_until_s and (closed_s := self._closed_until_s - self._now_s()) > 0:
+            return min(closed_s, _LOOK_S)
+        return 0.0 if share.running < int(share.limit) else _LOOK_S
+
+
+class Share:
+    """What of one kind is asked at a time: `most`, or `limit`, which its pace keeps; one at the least."""
+
+    def __init__(self, pace: Pace, most: int) -> None:
+        self.most = most
+        self.limit = float(most)  # guarded by the pace, as what follows
+        self.running = 0
+        self._pace = pace
+
+    def turn(self, given_up: Callable[[], bool] = _never) -> Turn:
+        """Wait for a turn, and hold it; `given_up` ends the waiting.
+
+        Who holds a turn already, of this store or of another, gets one at once: two that wait for each other
+        with a turn in hand would wait for ever.
+        """
+        return Turn(self._pace, self, given_up)
+
+    def insist(self, deed: Callable[[], T], over: threading.Event) -> T:
+        """Do what may be done again without harm a few times, in a turn each time, with pauses in between.
+
+        Of several that are useless without each other: one that fails for good sets `over`, and the others
+        raise `CancelledError` then.
+        """
+
+        def attempt() -> T:
+            with self.turn(over.is_set):
+                if over.is_set():
+                    raise CancelledError
+                try:
+                    return deed()
+                except Transient:
+                    raise
+                except BaseException:
+                    over.set()  # before another one has the turn
+                    raise
+
+        def wait(seconds: float) -> None:
+            if over.wait(seconds):
+                raise CancelledError
+
+        try:
+            return persist(attempt, wait=wait)
+        except BaseException:
+            over.set()
+            raise
 
 
 class Turn:
     """One turn at a store, held as long as the block runs; used once."""
 
-    __slots__ = ("_nested", "_pace")
+    __slots__ = ("_given_up", "_nested", "_pace", "_share")
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, share: Share, given_up: Callable[[], bool]) -> None:
         self._pace = pace
+        self._share = share
+        self._given_up = given_up
         self._nested = False
 
     def __enter__(self) -> None:
         self._nested = getattr(_mine, "held", False)
-        self._pace.begin(nested=self._nested)
+        self._pace.begin(self._share, nested=self._nested, given_up=self._given_up)
         _mine.held = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _mine.held = self._nested
-        self._pace.end(error)
+        self._pace.end(self._share, error)

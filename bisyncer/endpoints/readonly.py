@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bisyncer.endpoints.base import Capabilities, Endpoint, Probe, Source, Twin, Upload
 from bisyncer.endpoints.outline import Folder
+from bisyncer.endpoints.pace import Pace
 from bisyncer.errors import Rejected
 from bisyncer.model import Entry, Item
 
@@ -32,6 +33,10 @@ class ReadOnlyEndpoint:
     def requests(self) -> Mapping[str, int]:
         """Requests by kind."""
         return self.inner.requests
+
+    def heed(self, pace: Pace) -> None:
+        """Let the endpoint inside ask at this pace."""
+        self.inner.heed(pace)
 
     def refusal(self, key: str) -> str | None:
         """Why the store inside can never hold `key`."""

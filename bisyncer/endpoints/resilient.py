@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -41,14 +42,12 @@ class ResilientEndpoint:
         self, inner: Endpoint, pace: Pace, wait: Callable[[float], bool], bandwidth: Bandwidth | None = None
     ) -> None:
         self._inner = inner
-        self._pace = pace
+        self.heed(pace)
         self._wait = wait
         self._is_bucket = inner.capabilities.names is NameRules.BUCKET
         self._bandwidth = bandwidth if self._is_bucket else None
         self._alone = threading.Lock()  # of the body that comes in ranges
         self._gives_ranges = True  # until the store shows that it doesn't
-        self._lock = threading.Lock()
-        self._failures = {"transient": 0, "throttled": 0}
 
     @property
     def root(self) -> str:
@@ -63,8 +62,12 @@ class ResilientEndpoint:
     @property
     def requests(self) -> Mapping[str, int]:
         """Requests by kind; `transient` failed in a way that may pass, `throttled` were too many."""
-        with self._lock:
-            return {**self._inner.requests, **{kind: n for kind, n in self._failures.items() if n}}
+        return {**self._inner.requests, **self._pace.failures}
+
+    def heed(self, pace: Pace) -> None:
+        """Ask at this pace in place of the one before."""
+        self._pace = pace
+        self._inner.heed(pace)
 
     def refusal(self, key: str) -> str | None:
         """Why the store inside can never hold `key`."""
@@ -88,9 +91,8 @@ class ResilientEndpoint:
                     low = item[0] + _NEXT
                     attempt = 0
             except Transient as error:
-                self._count(error)
-                attempt += 1
                 self._pace.bear(error)
+                attempt += 1
                 if attempt == ATTEMPTS or self._wait(pause_s(attempt, error)):
                     raise ListingIncomplete(str(error)) from error
             else:
@@ -130,7 +132,7 @@ class ResilientEndpoint:
 
             return persist(lambda: self._once(opened), wait=self._wait)
 
-        stream = _Resumed(open_at, start, self._broke_off, self._bandwidth)
+        stream = _Resumed(open_at, start, self._goes_on, self._bandwidth)
         in_ranges = self._is_bucket and self._gives_ranges and self._bandwidth is None and stop is None
         if in_ranges and expect.size - start > ranges.SIZE and self._alone.acquire(blocking=False):
             ranged = InRanges(fetched, start, expect.size, lambda: int(self._pace.limit), self._alone)
@@ -183,22 +185,13 @@ class ResilientEndpoint:
         try:
             with self._pace.turn():
                 return deed()
-        except Transient as error:
-            self._count(error)
-            raise
         except NoRanges:
             self._gives_ranges = False
             raise
 
-    def _broke_off(self, attempt: int, error: Transient) -> None:
-        self._count(error)
-        if self._wait(pause_s(attempt, error)):
-            raise error
-
-    def _count(self, error: Transient) -> None:
-        with self._lock:
-            self._failures["transient"] += 1
-            self._failures["throttled"] += error.throttled
+    def _goes_on(self, attempt: int, error: Transient) -> bool:
+        self._pace.bear(error)
+        return attempt < ATTEMPTS and not self._wait(pause_s(attempt, error))
 
 
 @contextmanager
@@ -223,11 +216,11 @@ class _Resumed:
         self,
         open_at: Callable[[int], tuple[AbstractContextManager[Source], Source]],
         start: int,
-        broke_off: Callable[[int, Transient], None],
+        goes_on: Callable[[int, Transient], bool],
         bandwidth: Bandwidth | None,
     ) -> None:
         self._open_at = open_at
-        self._broke_off = broke_off
+        self._goes_on = goes_on
         self._bandwidth = bandwidth
         self._at = start
         self._opened: AbstractContextManager[Source] | None = None
@@ -246,14 +239,15 @@ class _Resumed:
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes; raises `Transient` where it breaks off at one place for good."""
-        for attempt in range(1, ATTEMPTS):
+        for attempt in count(1):
             try:
                 return self._piece(size)
             except Transient as error:
-                self._broke_off(attempt, error)
-                self.__exit__(None, None, None)
-                self._continue()
-        return self._piece(size)
+                if not self._goes_on(attempt, error):
+                    raise
+            self.__exit__(None, None, None)
+            self._continue()
+        raise AssertionError("the last attempt returns or raises")
 
     def _open(self) -> None:
         self._opened, self._source = self._open_at(self._at)

@@ -33,6 +33,7 @@ from bisyncer.endpoints.base import (
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.clock import clock_skew_ns
 from bisyncer.endpoints.outline import Folder
+from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.s3_batch import MOST_DELETES, remove_many
 from bisyncer.endpoints.s3_bucket import MAX_NAME_BYTES, Bucket
 from bisyncer.endpoints.s3_copy import copy
@@ -117,6 +118,10 @@ class S3Endpoint:
     def requests(self) -> Mapping[str, int]:
         """Requests sent so far by kind: list, get, head, put, copy, delete."""
         return self._bucket.requests.counts()
+
+    def heed(self, pace: Pace) -> None:
+        """Let `pace` hear of what fails, and parts go by it."""
+        self._bucket.requests.pace = pace
 
     def refusal(self, key: str) -> str | None:
         """Why this store can't hold `key`."""

@@ -79,7 +79,7 @@ class Bucket:
         """The threads that send the parts of large bodies."""
         with self._lock:
             if self._parts is None:
-                self._parts = Parts("s3-part")
+                self._parts = Parts("s3-part", self.requests)
             return self._parts
 
     def direct(self, name: str) -> S3Store | None:
@@ -180,7 +180,13 @@ class Bucket:
             extra = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": clients.customer_key}
         if self.is_directory_bucket:  # it has no MD5s, neither sent nor as ETags
             arguments.pop("ContentMD5", None)
-        answer = getattr(clients.client, operation)(Bucket=self.bucket, **extra, **arguments)
+        try:
+            answer = getattr(clients.client, operation)(Bucket=self.bucket, **extra, **arguments)
+        except SDK_ERRORS as error:
+            trouble = self.judge(error)
+            if trouble.heard:
+                self.requests.pace.failed(throttled=trouble.throttled, retry_after_s=trouble.retry_after_s)
+            raise
         if self.known.tree is None:
             self.known.tree = keeps_a_tree(answer["ResponseMetadata"]["HTTPHeaders"])
         if self.is_directory_bucket:
@@ -188,8 +194,9 @@ class Bucket:
         return answer
 
     def judge(self, error: Exception) -> Trouble:
-        """What an error of the SDK means."""
-        return judge(error, self.clients.client.meta.endpoint_url)
+        """What an error of the SDK means; one that may pass was heard of when it came."""
+        trouble = judge(error, self.clients.client.meta.endpoint_url)
+        return trouble._replace(heard=trouble.kind is Kind.PASSING)
 
     def answered(self, place: str, operation: str, **arguments: object) -> Any:
         """The answer to a request for which no error is good news."""

@@ -6,11 +6,14 @@ step. https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 from bisyncer.endpoints.backoff import persist
+from bisyncer.endpoints.body import results
 from bisyncer.endpoints.s3_bucket import Bucket, quoted
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
 from bisyncer.endpoints.s3_object import attributes, entry, fields, is_md5, kept_mtime_ns, opaque
@@ -134,10 +137,16 @@ def _parts(origin: Bucket, source: Entry, target: Bucket, to: Place) -> Sent:
         start = (number - 1) * size
         end = min(start + size, source.size) - 1
         part = {"PartNumber": number, "CopySourceRange": f"bytes={start}-{end}"}
-        return persist(lambda: _part(origin, source, target, to, part))
+        return _part(origin, source, target, to, part)
 
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="s3-copy") as pool:
-        return together(list(pool.map(one, range(1, -(-source.size // size) + 1))))
+    over = threading.Event()
+    with (
+        target.requests.pace.share(_THREADS) as share,
+        ThreadPoolExecutor(_THREADS, thread_name_prefix="s3-copy") as threads,
+    ):
+        numbers = range(1, -(-source.size // size) + 1)
+        copied = [threads.submit(share.insist, partial(one, number), over) for number in numbers]
+    return together(results(copied))
 
 
 def _part(origin: Bucket, there: Entry, target: Bucket, to: Place, part: Mapping[str, Any]) -> Part:

@@ -14,6 +14,7 @@ from bisyncer.endpoints import azure_copy
 from bisyncer.endpoints.azure import AzureEndpoint
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.memory import MemoryEndpoint
+from bisyncer.endpoints.pace import Pace
 from bisyncer.errors import Changed, Rejected, Transient
 from bisyncer.job import Secret
 from bisyncer.model import Entry
@@ -83,6 +84,20 @@ def right_before(endpoint: AzureEndpoint, kind: str, act: Callable[[], object]) 
 
 
 # Copies.
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("what", ["block", "blocklist"])
+def test_a_long_copy_of_which_requests_are_too_many_is_made_and_the_pace_hears_of_them(
+    azurite: AzureServer, place: str, what: str
+) -> None:
+    data = os.urandom(LONG)
+    with faulty(azurite, place, Fault(f"^PUT .*/l.*comp={what}(&|$)", 503, times=2)) as endpoint:
+        endpoint.heed(pace := Pace(8))
+        entry = put(endpoint, "k", data)
+
+        assert in_large_pieces(endpoint, copied(endpoint, entry, "l")) == data
+    assert pace.failures == {"transient": 2, "throttled": 2}
 
 
 def test_a_copy_takes_all_that_is_beside_the_content_along_in_two_requests(endpoint: AzureEndpoint) -> None:

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
 from bisyncer.endpoints.body import PART_SIZE, Parts, content_type, whole
+from bisyncer.endpoints.counts import Requests
+from bisyncer.endpoints.pace import Pace
 from bisyncer.errors import Changed, Rejected, Transient
 from tests.endpoints.contract import BytesSource
 
@@ -13,8 +16,13 @@ SMALL = 1 << 10  # bytes of a part, so that many fit into memory
 
 
 @pytest.fixture
-def parts() -> Iterator[Parts]:
-    made = Parts("test")
+def requests() -> Requests:
+    return Requests()
+
+
+@pytest.fixture
+def parts(requests: Requests) -> Iterator[Parts]:
+    made = Parts("test", requests)
     yield made
     made.close()
 
@@ -78,6 +86,90 @@ def test_a_part_that_goes_on_failing_is_given_up(parts: Parts) -> None:
 
     with pytest.raises(Transient, match="busy"):
         parts.send(BytesSource(b"x" * SMALL), SMALL, part)
+
+
+def test_after_a_slow_down_fewer_parts_are_sent_at_a_time(parts: Parts, requests: Requests) -> None:
+    lock, running, most = threading.Lock(), 0, 0
+    together = threading.Barrier(4)
+    decided = threading.Event()  # a fifth part waits, or goes
+
+    def waits() -> bool:
+        decided.set()
+        return False
+
+    def part(number: int, _: bytes) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+            if running > 4:
+                decided.set()
+        together.wait(30)
+        assert decided.wait(30)
+        with lock:
+            running -= 1
+        return number
+
+    requests.pace = pace = Pace(32, stopped=waits)
+    pace.failed(throttled=True, retry_after_s=None)
+
+    assert parts.send(BytesSource(b"x" * (8 * SMALL)), SMALL, part) == [*range(1, 9)]
+    assert most == 4
+
+
+@pytest.mark.parametrize("transfers", [1, 16])
+def test_parts_are_asked_one_by_one_of_a_store_that_goes_on_saying_slow_down(transfers: int) -> None:
+    seconds = count(0.0, 2.0)
+    pace = Pace(2 * transfers, now_s=lambda: next(seconds))
+    for _ in range(5):
+        pace.failed(throttled=True, retry_after_s=None)
+    assert (int(pace.limit), int(pace.parts.limit)) == (1, 1)
+
+    for _ in range(40):
+        with pace.parts.turn():
+            pass
+    assert (int(pace.limit), int(pace.parts.limit)) == (1, 8)
+
+
+def test_the_pace_hears_of_each_part_that_is_too_much(parts: Parts, requests: Requests) -> None:
+    attempts: list[int] = []
+
+    def part(number: int, _: bytes) -> int:
+        attempts.append(number)
+        if attempts.count(number) == 1:
+            raise Transient("slow down", throttled=number < 3, retry_after_s=0.0)
+        return number
+
+    requests.pace = pace = Pace(32)
+    parts.send(BytesSource(b"x" * (3 * SMALL)), SMALL, part)
+
+    assert pace.failures == {"transient": 3, "throttled": 2}
+    assert pace.limit < 17
+
+
+def test_a_part_that_waits_for_its_turn_is_not_sent_after_another_one_failed_for_good(
+    parts: Parts, requests: Requests
+) -> None:
+    waiting = threading.Event()
+    attempts: list[int] = []
+
+    def waits() -> bool:
+        waiting.set()
+        return False
+
+    def part(number: int, _: bytes) -> int:
+        attempts.append(number)
+        pace.failed(throttled=True, retry_after_s=300.0)
+        assert waiting.wait(30)
+        raise Rejected("never")
+
+    seconds = count(0.0, 2.0)
+    requests.pace = pace = Pace(8, stopped=waits, now_s=lambda: next(seconds) / 1000)
+    pace.parts.limit = 1
+
+    with pytest.raises(Rejected, match="never"):
+        parts.send(BytesSource(b"x" * (3 * SMALL)), SMALL, part)
+    assert attempts == [1]
 
 
 def test_memory_is_bounded_and_given_back(parts: Parts) -> None:

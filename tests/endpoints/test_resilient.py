@@ -183,6 +183,34 @@ def test_a_body_whose_version_is_gone_when_it_breaks_off_is_not_joined_with_anot
             source.read(5)
 
 
+def test_a_body_that_breaks_off_as_it_is_too_much_slows_its_store_down(inner: Failing, waits: Waits) -> None:
+    pace = Pace(8)
+    endpoint = ResilientEndpoint(inner, pace, waits)
+    entry = put(endpoint, "k", b"0123456789")
+    inner.failures["read"] = [None, Transient("slow down", throttled=True)]
+
+    assert whole(endpoint, "k", entry) == b"0123456789"
+    assert endpoint.requests == {"transient": 1, "throttled": 1}
+    assert pace.limit < 6
+
+
+def test_a_failure_of_the_source_is_not_taken_for_one_of_the_store_that_is_written(
+    inner: Failing, waits: Waits
+) -> None:
+    source, target = (
+        ResilientEndpoint(store, Pace(8), waits) for store in (inner, MemoryEndpoint("resilient-target"))
+    )
+    entry = put(source, "k", b"0123456789")
+    inner.failures["read"] = [Transient("slow down", throttled=True) for _ in range(ATTEMPTS)]
+
+    with pytest.raises(Transient), source.read("k", expect=entry) as body:
+        target.write("k", body, expect=None)
+
+    assert source.requests == {"transient": ATTEMPTS, "throttled": ATTEMPTS}
+    assert target.requests == {}
+    memory.discard("resilient-target")
+
+
 def test_a_write_is_sent_once(endpoint: ResilientEndpoint, inner: Failing) -> None:
     inner.failures["write"] = [Transient("unclear")]
 
@@ -260,11 +288,11 @@ def test_a_store_that_names_a_time_is_left_alone_until_then() -> None:
     pace = Pace(16, stopped=lambda: bool(waited), now_s=clock)
     throttle(pace, retry_after_s=30)
 
-    assert pace._wait_s() > 0
+    assert pace._wait_s(pace._turns) > 0
     clock.s += 29
-    assert pace._wait_s() == 1
+    assert pace._wait_s(pace._turns) == 1
     clock.s += 1
-    assert pace._wait_s() == 0
+    assert pace._wait_s(pace._turns) == 0
 
 
 def test_who_holds_a_turn_gets_another_at_once(endpoint: ResilientEndpoint) -> None:
@@ -289,7 +317,7 @@ def test_no_store_is_left_alone_for_longer_than_five_minutes() -> None:
     throttle(pace, retry_after_s=86_400)
 
     clock.s += 300
-    assert pace._wait_s() == 0
+    assert pace._wait_s(pace._turns) == 0
 
 
 def test_whoever_is_to_stop_waits_for_no_turn() -> None:

@@ -13,6 +13,7 @@ import pytest
 from bisyncer.endpoints import s3_copy
 from bisyncer.endpoints.base import Upload, Uploads
 from bisyncer.endpoints.memory import MemoryEndpoint
+from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.s3 import S3Endpoint
 from bisyncer.errors import Changed, Rejected, Transient
 from bisyncer.model import ALL_CONDITIONS, Entry
@@ -257,6 +258,21 @@ def test_a_long_copy_of_which_the_source_changes_meanwhile_is_never_published(
 
     assert behind.content("l") is None
     assert behind.uploads() == []
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_long_copy_of_which_parts_are_too_many_at_a_time_is_made_and_the_pace_hears_of_them(
+    seaweed: S3Server, prefix: str
+) -> None:
+    data = os.urandom(LONG)
+    with faulty(seaweed, prefix, Fault("^PUT .*/l.*partNumber=", 503, times=2)) as endpoint:
+        endpoint.heed(pace := Pace(8))
+        entry = put(endpoint, "k", data)
+
+        made = copied(endpoint, entry, "l")
+
+        assert whole_in_large_pieces(endpoint, made) == data
+    assert pace.failures == {"transient": 2, "throttled": 2}
 
 
 @pytest.mark.usefixtures("small_pieces")
