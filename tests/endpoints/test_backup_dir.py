@@ -14,6 +14,7 @@ from bisyncer.endpoints.backup_dir import BackupDirEndpoint
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.memory import MemoryEndpoint
+from bisyncer.endpoints.pace import Pace
 from bisyncer.errors import Changed, RootMissing, Transient
 from bisyncer.model import TRASH
 from tests.endpoints.conftest import OWNER
@@ -21,6 +22,13 @@ from tests.endpoints.contract import Behind, EndpointContract, put, whole
 from tests.endpoints.test_memory import MemoryBehind
 
 NAME = f"{TRASH}/20261125T080000Z-42/d/k"
+
+
+class Heeding(MemoryEndpoint):
+    """Remembers the pace that it is told of."""
+
+    def heed(self, pace: Pace) -> None:
+        self.pace = pace
 
 
 class TestBackupDir(EndpointContract):
@@ -48,6 +56,12 @@ class TestBackupDir(EndpointContract):
         back = endpoint.move(NAME, "d/k", expect=moved)
         assert (behind.names(), apart.names()) == (["d/k"], [])
         assert whole(endpoint, "d/k", back) == b"1"
+
+    def test_both_places_go_by_one_pace(self) -> None:
+        one, two, pace = Heeding("contract"), Heeding("apart"), Pace()
+        BackupDirEndpoint(one, two).heed(pace)
+
+        assert one.pace is two.pace is pace
 
     def test_what_is_kept_is_at_both_places(self, endpoint: Endpoint, behind: Behind, apart: Behind) -> None:
         entry = put(endpoint, "d/k", b"1")
