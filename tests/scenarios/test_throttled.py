@@ -27,11 +27,13 @@ def test_parts_that_are_too_many_are_sent_again_and_counted_and_the_object_is_wh
 ) -> None:
     tree, bucket = places("tree"), places(kind)
     tree.plant("k", CONTENT)
-    too_many = Fault(f"^PUT .*{PARTS[kind]}", 503, times=3)
+    too_many = Fault(f"^PUT .*{PARTS[kind]}", 503, times=0)
     with proxy(bucket.endpoint_url, too_many) as url:
         bucket.through(url)
         with paired(tmp_path, tree, bucket) as pair:
-            summary = pair.align()
+            pair.init()  # which sends parts too
+            too_many.left = 3
+            summary = pair.run(resync=True)
 
             assert summary.outcome is RunOutcome.SUCCESS
             assert pair.held() == {"k": CONTENT}
@@ -55,7 +57,7 @@ def test_a_deletion_whose_answer_is_lost_is_done_once_and_counted(
             pair.reopen()
             summary = pair.run()
 
-            assert carried_out(summary) == {"delete-on-path2": 1}
+            assert carried_out(summary) == {"delete-from-path2": 1}
             assert pair.held() == {"stays": b"1"}
     assert lost.seen == 1
     assert failed(summary) == {"transient": 1}
