@@ -9,14 +9,13 @@ import base64
 import hashlib
 import re
 import secrets
-import time
 from collections.abc import Mapping
 from functools import partial
 
 from bisyncer.endpoints.azure_container import Container, condition
 from bisyncer.endpoints.azure_error import Failure, Kind, Trouble
 from bisyncer.endpoints.azure_object import stamp
-from bisyncer.endpoints.backoff import ATTEMPTS, pause_s, persist
+from bisyncer.endpoints.backoff import ATTEMPTS, nap, pause_s, persist
 from bisyncer.model import Algorithm, Entry
 
 # https://learn.microsoft.com/azure/storage/blobs/scalability-targets
@@ -95,7 +94,7 @@ class Blocks:
                     container.look(self._key, expect)  # who publishes first takes all other blocks away
                 if trouble.kind is not Kind.PASSING or attempt == ATTEMPTS:
                     raise trouble.error(container.place(self._key)) from None
-                time.sleep(pause_s(attempt, trouble.passing(container.place(self._key))))
+                nap(pause_s(attempt, trouble.passing(container.place(self._key))))
             else:
                 return wanted._replace(stamp=stamp(answer.headers["ETag"]))
         raise AssertionError("the last attempt returns or raises")

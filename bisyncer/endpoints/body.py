@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import mimetypes
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from functools import lru_cache, partial
 from typing import TypeVar
 
+from bisyncer.endpoints.all_or_none import insist, results
 from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.counts import Requests
+from bisyncer.endpoints.pace import PARTS
 from bisyncer.errors import Changed
 
 PART_SIZE = 8 << 20
 
-_THREADS = 8
 _MEMORY = 64 << 20
 _PIECE = 1 << 20
 # Python's own table only: with the system's, two hosts would give one object two types.
@@ -61,7 +62,7 @@ class Parts:
 
     def __init__(self, name: str, requests: Requests) -> None:
         self._requests = requests
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=name)
+        self._threads = ThreadPoolExecutor(PARTS, thread_name_prefix=name)
         self._free = _MEMORY
         self._freed = threading.Condition()
 
@@ -91,7 +92,7 @@ class Parts:
                     if not data:
                         break
                     number = len(sending) + 1
-                    deed = partial(share.insist, partial(part, number, data), over)
+                    deed = partial(insist, partial(part, number, data), share, over)
                     sending.append(self._threads.submit(_held, memory.pop_all(), deed))
         except BaseException:
             over.set()
@@ -112,14 +113,6 @@ class Parts:
         with self._freed:
             self._free += size
             self._freed.notify_all()
-
-
-def results(parts: Sequence[Future[T]]) -> list[T]:
-    """What all parts gave, which have ended; raises the failure that the others were given up for."""
-    failures = [failure for part in parts if (failure := part.exception())]
-    for failure in sorted(failures, key=lambda failure: isinstance(failure, CancelledError)):
-        raise failure
-    return [part.result() for part in parts]
 
 
 def _held(memory: ExitStack, deed: Callable[[], T]) -> T:

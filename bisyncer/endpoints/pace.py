@@ -9,22 +9,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Final
 
-from bisyncer.endpoints.backoff import ASKED_S, persist
+from bisyncer.endpoints.backoff import ASKED_S
 from bisyncer.errors import Transient
 
 _SETTLE_S: Final = 1.0  # what fails together counts once
-_LOOK_S: Final = 1.0  # a waiter looks this often whether it was told to stop
+LOOK_S: Final = 1.0  # a waiter looks this often whether it was told to stop
 _WIDTH: Final = 16  # turns at a store that nobody has set a pace for
-_PARTS: Final = 8  # of large bodies, under way at a time
+PARTS: Final = 8  # of large bodies, under way at a time
 
 _mine = threading.local()  # whether this thread holds a turn, of whichever store
-
-T = TypeVar("T")
 
 
 def always_in_turn() -> None:
@@ -49,7 +46,7 @@ class Pace:
         stopped: Callable[[], bool] = _never,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stopped = stopped
+        self.stopped = stopped
         self._now_s = now_s
         self._closed_until_s = 0.0
         self._slowed_s = -_SETTLE_S
@@ -58,7 +55,7 @@ class Pace:
         self._changed = threading.Condition(self._lock)
         self._waiting = 0
         self._turns = Share(self, width)
-        self.parts = Share(self, _PARTS)
+        self.parts = Share(self, PARTS)
         self._shares = [self._turns, self.parts]
 
     def turn(self) -> Turn:
@@ -100,22 +97,30 @@ class Pace:
         """Count a failure, and ask less of a store that said it was too much."""
         with self._lock:
             self._failures["transient"] += 1
-            if not throttled:
-                return
-            self._failures["throttled"] += 1
-            now_s = self._now_s()
-            if now_s - self._slowed_s >= _SETTLE_S:
-                self._slowed_s = now_s
-                for share in self._shares:
-                    share.limit = max(1.0, share.limit / 2)
-            if retry_after_s is not None:
-                asked_s = min(retry_after_s, ASKED_S)
-                self._closed_until_s = max(self._closed_until_s, now_s + asked_s)
+            if throttled:
+                self._failures["throttled"] += 1
+                self._slow(retry_after_s)
+
+    def slow(self, error: Transient) -> None:
+        """Ask less of a store for a failure that another one's pace has heard of."""
+        if error.throttled:
+            with self._lock:
+                self._slow(error.retry_after_s)
+
+    def _slow(self, retry_after_s: float | None) -> None:
+        now_s = self._now_s()
+        if now_s - self._slowed_s >= _SETTLE_S:
+            self._slowed_s = now_s
+            for share in self._shares:
+                share.limit = max(1.0, share.limit / 2)
+        if retry_after_s is not None:
+            asked_s = min(retry_after_s, ASKED_S)
+            self._closed_until_s = max(self._closed_until_s, now_s + asked_s)
 
     def begin(self, share: Share, *, nested: bool, given_up: Callable[[], bool]) -> None:
         """Wait until one more of `share` may go; not at all where it is `nested` in another turn."""
         with self._lock:
-            while not nested and (wait_s := self._wait_s(share)) > 0 and not (self._stopped() or given_up()):
+            while not nested and (wait_s := self._wait_s(share)) > 0 and not (self.stopped() or given_up()):
                 self._waiting += 1
                 try:
                     self._changed.wait(wait_s)
@@ -136,8 +141,8 @@ class Pace:
 
     def _wait_s(self, share: Share) -> float:
         if self._closed_until_s and (closed_s := self._closed_until_s - self._now_s()) > 0:
-            return min(closed_s, _LOOK_S)
-        return 0.0 if share.running < int(share.limit) else _LOOK_S
+            return min(closed_s, LOOK_S)
+        return 0.0 if share.running < int(share.limit) else LOOK_S
 
 
 class Share:
@@ -157,34 +162,9 @@ class Share:
         """
         return Turn(self._pace, self, given_up)
 
-    def insist(self, deed: Callable[[], T], over: threading.Event) -> T:
-        """Do what may be done again without harm a few times, in a turn each time, with pauses in between.
-
-        Of several that are useless without each other: one that fails for good sets `over`, and the others
-        raise `CancelledError` then.
-        """
-
-        def attempt() -> T:
-            with self.turn(over.is_set):
-                if over.is_set():
-                    raise CancelledError
-                try:
-                    return deed()
-                except Transient:
-                    raise
-                except BaseException:
-                    over.set()  # before another one has the turn
-                    raise
-
-        def wait(seconds: float) -> None:
-            if over.wait(seconds):
-                raise CancelledError
-
-        try:
-            return persist(attempt, wait=wait)
-        except BaseException:
-            over.set()
-            raise
+    def stopped(self) -> bool:
+        """Whether all waiting is to end."""
+        return self._pace.stopped()
 
 
 class Turn:

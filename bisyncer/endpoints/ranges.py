@@ -97,7 +97,7 @@ class InRanges:
                 try:
                     self._pieces = self._next()[2]
                 except NoRanges as error:
-                    raise Transient(str(error)) from None
+                    raise Transient(str(error), heard=True) from None  # no request has failed
             self._piece = memoryview(self._pieces.popleft())
         given, self._piece = self._piece[:size], self._piece[size:]
         return bytes(given)

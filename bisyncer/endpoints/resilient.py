@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -151,7 +150,11 @@ class ResilientEndpoint:
     def copy_from(self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None) -> Entry | None:
         """Copy inside the store, once."""
         inside = _inside(source)
-        return self._once(lambda: self._inner.copy_from(inside, key, entry=entry, expect=expect))
+        try:
+            return self._once(lambda: self._inner.copy_from(inside, key, entry=entry, expect=expect))
+        except Transient as error:
+            self._pace.slow(error)  # part of it is asked of the source's store, whose pace has heard of it
+            raise
 
     def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
         """Move inside the store, once."""
@@ -239,7 +242,9 @@ class _Resumed:
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes; raises `Transient` where it breaks off at one place for good."""
-        for attempt in count(1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return self._piece(size)
             except Transient as error:
@@ -247,7 +252,6 @@ class _Resumed:
                     raise
             self.__exit__(None, None, None)
             self._continue()
-        raise AssertionError("the last attempt returns or raises")
 
     def _open(self) -> None:
         self._opened, self._source = self._open_at(self._at)
@@ -256,7 +260,8 @@ class _Resumed:
         try:
             self._open()
         except NoRanges as error:
-            raise Transient(str(error)) from None  # from its start on it can be read
+            # From its start on it can be read; no request has failed, of which a pace would hear.
+            raise Transient(str(error), heard=True) from None
 
     def _piece(self, size: int) -> bytes:
         piece = self._source.read(size)

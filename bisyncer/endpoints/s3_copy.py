@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
+from bisyncer.endpoints.all_or_none import insist, results
 from bisyncer.endpoints.backoff import persist
-from bisyncer.endpoints.body import results
 from bisyncer.endpoints.s3_bucket import Bucket, quoted
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind
 from bisyncer.endpoints.s3_object import attributes, entry, fields, is_md5, kept_mtime_ns, opaque
@@ -145,7 +145,7 @@ def _parts(origin: Bucket, source: Entry, target: Bucket, to: Place) -> Sent:
         ThreadPoolExecutor(_THREADS, thread_name_prefix="s3-copy") as threads,
     ):
         numbers = range(1, -(-source.size // size) + 1)
-        copied = [threads.submit(share.insist, partial(one, number), over) for number in numbers]
+        copied = [threads.submit(insist, partial(one, number), share, over) for number in numbers]
     return together(results(copied))
 
 

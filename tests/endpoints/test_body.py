@@ -147,8 +147,9 @@ def test_the_pace_hears_of_each_part_that_is_too_much(parts: Parts, requests: Re
     assert pace.limit < 17
 
 
+@pytest.mark.parametrize("closed_s", [None, 300.0])
 def test_a_part_that_waits_for_its_turn_is_not_sent_after_another_one_failed_for_good(
-    parts: Parts, requests: Requests
+    parts: Parts, requests: Requests, closed_s: float | None
 ) -> None:
     waiting = threading.Event()
     attempts: list[int] = []
@@ -159,17 +160,28 @@ def test_a_part_that_waits_for_its_turn_is_not_sent_after_another_one_failed_for
 
     def part(number: int, _: bytes) -> int:
         attempts.append(number)
-        pace.failed(throttled=True, retry_after_s=300.0)
+        pace.failed(throttled=True, retry_after_s=closed_s)
         assert waiting.wait(30)
         raise Rejected("never")
 
-    seconds = count(0.0, 2.0)
-    requests.pace = pace = Pace(8, stopped=waits, now_s=lambda: next(seconds) / 1000)
-    pace.parts.limit = 1
+    requests.pace = pace = Pace(8, stopped=waits)
+    pace.parts.limit = 1.0
 
     with pytest.raises(Rejected, match="never"):
         parts.send(BytesSource(b"x" * (3 * SMALL)), SMALL, part)
-    assert attempts == [1]
+    assert len(attempts) == 1
+
+
+def test_a_run_that_is_to_stop_does_not_wait_until_a_part_may_be_sent_again(
+    parts: Parts, requests: Requests
+) -> None:
+    def part(_number: int, _data: bytes) -> int:
+        raise Transient("slow down", throttled=True, retry_after_s=300.0)
+
+    requests.pace = Pace(8, stopped=lambda: True)
+
+    with pytest.raises(Transient, match="slow down"):
+        parts.send(BytesSource(b"x" * SMALL), SMALL, part)
 
 
 def test_memory_is_bounded_and_given_back(parts: Parts) -> None:

@@ -255,6 +255,45 @@ def test_a_store_that_says_slow_down_is_asked_half_as_much_and_slowly_more_again
     assert pace.limit == 16
 
 
+def test_what_else_is_asked_side_by_side_is_as_much_of_its_most_as_turns_are_and_slowed_with_them() -> None:
+    clock = Clock()
+    pace = Pace(16, now_s=clock)
+    throttle(pace)
+    with pace.share(8) as share:
+        assert share.limit == 4
+        for limit in (2, 1, 1):
+            clock.s += 1
+            throttle(pace)
+            assert share.limit == limit
+        with share.turn():
+            pass
+        assert (share.limit, pace.limit) == (2, 1)
+    clock.s += 1
+    throttle(pace)
+    assert share.limit == 2  # it has ended
+
+
+def test_a_copy_that_the_store_of_its_source_finds_too_much_slows_copies_down(waits: Waits) -> None:
+    heard = Pace(8)
+
+    class Copying(MemoryEndpoint):
+        def copy_from(
+            self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None
+        ) -> Entry | None:
+            error = Transient("slow down", throttled=True)
+            heard.bear(error)
+            raise error
+
+    pace = Pace(8)
+    target = ResilientEndpoint(Copying("resilient-target"), pace, waits)
+    entry = put(target, "k", b"1")
+    with pytest.raises(Transient):
+        target.copy_from(target, "l", entry=entry, expect=None)
+
+    assert (pace.limit, target.requests) == (4, {})
+    memory.discard("resilient-target")
+
+
 def test_other_failures_slow_nothing_down() -> None:
     pace = Pace(16, stopped=lambda: False)
     with pytest.raises(Transient), pace.turn():
