@@ -93,6 +93,7 @@ def _row(pair: str, figures: Figures) -> dict[str, object]:
         "RECONCILE_S": round(figures.reconcile_s, 6),
         "UPLOAD_MBPS": round(figures.upload_mbps, 3),
         "SMALL_FILES_PER_S": round(figures.small_files_per_s, 3),
+        "failed": figures.failed,
         "sla_s": figures.sla_s,
         "verdict": figures.verdict,
     }
@@ -105,4 +106,6 @@ def _tell(figures: Figures) -> None:
     say(f"RECONCILE_S        {figures.reconcile_s:>10.2f}  both listed at once, compared and planned")
     say(f"UPLOAD_MBPS        {figures.upload_mbps:>10.1f}  megabytes a second to path2, one object of 64 MiB")
     say(f"SMALL_FILES_PER_S  {figures.small_files_per_s:>10.1f}  objects of 10 KiB to path2")
+    if figures.failed:
+        say(f"failed             {figures.failed:>10,}  requests, for a time: the pauses were timed too")
     say(f"verdict            {figures.verdict}, of {figures.sla_s:g} s: {_MEANING[figures.verdict]}")

@@ -59,6 +59,7 @@ class Figures(NamedTuple):
     reconcile_s: float  # both listings at once, joined, compared and planned
     upload_mbps: float  # megabytes a second of one large object
     small_files_per_s: float  # of 10 KiB, by as many workers as a run has
+    failed: int  # requests that failed in a way that may pass, meanwhile: each pause for one was timed too
     sla_s: float
     verdict: Judgement
 
@@ -84,7 +85,8 @@ def bench(
         return summary
     until = Deadline(stop, None)
     times_s: dict[Side, float] = {}
-    for side, endpoint in resilient(endpoints, job, until).items():
+    listed = resilient(endpoints, job, until)
+    for side, endpoint in listed.items():
         with _timed(times_s, side):
             _list(endpoint, until)
     folder = f"{LOW}{folder_of(summary.started_ns, summary.run)}/bench-"
@@ -93,6 +95,7 @@ def bench(
         large_s = _sent(to, folder + "large", 1, LARGE_BYTES, 1, until=until)
         small_s = _sent(to, folder + "small", SMALL_FILES, SMALL_BYTES, job.transfers, until=until)
     reconcile_s = planning_s["all"]
+    counts = (*summary.requests.values(), *(end.requests for end in (*listed.values(), to)))
     return Figures(
         keys=summary.scanned,
         walk_time_s=times_s[Side.PATH1],
@@ -100,6 +103,7 @@ def bench(
         reconcile_s=reconcile_s,
         upload_mbps=LARGE_BYTES / 1e6 / large_s,
         small_files_per_s=SMALL_FILES / small_s,
+        failed=sum(count.get("transient", 0) for count in counts),
         sla_s=sla_s,
         verdict=judged(reconcile_s, sla_s),
     )
@@ -141,6 +145,8 @@ def _sent(to: Endpoint, name: str, number: int, size: int, width: int, *, until:
     written: list[Entry] = []
 
     def send(each: int) -> None:
+        if until.is_set():
+            raise Interrupted(_STOPPED)
         key = f"{name}-{each}"
         written.append(persist(lambda: to.write(key, _Random(size, until), expect=None), wait=until.wait))
 

@@ -16,6 +16,7 @@ import pytest
 from bisyncer.core.trash import LOW
 from bisyncer.endpoints import memory
 from bisyncer.endpoints.base import Source
+from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.engine import bench
 from bisyncer.engine.bench import Figures, Judgement, judged
 from bisyncer.engine.pairing import open_pair
@@ -55,7 +56,7 @@ def test_a_pair_is_measured_and_no_key_is_changed(desk: Desk) -> None:
     assert answer.code == 0, answer
     found = answer.json
     assert found["keys"] == {"path1": 13, "path2": 12}
-    assert found["verdict"] == "sufficient"
+    assert (found["verdict"], found["failed"]) == ("sufficient", 0)
     names = ("WALK_TIME_S", "LIST_TIME_S", "RECONCILE_S", "UPLOAD_MBPS", "SMALL_FILES_PER_S")
     assert all(found[name] > 0 for name in names)
     assert "later.txt" not in held(desk.two)
@@ -148,9 +149,31 @@ def test_a_write_that_is_too_many_is_repeated(world: World) -> None:
 
     world.hooked[TWO].before = throttle
 
-    assert measured(world).small_files_per_s > 0
+    found = measured(world)
+
+    assert found.small_files_per_s > 0
+    assert found.failed == 6
     assert refused == {"write": 0, "delete": 0}
     assert world.trash(TWO) == {}
+
+
+def test_who_reads_the_figures_is_told_that_requests_failed_meanwhile(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.align(files=1)
+    write = LocalEndpoint.write
+    failing = [Transient("busy")]
+
+    def fail_once(self: LocalEndpoint, key: str, source: Source, *, expect: Entry | None) -> Entry:
+        if key.startswith(LOW) and failing:
+            raise failing.pop()
+        return write(self, key, source, expect=expect)
+
+    monkeypatch.setattr(LocalEndpoint, "write", fail_once)
+
+    assert desk("bench", "cms").lines[-2] == (
+        "failed                      1  requests, for a time: the pauses were timed too"
+    )
 
 
 def test_a_stop_is_heard_while_it_sends_and_what_was_sent_is_deleted(world: World) -> None:
