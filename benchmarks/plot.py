@@ -80,4 +80,4 @@ def _x(keys: float) -> float:
 
 
 def _y(seconds: float) -> float:
-    return _HEIGHT - 30 - (log10(max(seconds, 0.1)) + 1) / 4 * (_HEIGHT - 60)
+    return _HEIGHT - 30 - (log10(max(seconds, 0.1)) + 1) / 4.3 * (_HEIGHT - 60)

@@ -107,5 +107,5 @@ def _tell(figures: Figures) -> None:
     say(f"UPLOAD_MBPS        {figures.upload_mbps:>10.1f}  megabytes a second to path2, one object of 64 MiB")
     say(f"SMALL_FILES_PER_S  {figures.small_files_per_s:>10.1f}  objects of 10 KiB to path2")
     if figures.failed:
-        say(f"failed             {figures.failed:>10,}  requests, for a time: the pauses were timed too")
+        say(f"failed             {figures.failed:>10,}  requests, for a while: the pauses were timed too")
     say(f"verdict            {figures.verdict}, of {figures.sla_s:g} s: {_MEANING[figures.verdict]}")

@@ -172,7 +172,7 @@ def test_who_reads_the_figures_is_told_that_requests_failed_meanwhile(
     monkeypatch.setattr(LocalEndpoint, "write", fail_once)
 
     assert desk("bench", "cms").lines[-2] == (
-        "failed                      1  requests, for a time: the pauses were timed too"
+        "failed                      1  requests, for a while: the pauses were timed too"
     )
 
 
