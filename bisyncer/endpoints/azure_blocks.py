@@ -15,7 +15,7 @@ from functools import partial
 from bisyncer.endpoints.azure_container import Container, condition
 from bisyncer.endpoints.azure_error import Failure, Kind, Trouble
 from bisyncer.endpoints.azure_object import stamp
-from bisyncer.endpoints.backoff import ATTEMPTS, nap, pause_s, persist
+from bisyncer.endpoints.backoff import ATTEMPTS, pause_s, persist
 from bisyncer.model import Algorithm, Entry
 
 # https://learn.microsoft.com/azure/storage/blobs/scalability-targets
@@ -94,7 +94,9 @@ class Blocks:
                     container.look(self._key, expect)  # who publishes first takes all other blocks away
                 if trouble.kind is not Kind.PASSING or attempt == ATTEMPTS:
                     raise trouble.error(container.place(self._key)) from None
-                nap(pause_s(attempt, trouble.passing(container.place(self._key))))
+                failure = trouble.passing(container.place(self._key))
+                if container.requests.pace.wait(pause_s(attempt, failure)):
+                    raise failure from None
             else:
                 return wanted._replace(stamp=stamp(answer.headers["ETag"]))
         raise AssertionError("the last attempt returns or raises")

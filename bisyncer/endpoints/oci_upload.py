@@ -134,7 +134,7 @@ class _Publishing:
 
     def publish(self) -> Entry:
         """Return the entry of the new object; raises `Changed`, `Transient` or `Rejected`."""
-        made, md5 = persist(self._attempt)
+        made, md5 = persist(self._attempt, wait=self._bucket.requests.pace.wait)
         if md5 != self._sent.md5:
             raise self._bucket.garbled(made.key)
         return made

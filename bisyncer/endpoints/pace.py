@@ -117,6 +117,13 @@ class Pace:
             asked_s = min(retry_after_s, ASKED_S)
             self._closed_until_s = max(self._closed_until_s, now_s + asked_s)
 
+    def wait(self, seconds: float) -> bool:
+        """Wait so long, or until all waiting is to end; return whether it is."""
+        while seconds > 0 and not self.stopped():
+            time.sleep(min(seconds, LOOK_S))
+            seconds -= LOOK_S
+        return self.stopped()
+
     def begin(self, share: Share, *, nested: bool, given_up: Callable[[], bool]) -> None:
         """Wait until one more of `share` may go; not at all where it is `nested` in another turn."""
         with self._lock:

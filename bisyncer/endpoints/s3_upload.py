@@ -110,4 +110,4 @@ def _publish(bucket: Bucket, to: Place, sent: Sent, wanted: Entry, expect: Entry
             raise garbled(bucket, wanted.key)
         return wanted._replace(stamp=etag)
 
-    return persist(publish)
+    return persist(publish, wait=bucket.requests.pace.wait)

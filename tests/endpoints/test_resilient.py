@@ -359,6 +359,18 @@ def test_no_store_is_left_alone_for_longer_than_five_minutes() -> None:
     assert pace._wait_s(pace._turns) == 0
 
 
+def test_a_pause_is_as_long_as_it_is_said_to_be_or_ends_when_all_is_to_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("bisyncer.endpoints.pace.time.sleep", slept.append)
+
+    assert not Pace(8).wait(2.5)
+    assert slept == [1, 1, 0.5]
+    assert Pace(8, stopped=lambda: len(slept) == 5).wait(300)
+    assert len(slept) == 5
+
+
 def test_whoever_is_to_stop_waits_for_no_turn() -> None:
     pace = Pace(1, stopped=lambda: True)
     throttle(pace, retry_after_s=1e6)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from itertools import count
 from typing import Any
 
 import pytest
@@ -30,7 +33,7 @@ from tests.endpoints.contract import (
     whole,
 )
 from tests.endpoints.test_s3 import BY_BOTO3, BY_OBSTORE, LARGE, S3Behind, opened, whole_in_large_pieces
-from tests.faults import Fault, proxy
+from tests.faults import Answer, Fault, proxy
 from tests.servers import BUCKET, S3Server
 
 FIELDS = {
@@ -273,6 +276,40 @@ def test_a_long_copy_of_which_parts_are_too_many_at_a_time_is_made_and_the_pace_
 
         assert whole_in_large_pieces(endpoint, made) == data
     assert pace.failures == {"transient": 2, "throttled": 2}
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_parts_of_a_long_copy_wait_for_their_turn_and_are_given_up_when_one_was_refused(
+    seaweed: S3Server, prefix: str, behind: S3Behind
+) -> None:
+    waits = threading.Event()
+    sent: list[str] = []
+
+    def stopped() -> bool:
+        waits.set()  # it is asked by who has to wait
+        return False
+
+    def refuse(request: BaseHTTPRequestHandler, _body: bytes) -> Answer | None:
+        if request.headers.get("x-amz-copy-source") is None:
+            return None
+        sent.append(request.path)
+        assert waits.wait(30)
+        return Answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+
+    seconds = count(0.0, 2.0)
+    pace = Pace(8, stopped=stopped, now_s=lambda: next(seconds))
+    for _ in range(3):
+        pace.failed(throttled=True, retry_after_s=None)
+    with (
+        proxy(seaweed.endpoint_url, instead=refuse) as url,
+        opened(seaweed, prefix, endpoint_url=url) as endpoint,
+    ):
+        entry = put(endpoint, "k", b"x" * LONG)
+        endpoint.heed(pace)
+
+        assert endpoint.copy_from(endpoint, "l", entry=entry, expect=None) is None
+    assert len(sent) == 1
+    assert behind.uploads() == []
 
 
 @pytest.mark.usefixtures("small_pieces")

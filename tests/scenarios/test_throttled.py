@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from bisyncer.endpoints.body import PART_SIZE
+from bisyncer.endpoints.pace import Pace
+from bisyncer.errors import Transient
 from bisyncer.job import Retention
 from bisyncer.model import RunOutcome, Summary
+from tests.endpoints.contract import BytesSource
 from tests.faults import Fault, proxy
 from tests.pair import paired
 from tests.places import BUCKETS, Places
@@ -17,8 +20,9 @@ from tests.world import TWO, carried_out
 CONTENT = b"0123456789abcdef" * (9 * PART_SIZE // 16) + b"."  # ten parts
 FAILED = {"transient", "throttled"}
 
-# The requests of each store that have a part of a body.
+# The requests of each store that have a part of a body, and that publish it.
 PARTS = {"s3": "partNumber=", "azure": "comp=block&", "oci": "uploadPartNum="}
+PUBLISHES = {"s3": "^POST .*uploadId=", "azure": "^PUT .*comp=blocklist", "oci": "^POST .*uploadId="}
 
 
 @pytest.mark.parametrize("kind", PARTS)
@@ -39,6 +43,23 @@ def test_parts_that_are_too_many_are_sent_again_and_counted_and_the_object_is_wh
             assert pair.held() == {"k": CONTENT}
     assert too_many.seen == 3
     assert failed(summary) == {"transient": 3, "throttled": 3}
+
+
+@pytest.mark.parametrize("kind", PUBLISHES)
+def test_a_run_that_is_to_stop_does_not_wait_to_publish_a_body_again(
+    kind: str, places: Places, tmp_path: Path
+) -> None:
+    bucket = places(kind)
+    too_many = Fault(PUBLISHES[kind], 503, times=99)
+    with proxy(bucket.endpoint_url, too_many) as url:
+        bucket.through(url)
+        with paired(tmp_path, places("tree"), bucket) as pair:
+            endpoint = pair.endpoints[TWO]
+            endpoint.heed(Pace(stopped=lambda: True))
+            with pytest.raises(Transient):
+                endpoint.write("k", BytesSource(CONTENT), expect=None)
+    assert too_many.seen == 1
+    assert bucket.names() == []
 
 
 @pytest.mark.parametrize("kind", BUCKETS)
