@@ -251,7 +251,7 @@ class AzurePlace:
 
     def __init__(self, server: AzureServer, client: ContainerClient, prefix: str) -> None:
         self.endpoint_url = server.endpoint_url
-        self.root = f"azurite:{BUCKET}/{prefix}"
+        self.root = f"azurite:{server.container}/{prefix}"
         self.remotes: tuple[Remote, ...] = (server.remote(),)
         self._server = server
         self._client = client

@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import tempfile
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +23,6 @@ from urllib.parse import urlencode
 import boto3
 import psycopg
 import pytest
-from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import ContainerClient
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
@@ -124,12 +124,16 @@ def _start_rclone(folder: Path) -> Iterator[S3Server]:
 
 
 class AzureServer(NamedTuple):
-    """A running emulator of Azure with a container, `BUCKET`, in which each test keeps to its own prefix."""
+    """A running emulator of Azure with a container of the test's own, which goes with all that it holds.
+
+    The emulator takes the longer for a blob the more it has.
+    """
 
     endpoint_url: str
     account: str
     key: str
     variable: str = "AZURITE_TEST_KEY"
+    container: str = ""
 
     def remote(self, **changes: Any) -> Remote:
         """The remote of a config that leads here; its key is in the environment."""
@@ -150,15 +154,25 @@ class AzureServer(NamedTuple):
             yield self
 
     @contextmanager
-    def client(self, container: str = BUCKET) -> Iterator[ContainerClient]:
+    def client(self, container: str | None = None) -> Iterator[ContainerClient]:
         """A client of somebody else."""
         credential = {"account_name": self.account, "account_key": self.key}
-        with ContainerClient(self.endpoint_url, container, credential=credential) as client:
+        with ContainerClient(self.endpoint_url, container or self.container, credential=credential) as client:
             yield client
 
 
+@pytest.fixture
+def azurite(azurite_of_all: AzureServer) -> Iterator[AzureServer]:
+    """The emulator of Azure, with an empty container."""
+    server = azurite_of_all._replace(container=uuid.uuid4().hex)
+    with server.client() as client:
+        client.create_container()
+        yield server
+        client.delete_container()
+
+
 @pytest.fixture(scope="session")
-def azurite(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[AzureServer]:
+def azurite_of_all(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[AzureServer]:
     """The emulator of Azure: one for all workers of a run."""
     folder = _folder(tmp_path_factory, worker_id) / "azurite"
     with _shared(folder, _start_azurite, AzureServer) as server, server.in_environment():
@@ -168,11 +182,7 @@ def azurite(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
 @contextmanager
 def _start_azurite(folder: Path) -> Iterator[AzureServer]:
     with Azurite(folder) as started:
-        server = AzureServer(started.endpoint_url, started.account, started.key)
-        # It is there where the server was stopped because nobody used it, and is started again.
-        with server.client() as client, contextlib.suppress(ResourceExistsError):
-            client.create_container()
-        yield server
+        yield AzureServer(started.endpoint_url, started.account, started.key)
 
 
 @pytest.fixture(scope="session")

@@ -147,8 +147,10 @@ def _at_once(run: Run) -> dict[Verdict, int]:
 
 def _rows(run: Run, *verdicts: Verdict) -> Iterator[Planned]:
     """The rows that still wait; those of a kept plan as if looked at again: they are all there is."""
+    if not any(run.tally.verdicts[verdict] for verdict in verdicts):
+        return iter(())  # most plans have few kinds of actions, and looking for the others takes its time
     rows = run.store.actions.planned(run.number, *verdicts)
-    if set(verdicts) & COPIES:
+    if set(verdicts) & COPIES and sum(run.tally.size.values()) >= LARGE:
         rows = _largest_first(run, rows)
     return rows if run.job.scope.plan is None else (row._replace(again=True) for row in rows)
 

@@ -207,8 +207,9 @@ def _weigh(run: Run) -> None:
 def check_content(run: Run) -> None:
     """Settle by their content the keys that the listings couldn't."""
     unsettled = run.tally.verdicts[Verdict.CHECK] + run.tally.verdicts[Verdict.CONFLICT]
-    if unsettled:
-        run.reporter.tell(PhaseBegan(Phase.CHECK, unsettled))
+    if not unsettled:
+        return
+    run.reporter.tell(PhaseBegan(Phase.CHECK, unsettled))
     checked = 0
     rows = run.store.actions.planned(run.number, Verdict.CHECK, Verdict.CONFLICT)
     with closing(check(rows, run.recorded, run.endpoints, run.policy, run.job.transfers)) as batches:

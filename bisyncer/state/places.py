@@ -45,14 +45,15 @@ def spans(database: Database, table: Table, run: int, length: int) -> Iterator[S
     just been filled; a LIMIT instead lets it sort all that follows, again for each page.
     """
     # There is much room between the pieces of a plan.
-    following = database.sql(f"SELECT min(seq) FROM {table.name} WHERE run_id = ? AND seq >= ?")  # noqa: S608 -- our own name
-    last = database.sql(f"SELECT max(seq) FROM {table.name} WHERE run_id = ?")  # noqa: S608 -- our own name
+    following = f"SELECT min(seq) FROM {table.name} WHERE run_id = ? AND seq >= ?"  # noqa: S608 -- our own name
+    last = f"SELECT max(seq) FROM {table.name} WHERE run_id = ?"  # noqa: S608 -- our own name
+    low: int | None
     with database.read() as connection:
-        low: int | None = connection.exec_driver_sql(following, (run, 0)).scalar_one()
-        end: int = 0 if low is None else connection.exec_driver_sql(last, (run,)).scalar_one()
+        both = database.sql(f"SELECT ({following}), ({last})")
+        low, end = connection.exec_driver_sql(both, (run, 0, run)).one()
     while low is not None and low <= end:
         yield low, low + length
         low += length
         if low <= end:
             with database.read() as connection:
-                low = connection.exec_driver_sql(following, (run, low)).scalar_one()
+                low = connection.exec_driver_sql(database.sql(following), (run, low)).scalar_one()

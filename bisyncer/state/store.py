@@ -19,12 +19,13 @@ from typing import Any, Protocol
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    CursorResult,
     Select,
     and_,
+    bindparam,
     delete,
     func,
     insert,
-    or_,
     select,
     true,
     update,
@@ -82,12 +83,31 @@ _UPSERT_PROBLEM = (
     "tries = problem.tries + 1, run_id = excluded.run_id"
 )
 _DELETE_PROBLEM = 'DELETE FROM problem WHERE pair_id = ? AND "key" = ?'
+_DELETE_PROBLEMS = "DELETE FROM problem WHERE pair_id = ? AND run_id != ?"  # that a run didn't meet
+_ANY_PROBLEM = "SELECT 1 FROM problem WHERE pair_id = ? LIMIT 1"
+
+_PRUNE_CONFLICTS = 'DELETE FROM "conflict" WHERE pair_id = ? AND state IN (?, ?) AND detected_ns < ?'
+_PRUNE_RUNS = (
+    "DELETE FROM run WHERE pair_id = ? AND id <= "
+    "(SELECT id FROM run WHERE pair_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?) AND (started_ns < ? OR NOT "
+    "(EXISTS (SELECT 1 FROM action WHERE run_id = run.id) OR "
+    "EXISTS (SELECT 1 FROM history WHERE run_id = run.id)))"
+)
 
 _UPSERT_SEAL = (
     'INSERT INTO seal (pair_id, side, number, pending, "key", size, mtime_ns, stamp) '
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (pair_id, side) DO UPDATE SET number = excluded.number, pending = excluded.pending, "
     '"key" = excluded."key", size = excluded.size, mtime_ns = excluded.mtime_ns, stamp = excluded.stamp'
+)
+
+
+# Made once: making them takes longer than asking them.
+_PAIR_OF = select(schema.run.c.pair_id).where(schema.run.c.id == bindparam("run"))
+_HELD = (
+    select(schema.lease.c.token, schema.lease.c.holder)
+    .where(schema.lease.c.pair_id == bindparam("pair"))
+    .with_for_update()
 )
 
 
@@ -319,11 +339,12 @@ class Store:
             self._sweep(number, dry_run=was_dry)
         now = self.now_ns()
         with self.database.write() as connection:
-            connection.execute(
-                update(schema.run)
-                .where(table.id.in_([number for number, _ in killed]))
-                .values(outcome=RunOutcome.INTERRUPTED.value, ended_ns=now)
-            )
+            if killed:
+                connection.execute(
+                    update(schema.run)
+                    .where(table.id.in_([number for number, _ in killed]))
+                    .values(outcome=RunOutcome.INTERRUPTED.value, ended_ns=now)
+                )
             begun: int = connection.execute(
                 insert(schema.run)
                 .values(
@@ -463,40 +484,11 @@ class Store:
             if ended.rowcount == 0:
                 return  # paused, taken over, and called interrupted by the run that did so
             if scope is None and not dry_run and outcome in {RunOutcome.SUCCESS, RunOutcome.UNFINISHED}:
-                connection.execute(
-                    delete(schema.problem).where(
-                        schema.problem.c.pair_id == pair_id, schema.problem.c.run_id != run
-                    )
-                )
-            told = schema.conflict.c
-            connection.execute(
-                delete(schema.conflict).where(
-                    told.pair_id == pair_id,
-                    told.state.in_([ConflictState.REPLACED.value, ConflictState.SURVIVED.value]),
-                    told.detected_ns < self.now_ns() - ACTIONS_KEPT_NS,
-                )
-            )
-            newest_pruned = (
-                select(table.id)
-                .where(table.pair_id == pair_id)
-                .order_by(table.id.desc())
-                .offset(RUNS_KEPT)
-                .limit(1)
-                .scalar_subquery()
-            )
-            acted = or_(
-                *(
-                    select(kept.c.run_id).where(kept.c.run_id == table.id).exists()
-                    for kept in (schema.action, schema.history)
-                )
-            )
-            connection.execute(
-                delete(schema.run).where(
-                    table.pair_id == pair_id,
-                    table.id <= newest_pruned,
-                    or_(~acted, table.started_ns < self.now_ns() - ACTIONS_KEPT_NS),
-                )
-            )
+                self._execute(connection, _DELETE_PROBLEMS, (pair_id, run))
+            old_ns = self.now_ns() - ACTIONS_KEPT_NS
+            told = ConflictState.REPLACED.value, ConflictState.SURVIVED.value
+            self._execute(connection, _PRUNE_CONFLICTS, (pair_id, *told, old_ns))
+            self._execute(connection, _PRUNE_RUNS, (pair_id, pair_id, RUNS_KEPT, old_ns))
 
     def runs(self, pair: str | None = None, limit: int = 50) -> list[Run]:
         """The newest runs, newest first."""
@@ -668,11 +660,15 @@ class Store:
 
     def _end_problems(self, connection: Connection, pair_id: int, keys: Sequence[str]) -> None:
         # Most pairs have none, and a million deletes of nothing take their time.
-        any_problem = select(true()).where(schema.problem.c.pair_id == pair_id).limit(1)
-        if connection.execute(any_problem).first() is not None:
+        if self._execute(connection, _ANY_PROBLEM, (pair_id,)).first() is not None:
             self.database.many(
                 connection, _DELETE_PROBLEM, [(pair_id, rows.problem_key(key)) for key in keys]
             )
+
+    def _execute(
+        self, connection: Connection, statement: str, parameters: tuple[object, ...]
+    ) -> CursorResult[Any]:
+        return connection.exec_driver_sql(self.database.sql(statement), parameters)
 
     def _newest_run(self, pair_id: int, wanted: ColumnElement[bool]) -> Run | None:
         table = schema.run.c
@@ -686,8 +682,7 @@ class Store:
 
 
 def _pair_of(connection: Connection, run: int) -> int:
-    table = schema.run.c
-    pair_id: int = connection.execute(select(table.pair_id).where(table.id == run)).scalar_one()
+    pair_id: int = connection.execute(_PAIR_OF, {"run": run}).scalar_one()
     return pair_id
 
 
@@ -695,10 +690,7 @@ def _verify(connection: Connection, lease: Fence, pair_id: int) -> None:
     """Raise `LeaseLost` unless `lease` is still the one that holds its pair, and keep it so until commit."""
     if lease.pair_id != pair_id:
         raise BisyncerError("A pair was about to be written under another pair's lease: this is a bug.")
-    table = schema.lease.c
-    held = connection.execute(
-        select(table.token, table.holder).where(table.pair_id == pair_id).with_for_update()
-    ).first()
+    held = connection.execute(_HELD, {"pair": pair_id}).first()
     if held is None or held.token != lease.token or held.holder is None:
         raise LeaseLost(
             "Another run took this pair over while this one was paused or cut off; this one stopped and "

@@ -87,9 +87,9 @@ class TestAzure:
         rclone.create(
             "blob", "azureblob", account=azurite.account, key=azurite.key, endpoint=azurite.endpoint_url
         )
-        direct = both_list(rclone, f"blob:{BUCKET}/rclone/key", tree)
+        direct = both_list(rclone, f"blob:{azurite.container}/rclone/key", tree)
 
-        assert direct == f"azure://{BUCKET}/rclone/key?endpoint={azurite.endpoint_url}"
+        assert direct == f"azure://{azurite.container}/rclone/key?endpoint={azurite.endpoint_url}"
 
     def test_by_the_emulator_with_an_account_of_its_own(
         self, azurite: AzureServer, rclone: Rclone, tree: Path
@@ -102,7 +102,7 @@ class TestAzure:
             key=azurite.key,
             endpoint=azurite.endpoint_url,
         )
-        both_list(rclone, f"blob:{BUCKET}/rclone/emulator", tree)
+        both_list(rclone, f"blob:{azurite.container}/rclone/emulator", tree)
 
     def test_by_a_connection_string(self, azurite: AzureServer, rclone: Rclone, tree: Path) -> None:
         text = (
@@ -110,7 +110,7 @@ class TestAzure:
             f"BlobEndpoint={azurite.endpoint_url};"
         )
         rclone.create("blob", "azureblob", connection_string=text)
-        both_list(rclone, f"blob:{BUCKET}/rclone/string", tree)
+        both_list(rclone, f"blob:{azurite.container}/rclone/string", tree)
 
     @pytest.mark.parametrize("whole", [True, False])
     def test_by_a_signature(self, whole: bool, azurite: AzureServer, rclone: Rclone, tree: Path) -> None:
@@ -126,12 +126,16 @@ class TestAzure:
         else:
             permission = ContainerSasPermissions(read=True, write=True, list=True, create=True, delete=True)
             sas = generate_container_sas(
-                azurite.account, BUCKET, account_key=azurite.key, permission=permission, expiry=expiry
+                azurite.account,
+                azurite.container,
+                account_key=azurite.key,
+                permission=permission,
+                expiry=expiry,
             )
-        place = azurite.endpoint_url if whole else f"{azurite.endpoint_url}/{BUCKET}"
+        place = azurite.endpoint_url if whole else f"{azurite.endpoint_url}/{azurite.container}"
         rclone.create("blob", "azureblob", sas_url=f"{place}?{sas}", no_check_container="true")
 
-        both_list(rclone, f"blob:{BUCKET}/rclone/sas{whole}", tree)
+        both_list(rclone, f"blob:{azurite.container}/rclone/sas{whole}", tree)
 
 
 class TestOci:

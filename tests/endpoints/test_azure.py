@@ -52,7 +52,7 @@ from tests.endpoints.contract import (
     whole,
 )
 from tests.faults import Answer, Fault, canned, proxy
-from tests.servers import BUCKET, AzureServer
+from tests.servers import AzureServer
 
 LARGE = PART_SIZE + 1  # bytes; sent in blocks
 
@@ -94,7 +94,7 @@ def prefix() -> str:
 @contextlib.contextmanager
 def opened(server: AzureServer, prefix: str, **changes: Any) -> Iterator[AzureEndpoint]:
     with contextlib.closing(
-        AzureEndpoint(BUCKET, prefix, remote=server.remote(**changes), owner="test")
+        AzureEndpoint(server.container, prefix, remote=server.remote(**changes), owner="test")
     ) as endpoint:
         yield endpoint
 
@@ -600,7 +600,9 @@ class TestAzurite(BucketContract):
                 endpoint.probe(scratch=True)
                 entry = put(endpoint, "a b", b"1")
                 assert keys(endpoint) == ["a b"]
-                assert endpoint.root == f"azure://{BUCKET}/{prefix}?endpoint={azurite.endpoint_url}"
+                assert (
+                    endpoint.root == f"azure://{azurite.container}/{prefix}?endpoint={azurite.endpoint_url}"
+                )
                 assert endpoint.delete_many([entry]) == {"a b"}
 
     def test_a_sas_that_may_not_write_is_told_and_never_printed(
@@ -614,7 +616,7 @@ class TestAzurite(BucketContract):
                 endpoint.probe(scratch=True)
             assert "sig=" not in str(denied.value)
         dead = azurite.remote(endpoint_url="http://127.0.0.1:1/a", account_key_env=None, sas_env="SAS")
-        with contextlib.closing(AzureEndpoint(BUCKET, "", remote=dead, owner="test")) as endpoint:
+        with contextlib.closing(AzureEndpoint(azurite.container, "", remote=dead, owner="test")) as endpoint:
             with pytest.raises(Transient, match=r"no answer from http://127.0.0.1:1/a") as unanswered:
                 endpoint.probe()
             assert "sig=" not in str(unanswered.value)
@@ -623,7 +625,7 @@ class TestAzurite(BucketContract):
 def container_sas(server: AzureServer, permissions: str) -> str:
     sas: str = generate_container_sas(
         server.account,
-        BUCKET,
+        server.container,
         server.key,
         permission=ContainerSasPermissions.from_string(permissions),
         expiry=datetime.now(UTC) + timedelta(hours=1),

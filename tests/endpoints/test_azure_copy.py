@@ -21,7 +21,7 @@ from bisyncer.model import Entry
 from tests.endpoints.contract import MTIME_NS, entries, keys, metadata_of, now, put, whole
 from tests.endpoints.test_azure import AzureBehind, container_sas, faulty, in_large_pieces, opened
 from tests.faults import Fault
-from tests.servers import BUCKET, AzureServer
+from tests.servers import AzureServer
 
 FIELDS = {
     "mode": "100640",
@@ -132,7 +132,7 @@ def test_copies_go_between_containers_of_one_account_and_to_no_other_store(
         client.create_container()
     other = AzureEndpoint(place, "deep/er", remote=azurite.remote(), owner="test")
     elsewhere = AzureEndpoint(
-        BUCKET, place, remote=azurite.remote(endpoint_url=f"{azurite.endpoint_url}2"), owner="test"
+        azurite.container, place, remote=azurite.remote(endpoint_url=f"{azurite.endpoint_url}2"), owner="test"
     )
     with contextlib.closing(other), contextlib.closing(elsewhere):
         made = other.copy_from(endpoint, "a b/\u00e9%41", entry=entry, expect=None)
@@ -166,7 +166,9 @@ def test_a_copy_is_allowed_by_whatever_lets_us_in(
             remote = azurite.remote(
                 account=None, endpoint_url=None, account_key_env=None, connection_string=string
             )
-            with contextlib.closing(AzureEndpoint(BUCKET, place, remote=remote, owner="test")) as by_string:
+            with contextlib.closing(
+                AzureEndpoint(azurite.container, place, remote=remote, owner="test")
+            ) as by_string:
                 _is_copied(by_string, size)
         else:
             _is_copied(endpoint, size)

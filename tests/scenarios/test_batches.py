@@ -22,7 +22,7 @@ from tests.endpoints.contract import put
 from tests.faults import Answer, Fault, proxy
 from tests.pair import paired
 from tests.places import Place, Places
-from tests.servers import BUCKET, AzureServer
+from tests.servers import AzureServer
 from tests.world import carried_out
 
 NO_TRASH = Retention(path1=False, path2=False)
@@ -94,7 +94,7 @@ def test_the_trash_is_emptied_by_one_request_for_each_256(azurite: AzureServer, 
         proxy(bucket.endpoint_url, instead=count) as url,
         closing(
             AzureEndpoint(
-                BUCKET,
+                azurite.container,
                 prefix,
                 remote=azurite.remote(endpoint_url=f"{url}/{azurite.account}"),
                 owner="test",
