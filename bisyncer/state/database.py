@@ -40,7 +40,8 @@ CURE = (
 # those keys equal on both sides and records them again. What no run can find again is written FULL.
 _NORMAL = ("PRAGMA synchronous = NORMAL", "BEGIN IMMEDIATE")
 _DURABLE = ("PRAGMA synchronous = FULL", "BEGIN IMMEDIATE")
-_READ = ("BEGIN",)
+_SNAPSHOT = ("BEGIN",)
+_READ = ()  # each statement of SQLite's sees one instant by itself
 # Rebuilding a table drops the old one, which with foreign keys on would delete the rows that refer to it.
 _SCHEMA = ("PRAGMA foreign_keys = OFF", "PRAGMA synchronous = FULL", "BEGIN IMMEDIATE")
 
@@ -194,8 +195,9 @@ class Database:
 
         @event.listens_for(engine, "begin")
         def begun(connection: Connection) -> None:
+            driver: Any = connection.connection.driver_connection
             for statement in connection.get_execution_options().get(_BEGIN, _READ):
-                connection.exec_driver_sql(statement)
+                driver.execute(statement)
 
         return cls(engine, str(path))
 
@@ -226,6 +228,8 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Give a connection for a few reads, and for making values of the rows.
 
+        Each statement sees one instant; those that must all see the same want a `snapshot`.
+
         Rows that no value of ours can be made of are the sign of a damaged database.
         """
         try:
@@ -239,7 +243,7 @@ class Database:
         """Give a connection whose reads all see the database as it is at one instant; rows are streamed."""
         with self._translated(), self.engine.connect() as connection:
             level = {"isolation_level": "REPEATABLE READ"} if self.postgresql else {}
-            reading = connection.execution_options(**level, yield_per=_FETCHED)
+            reading = connection.execution_options(**level, **{_BEGIN: _SNAPSHOT}, yield_per=_FETCHED)
             with reading.begin():
                 yield reading
 

@@ -59,7 +59,6 @@ def test_rows_without_their_parent_are_broken(full: Store) -> None:
             connection.exec_driver_sql(constraint)
     else:
         with full.database.engine.connect() as connection:
-            connection.exec_driver_sql("COMMIT")
             connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
             connection.exec_driver_sql("UPDATE ancestor SET pair_id = 77")
             connection.exec_driver_sql("PRAGMA foreign_keys = ON")
