@@ -144,7 +144,7 @@ def problems(asked: Asked, pair: MaybePair = None, *, as_json: Json = False) -> 
     """
     config = asked.load()
     with opened_store(config) as store:
-        found = store.problems(known_pair(pair, config, store))
+        found = store.problems.told(known_pair(pair, config, store))
     if as_json:
         print_json(
             {
@@ -198,7 +198,7 @@ def _status_row(name: str, config: Config, store: Store) -> dict[str, object]:
         else {"run": last.id, "outcome": last.outcome, "started": instant(last.started_ns)},
         "keys": store.count_ancestors(pair.id) if pair else 0,
         "conflicts": len(store.conflicts(name)),
-        "problems": store.count_problems(pair.id) if pair else 0,
+        "problems": store.problems.count(pair.id) if pair else 0,
         "waiting": 0 if last is None else last.summary.get("waiting", 0),
     }
 

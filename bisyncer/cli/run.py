@@ -221,7 +221,7 @@ def plan(
 
         with opened_pair(job, store) as endpoints:
             found = explaining.explain(job, endpoints, store, explain)
-        met = next((each.sentence for each in store.problems(pair) if each.key == explain), None)
+        met = next((each.sentence for each in store.problems.told(pair) if each.key == explain), None)
         _tell_explanation(found, met, as_json=as_json)
     return 0
 

@@ -82,7 +82,7 @@ def _waiting(pair: Pair | None, store: Store) -> Iterator[Finding]:
         yield Finding(
             "last run", Grade.WARN, f"run {last.id} {last.outcome}: `bisyncer show {last.id}` tells why."
         )
-    if problems := store.count_problems(pair.id):
+    if problems := store.problems.count(pair.id):
         yield Finding(
             "problems", Grade.WARN, f"{problems} wait: `bisyncer problems {pair.name}` tells which, and why."
         )
@@ -90,7 +90,7 @@ def _waiting(pair: Pair | None, store: Store) -> Iterator[Finding]:
         yield Finding(
             "conflicts", Grade.WARN, f"{conflicts} wait: `bisyncer conflicts list {pair.name}` tells which."
         )
-    if uploads := len(store.uploads(pair.id)):
+    if uploads := len(store.uploads.of_pair(pair.id)):
         yield Finding(
             "uploads",
             Grade.WARN,

@@ -55,7 +55,7 @@ class Identity:
         self._endpoints = endpoints
         self._store = store
         self._key = f"{SEALS}/{pair.owner}"
-        self._known = store.seals(pair.id)
+        self._known = store.seals.of_pair(pair.id)
         once = {side for side, seal in self._known.items() if seal.number is not None}
         self._sides = [side for side in Side if side in sealed | once]
         self._written = sealed
@@ -83,7 +83,7 @@ class Identity:
         number = max(numbers, default=0) + 1
         planned = {side: _seal(self._found.get(side))._replace(pending=number) for side in sides}
         # Durable: a seal with a number that the state doesn't know would be that of a newer state.
-        self._store.note_seals(lease, planned, durable=True)
+        self._store.seals.note(lease, planned, durable=True)
         self._known |= planned
         for side in sides:
             with suppress(EndpointError):
@@ -92,7 +92,7 @@ class Identity:
                 self._found[side] = written
         sealed = {side: _seal(found) for side in sides if (found := self._found.get(side)) is not None}
         sealed = {side: seal for side, seal in sealed.items() if seal.number == number}
-        self._store.note_seals(lease, sealed)
+        self._store.seals.note(lease, sealed)
         self._known |= sealed
 
     def _wrong(self, side: Side) -> str | None:

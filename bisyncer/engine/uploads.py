@@ -20,11 +20,11 @@ class Remembered:
 
     def began(self, upload: Upload) -> None:
         """Remember it."""
-        self._store.begin_upload(self._pair_id, self._side, upload.key, upload.id)
+        self._store.uploads.begin(self._pair_id, self._side, upload.key, upload.id)
 
     def ended(self, upload: Upload) -> None:
         """Forget it."""
-        self._store.end_upload(self._pair_id, self._side, upload.id)
+        self._store.uploads.end(self._pair_id, self._side, upload.id)
 
 
 def abort_leftovers(pair_id: int, endpoints: Mapping[Side, Endpoint], store: Store) -> int:
@@ -33,11 +33,11 @@ def abort_leftovers(pair_id: int, endpoints: Mapping[Side, Endpoint], store: Sto
     What can't be aborted now is tried again by the next run: it costs storage, and nothing else.
     """
     aborted = 0
-    for side, key, upload in store.uploads(pair_id):
+    for side, key, upload in store.uploads.of_pair(pair_id):
         try:
             endpoints[side].abort(Upload(key, upload))
         except EndpointError:
             continue
-        store.end_upload(pair_id, side, upload)
+        store.uploads.end(pair_id, side, upload)
         aborted += 1
     return aborted

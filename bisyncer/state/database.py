@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, CursorResult, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -290,6 +290,12 @@ class Database:
     def sql(self, statement: str) -> str:
         """Spell the parameters of `statement` as this database's driver wants them."""
         return statement.replace("?", "%s") if self.postgresql else statement
+
+    def execute(
+        self, connection: Connection, statement: str, parameters: tuple[object, ...]
+    ) -> CursorResult[Any]:
+        """Execute `statement` once; its parameters are spelled `?`."""
+        return connection.exec_driver_sql(self.sql(statement), parameters)
 
     def many(self, connection: Connection, statement: str, batch: Sequence[tuple[object, ...]]) -> None:
         """Execute `statement` once for each row of `batch`."""

@@ -14,12 +14,11 @@ from contextlib import closing
 from heapq import merge
 from itertools import pairwise
 from operator import lt
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    CursorResult,
     Select,
     and_,
     bindparam,
@@ -31,7 +30,7 @@ from sqlalchemy import (
     update,
 )
 
-from bisyncer.errors import BisyncerError, LeaseLost, UsageError
+from bisyncer.errors import UsageError
 from bisyncer.model import (
     Ancestor,
     Conditions,
@@ -46,15 +45,17 @@ from bisyncer.model import (
     Side,
     Waits,
 )
-from bisyncer.state import rows, schema
+from bisyncer.state import fence, rows, schema
 from bisyncer.state.actions import QUIET, Actions
 from bisyncer.state.agreed import AgreedKeys, AgreedRows
 from bisyncer.state.ancestors import judge, judged, left_alone, select_ancestors, write_ancestors, write_rows
 from bisyncer.state.conflicts import insert_conflict, settled_at_once
 from bisyncer.state.database import CHUNK, Database, chunks
+from bisyncer.state.fence import Fence
 from bisyncer.state.history import Deed, History
 from bisyncer.state.migrate import bring_to_head
 from bisyncer.state.places import Span
+from bisyncer.state.problems import Problems
 from bisyncer.state.records import (
     ActionRow,
     ActionState,
@@ -62,29 +63,19 @@ from bisyncer.state.records import (
     ConflictState,
     Pair,
     Run,
-    Seal,
-    Trouble,
     conflict_of,
     pair_of,
     run_of,
     select_conflicts,
     select_runs,
 )
+from bisyncer.state.seals import Seals
 from bisyncer.state.settled import SettledRows
+from bisyncer.state.uploads import Uploads
 
 RUNS_KEPT = 1000  # a pair; of older ones, only what changed something is kept ...
 ACTIONS_KEPT_NS = 90 * 24 * 3600 * 10**9  # ... and that for 90 days: who deleted it, when, and why
 
-
-_UPSERT_PROBLEM = (
-    'INSERT INTO problem (pair_id, "key", sentence, since_ns, last_ns, tries, run_id) '
-    "VALUES (?, ?, ?, ?, ?, 1, ?) "
-    'ON CONFLICT (pair_id, "key") DO UPDATE SET sentence = excluded.sentence, last_ns = excluded.last_ns, '
-    "tries = problem.tries + 1, run_id = excluded.run_id"
-)
-_DELETE_PROBLEM = 'DELETE FROM problem WHERE pair_id = ? AND "key" = ?'
-_DELETE_PROBLEMS = "DELETE FROM problem WHERE pair_id = ? AND run_id != ?"  # that a run didn't meet
-_ANY_PROBLEM = "SELECT 1 FROM problem WHERE pair_id = ? LIMIT 1"
 
 _PRUNE_CONFLICTS = 'DELETE FROM "conflict" WHERE pair_id = ? AND state IN (?, ?) AND detected_ns < ?'
 _PRUNE_RUNS = (
@@ -94,35 +85,8 @@ _PRUNE_RUNS = (
     "EXISTS (SELECT 1 FROM history WHERE run_id = run.id)))"
 )
 
-_UPSERT_SEAL = (
-    'INSERT INTO seal (pair_id, side, number, pending, "key", size, mtime_ns, stamp) '
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (pair_id, side) DO UPDATE SET number = excluded.number, pending = excluded.pending, "
-    '"key" = excluded."key", size = excluded.size, mtime_ns = excluded.mtime_ns, stamp = excluded.stamp'
-)
-
-
-# Made once: making them takes longer than asking them.
+# Made once: making it takes longer than asking it.
 _PAIR_OF = select(schema.run.c.pair_id).where(schema.run.c.id == bindparam("run"))
-_HELD = (
-    select(schema.lease.c.token, schema.lease.c.holder)
-    .where(schema.lease.c.pair_id == bindparam("pair"))
-    .with_for_update()
-)
-
-
-class Fence(Protocol):
-    """What a lease shows with every write of ancestors: the pair, and the token it was given."""
-
-    @property
-    def pair_id(self) -> int:
-        """The pair that is held."""
-        ...
-
-    @property
-    def token(self) -> int:
-        """The token of this holder: no other holder of the pair had it or will have it."""
-        ...
 
 
 class Store:
@@ -134,6 +98,9 @@ class Store:
         self.actions = Actions(database)
         self.agreed = AgreedRows(database)
         self.history = History(database)
+        self.problems = Problems(database)
+        self.uploads = Uploads(database, now_ns)
+        self.seals = Seals(database)
 
     @classmethod
     def open(cls, url: str, *, now_ns: Callable[[], int] = time.time_ns) -> Store:
@@ -203,7 +170,7 @@ class Store:
     def record_mode(self, pair: Pair, mode: Mode, lease: Fence) -> Pair:
         """Remember that a whole run has been made in this mode."""
         with self.database.write() as connection:
-            _verify(connection, lease, pair.id)
+            fence.hold(connection, lease, pair.id)
             row = connection.execute(
                 update(schema.pair)
                 .where(schema.pair.c.id == pair.id)
@@ -221,7 +188,7 @@ class Store:
         # Durable: a power cut that brought the old ancestors back would let the next run take what is
         # missing on one side for deleted, which is what an alignment is asked for to prevent.
         with self.database.write(durable=True) as connection:
-            _verify(connection, lease, pair.id)
+            fence.hold(connection, lease, pair.id)
             connection.execute(delete(schema.ancestor).where(schema.ancestor.c.pair_id == pair.id))
             # With no ancestors nothing can look deleted, so it doesn't matter what the seals say.
             connection.execute(delete(schema.seal).where(schema.seal.c.pair_id == pair.id))
@@ -239,7 +206,7 @@ class Store:
     def forget_pair(self, pair: Pair, lease: Fence) -> None:
         """Drop a pair with all that is known of it; its number and those of its runs aren't used again."""
         with self.database.write(durable=True) as connection:
-            _verify(connection, lease, pair.id)
+            fence.hold(connection, lease, pair.id)
             connection.execute(delete(schema.pair).where(schema.pair.c.id == pair.id))
 
     # Ancestors
@@ -393,7 +360,7 @@ class Store:
             finished.append((state.value, sentence, now, run, outcome.planned.seq))
         # Durable where there are conflicts: no later run could find out that a person should look.
         with self.database.write(durable=bool(kept)) as connection:
-            _verify(connection, lease, _pair_of(connection, run))
+            fence.hold(connection, lease, _pair_of(connection, run))
             write_ancestors(self.database, connection, lease.pair_id, ancestors, now, left=left_alone(done))
             met = {"pair_id": lease.pair_id, "run_id": run, "detected_ns": now}
             conflicts = [
@@ -402,8 +369,8 @@ class Store:
             ]
             if told := [met | each for each in settled_at_once(done, now)]:
                 connection.execute(insert(schema.conflict), told)
-            self._end_problems(connection, lease.pair_id, list(ancestors))
-            self._write_problems(connection, lease.pair_id, run, troubled, now)
+            self.problems.end(connection, lease.pair_id, list(ancestors))
+            self.problems.write(connection, lease.pair_id, run, troubled, now)
             self.actions.finish(connection, finished, dropped)
             self.history.add(connection, run, deeds, now)
         return conflicts
@@ -416,12 +383,12 @@ class Store:
         `LeaseLost`, having written nothing, where another run has taken the pair over.
         """
         with self.database.write() as connection:
-            _verify(connection, lease, _pair_of(connection, run))
+            fence.hold(connection, lease, _pair_of(connection, run))
             settled = SettledRows.read(self.database, connection, run, span)
             if settled:
                 held, gone, left = settled.ancestors(lease.pair_id)
                 write_rows(self.database, connection, lease.pair_id, held, gone, now=self.now_ns(), left=left)
-                self._end_problems(connection, lease.pair_id, settled.keys())
+                self.problems.end(connection, lease.pair_id, settled.keys())
                 settled.drop(self.database, connection, run, span)
         return settled
 
@@ -439,9 +406,9 @@ class Store:
         Each ends its problem. Raises as `settle` does.
         """
         with self.database.write() as connection:
-            _verify(connection, lease, _pair_of(connection, run))
+            fence.hold(connection, lease, _pair_of(connection, run))
             keys = self.agreed.carry_over(connection, run, span, lease.pair_id)
-            self._end_problems(connection, lease.pair_id, keys.keys)
+            self.problems.end(connection, lease.pair_id, keys.keys)
         return keys
 
     def drop_piece(self, run: int, piece: int) -> None:
@@ -459,7 +426,7 @@ class Store:
             return
         with self.database.write() as connection:
             pair_id = _pair_of(connection, run)
-            self._write_problems(connection, pair_id, run, problems, self.now_ns())
+            self.problems.write(connection, pair_id, run, problems, self.now_ns())
 
     def end_run(self, run: int, outcome: RunOutcome, summary: Mapping[str, object]) -> None:
         """Record how the run ended, and drop what tells nobody anything any more.
@@ -484,11 +451,11 @@ class Store:
             if ended.rowcount == 0:
                 return  # paused, taken over, and called interrupted by the run that did so
             if scope is None and not dry_run and outcome in {RunOutcome.SUCCESS, RunOutcome.UNFINISHED}:
-                self._execute(connection, _DELETE_PROBLEMS, (pair_id, run))
+                self.problems.end_others(connection, pair_id, run)
             old_ns = self.now_ns() - ACTIONS_KEPT_NS
             told = ConflictState.REPLACED.value, ConflictState.SURVIVED.value
-            self._execute(connection, _PRUNE_CONFLICTS, (pair_id, *told, old_ns))
-            self._execute(connection, _PRUNE_RUNS, (pair_id, pair_id, RUNS_KEPT, old_ns))
+            self.database.execute(connection, _PRUNE_CONFLICTS, (pair_id, *told, old_ns))
+            self.database.execute(connection, _PRUNE_RUNS, (pair_id, pair_id, RUNS_KEPT, old_ns))
 
     def runs(self, pair: str | None = None, limit: int = 50) -> list[Run]:
         """The newest runs, newest first."""
@@ -511,7 +478,7 @@ class Store:
         """The newest whole run, ended or not; dry runs don't count."""
         return self._newest_run(pair_id, true())
 
-    # Conflicts and problems
+    # Conflicts
 
     def conflicts(self, pair: str | None = None, *, state: str | None = "open") -> list[Conflict]:
         """The conflicts in `state` (None: in any), oldest first."""
@@ -549,7 +516,7 @@ class Store:
             row = connection.execute(select(table.pair_id, table.state).where(table.id == id)).first()
             if row is None or row.state != ConflictState.OPEN.value:
                 raise UsageError(f"Conflict {id} is not open: see `bisyncer conflicts list`.")
-            _verify(connection, lease, row.pair_id)
+            fence.hold(connection, lease, row.pair_id)
             connection.execute(
                 update(schema.conflict)
                 .where(table.id == id)
@@ -562,82 +529,12 @@ class Store:
         table, kept = schema.conflict.c, schema.ancestor.c
         there = select(kept.key).where(kept.pair_id == pair.id, kept.key == table.kept_as).exists()
         with self.database.write() as connection:
-            _verify(connection, lease, pair.id)
+            fence.hold(connection, lease, pair.id)
             connection.execute(
                 update(schema.conflict)
                 .where(table.pair_id == pair.id, table.state == ConflictState.OPEN.value, ~there)
                 .values(state=ConflictState.SETTLED.value, resolved_ns=self.now_ns())
             )
-
-    def problems(self, pair: str | None = None) -> list[Trouble]:
-        """The problems that the last runs met, by pair and key."""
-        table = schema.problem.c
-        statement = (
-            select(schema.pair.c.name, table.key, table.sentence, table.since_ns, table.last_ns, table.tries)
-            .join_from(schema.problem, schema.pair)
-            .order_by(schema.pair.c.name, table.key)
-        )
-        if pair is not None:
-            statement = statement.where(schema.pair.c.name == pair)
-        with self.database.read() as connection:
-            return [Trouble(*row) for row in connection.execute(statement)]
-
-    def count_problems(self, pair_id: int) -> int:
-        """How many problems a pair has."""
-        statement = select(func.count()).where(schema.problem.c.pair_id == pair_id)
-        with self.database.read() as connection:
-            return connection.execute(statement).scalar_one()
-
-    # Uploads in parts
-
-    def begin_upload(self, pair_id: int, side: Side, key: str, upload: str) -> None:
-        """Remember an upload that was begun; it is kept when this returns."""
-        with self.database.write() as connection:
-            connection.execute(
-                insert(schema.upload).values(
-                    pair_id=pair_id, side=side.value, upload_id=upload, key=key, began_ns=self.now_ns()
-                )
-            )
-
-    def end_upload(self, pair_id: int, side: Side, upload: str) -> None:
-        """Forget an upload that was published or aborted."""
-        table = schema.upload.c
-        with self.database.write() as connection:
-            connection.execute(
-                delete(schema.upload).where(
-                    table.pair_id == pair_id, table.side == side.value, table.upload_id == upload
-                )
-            )
-
-    def uploads(self, pair_id: int) -> list[tuple[Side, str, str]]:
-        """The side, the key and the id of each upload that has not ended, as far as is known."""
-        table = schema.upload.c
-        statement = select(table.side, table.key, table.upload_id).where(table.pair_id == pair_id)
-        with self.database.read() as connection:
-            return [(Side(row.side), row.key, row.upload_id) for row in connection.execute(statement)]
-
-    # Seals
-
-    def seals(self, pair_id: int) -> dict[Side, Seal]:
-        """What is known of the seal of each side that may have one."""
-        with self.database.read() as connection:
-            found = connection.execute(select(schema.seal).where(schema.seal.c.pair_id == pair_id))
-            return {
-                Side(row.side): Seal(
-                    row.number, row.pending, rows.entry(row.key, row.size, row.mtime_ns, row.stamp, None)
-                )
-                for row in found
-            }
-
-    def note_seals(self, lease: Fence, seals: Mapping[Side, Seal], *, durable: bool = False) -> None:
-        """Remember these seals in the place of what was known of those sides."""
-        batch = [
-            (lease.pair_id, side.value, number, pending, entry and entry.key, *rows.facts(entry)[:3])
-            for side, (number, pending, entry) in seals.items()
-        ]
-        with self.database.write(durable=durable) as connection:
-            _verify(connection, lease, lease.pair_id)
-            self.database.many(connection, _UPSERT_SEAL, batch)
 
     # Inside
 
@@ -645,30 +542,6 @@ class Store:
         """Drop what a run planned and tells nobody anything."""
         self.actions.sweep(run, dry_run=dry_run)
         self.agreed.sweep(run)
-
-    def _write_problems(
-        self, connection: Connection, pair_id: int, run: int, problems: Sequence[Problem], now: int
-    ) -> None:
-        self.database.many(
-            connection,
-            _UPSERT_PROBLEM,
-            [
-                (pair_id, rows.problem_key(problem.key), rows.tellable(problem.sentence), now, now, run)
-                for problem in problems
-            ],
-        )
-
-    def _end_problems(self, connection: Connection, pair_id: int, keys: Sequence[str]) -> None:
-        # Most pairs have none, and a million deletes of nothing take their time.
-        if self._execute(connection, _ANY_PROBLEM, (pair_id,)).first() is not None:
-            self.database.many(
-                connection, _DELETE_PROBLEM, [(pair_id, rows.problem_key(key)) for key in keys]
-            )
-
-    def _execute(
-        self, connection: Connection, statement: str, parameters: tuple[object, ...]
-    ) -> CursorResult[Any]:
-        return connection.exec_driver_sql(self.database.sql(statement), parameters)
 
     def _newest_run(self, pair_id: int, wanted: ColumnElement[bool]) -> Run | None:
         table = schema.run.c
@@ -684,15 +557,3 @@ class Store:
 def _pair_of(connection: Connection, run: int) -> int:
     pair_id: int = connection.execute(_PAIR_OF, {"run": run}).scalar_one()
     return pair_id
-
-
-def _verify(connection: Connection, lease: Fence, pair_id: int) -> None:
-    """Raise `LeaseLost` unless `lease` is still the one that holds its pair, and keep it so until commit."""
-    if lease.pair_id != pair_id:
-        raise BisyncerError("A pair was about to be written under another pair's lease: this is a bug.")
-    held = connection.execute(_HELD, {"pair": pair_id}).first()
-    if held is None or held.token != lease.token or held.holder is None:
-        raise LeaseLost(
-            "Another run took this pair over while this one was paused or cut off; this one stopped and "
-            "wrote nothing more. Nothing is lost: the next run looks at both sides afresh."
-        )

@@ -78,7 +78,7 @@ def _counts(store: Store) -> _Look:
 
 def _pairs(store: Store) -> _Look:
     for pair in store.pairs():
-        deque(store.uploads(pair.id), maxlen=0)
+        deque(store.uploads.of_pair(pair.id), maxlen=0)
         if _OWNER.fullmatch(pair.owner) is None:
             yield f"the owner of pair {pair.name} is {pair.owner!r}, not 8 hex digits"
 
@@ -112,5 +112,5 @@ def _history(store: Store) -> _Look:
 
 def _waiting(store: Store) -> _Look:
     store.conflicts(state=None)
-    store.problems()
+    store.problems.told()
     yield from ()

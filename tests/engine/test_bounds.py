@@ -62,7 +62,7 @@ def test_a_young_version_waits_quietly_and_is_done_by_a_later_run(world: World) 
 
     assert quiet(summary)
     assert summary.waiting == 2
-    assert world.state.problems("p") == []
+    assert world.state.problems.told("p") == []
     assert carried_out(world.run()) == {"copy-to-path1": 1, "copy-to-path2": 1}
     assert world.held(ONE) == world.held(TWO) == {"a": "2", "b": "old", "new": "1"}
 
@@ -132,7 +132,7 @@ def test_a_file_that_grows_while_it_is_copied_waits_and_is_no_problem_with_min_a
     world.hooked[ONE].before = lambda _method, _key: None
     world.run()
     assert world.held(TWO)["log"] == "".join(lines)
-    assert world.state.problems("p") == []
+    assert world.state.problems.told("p") == []
 
 
 def test_a_file_that_is_edited_once_while_it_is_copied_is_young_again_and_waits(world: World) -> None:

@@ -148,7 +148,7 @@ def test_what_happened_to_a_side_or_to_the_state_is_told_and_nothing_is_changed(
         assert "--force identity" in halted(world.run())
 
     assert {side: contents(world, side) for side in Side} == before
-    assert world.state.problems("p") == []
+    assert world.state.problems.told("p") == []
 
 
 def test_a_resync_deletes_nothing_and_the_next_run_is_ordinary(world: World, tale: str) -> None:

@@ -103,9 +103,9 @@ def test_a_run_of_a_part_is_no_good_run_of_the_pair_and_ends_no_problem_outside(
     world.run(scope=prefix("d"))
 
     assert world.state.last_good_run(pair.id) == good == world.state.last_run(pair.id)
-    assert [each.key for each in world.state.problems("p")] == ["odd"]
+    assert [each.key for each in world.state.problems.told("p")] == ["odd"]
     world.run()
-    assert world.state.problems("p") == []
+    assert world.state.problems.told("p") == []
 
 
 def test_a_place_that_hides_the_prefix_holds_its_keys_and_is_one_problem(

@@ -234,7 +234,7 @@ def test_what_cannot_be_read_is_held_and_everything_else_goes_on(
 
     assert world.run().outcome is RunOutcome.SUCCESS
     assert world.held(ONE) == world.held(TWO)
-    assert world.state.problems("p") == []
+    assert world.state.problems.told("p") == []
 
 
 def test_a_skipped_place_is_no_problem_unless_it_stands_in_a_keys_way(
@@ -273,13 +273,13 @@ def test_one_bad_key_never_stops_the_others_nor_the_next_run(world: World, error
         assert summary.exit_code == 3
         assert [problem.key for problem in summary.problems] == ["k2"]
         assert world.held(TWO) == world.held(ONE) | {"k2": TEN["k2"]}
-        (trouble,) = world.state.problems("p")
+        (trouble,) = world.state.problems.told("p")
         assert (trouble.key, trouble.tries) == ("k2", tries)
 
     world.hooked[TWO].before = lambda _method, _key: None
     assert world.run().exit_code == 0
     assert world.held(ONE) == world.held(TWO)
-    assert world.state.problems("p") == []
+    assert world.state.problems.told("p") == []
 
 
 def test_a_store_that_is_gone_ends_the_run_soon_and_the_next_one_goes_on(
@@ -431,7 +431,7 @@ def test_a_file_that_comes_and_goes_during_a_run_is_no_problem(world: World) -> 
 
     assert world.run().outcome is RunOutcome.SUCCESS
     assert "passing" not in world.held(TWO)
-    assert world.state.problems("p") == []
+    assert world.state.problems.told("p") == []
 
 
 def test_a_deletion_that_no_gate_has_counted_waits_for_the_next_run(world: World) -> None:

@@ -52,7 +52,7 @@ def test_when_somebody_renames_one_of_two_spellings_the_pair_comes_to_rest(world
     summary = world.run()
 
     assert (summary.exit_code, carried_out(summary)) == (0, {"record": 1})
-    assert world.state.problems("p") == []
+    assert world.state.problems.told("p") == []
     assert world.plan() == []
 
 

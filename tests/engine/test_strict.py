@@ -69,7 +69,7 @@ def test_once_the_key_is_mended_the_next_run_does_the_rest(world: World, strict:
     assert world.run(strict=strict).exit_code == 0
 
     assert world.held(TWO) == SIX
-    assert world.state.problems("p") == []
+    assert world.state.problems.told("p") == []
 
 
 def test_a_problem_that_the_plan_finds_halts_a_strict_run_before_any_change(world: World) -> None:
@@ -158,7 +158,7 @@ def test_a_store_that_is_gone_is_told_once_and_not_for_each_key(
 
     assert len(tried) <= 3 * world.job.transfers
     assert [event for event in world.heard.events if isinstance(event, Acted)] == []
-    assert world.state.problems("p") == []
+    assert world.state.problems.told("p") == []
     world.hooked[TWO].before = lambda _method, _key: None
     tried.clear()
     assert world.run().exit_code == 0

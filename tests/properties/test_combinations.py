@@ -335,7 +335,7 @@ class Combined(Pair):
             settings.pop(name, None)
         settings["match_names"], settings["fix_case"] = MatchNames.EXACT, False
         self.rests()
-        assert self.world.state.problems("p") == []
+        assert self.world.state.problems.told("p") == []
         one, two = ({k: v for k, v in self.world.held(s).items() if k[-1] != "/"} for s in Side)
         if settings.get("mode") is Mode.COPY:
             assert one == {key: two.get(key) for key in one}

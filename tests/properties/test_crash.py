@@ -18,6 +18,7 @@ import pytest
 from bisyncer.job import Policy, Resolve
 from bisyncer.model import Side
 from bisyncer.state.actions import Actions
+from bisyncer.state.seals import Seals
 from bisyncer.state.store import Store
 from tests.world import ONE, TWO, World
 
@@ -118,7 +119,7 @@ STATE_CALLS = (
     (Actions, "spool"),
     (Actions, "amend"),
     (Store, "begin_alignment"),
-    (Store, "note_seals"),
+    (Seals, "note"),
     (Store, "settle"),
     (Store, "commit"),
     (Store, "end_run"),
@@ -217,7 +218,7 @@ def test_a_crash_at_any_point_costs_nothing_but_the_next_run(
         trashed = {*world.trash(ONE).values(), *world.trash(TWO).values()}
         assert stood <= {*expected.values(), *trashed}, f"crash at {point} of {number}"
         assert world.plan() == [], f"crash at {point} of {number}"
-        assert world.state.problems("p") == []
+        assert world.state.problems.told("p") == []
 
 
 @pytest.mark.parametrize("resync_again", [False, True])

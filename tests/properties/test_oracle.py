@@ -312,7 +312,7 @@ class Pair(RuleBasedStateMachine):
         assert self.world.held(ONE) == self.world.held(TWO)
         self.nothing_is_lost()
         assert self.world.plan(policy=self.policy) == []
-        assert self.world.state.problems("p") == []
+        assert self.world.state.problems.told("p") == []
 
     def quiet(self) -> None:
         self.world.stop.clear()

@@ -35,7 +35,7 @@ def full(store: Store, pair: Pair) -> Store:
         run = begin(store, pair)
         plan(store, run, action("planned"))
         store.hold(run, [Problem("locked", "no leave")])
-        store.begin_upload(pair.id, Side.PATH2, "big", "upload-1")
+        store.uploads.begin(pair.id, Side.PATH2, "big", "upload-1")
     store.add_pair("other", "file:///o", "s3://bucket/o", Mode.BISYNC)
     return store
 

@@ -59,7 +59,7 @@ def read_all(path: Path) -> int:
             list(store.actions_of(run.id))
             list(store.actions.planned(run.id))
         store.conflicts(state=None)
-        store.problems()
+        store.problems.told()
         return sum(1 for pair in store.pairs() for _ in store.ancestors(pair.id))
     finally:
         store.close()
@@ -280,7 +280,7 @@ def test_a_table_that_is_gone_is_told_as_damage(store: Store) -> None:
         connection.exec_driver_sql("DROP TABLE problem")
 
     with pytest.raises(StateUnusable, match="damaged"):
-        store.problems()
+        store.problems.told()
 
 
 def test_a_full_disk_is_told_and_nothing_is_half_written(file: Path) -> None:

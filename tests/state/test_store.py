@@ -459,7 +459,7 @@ def test_what_failed_or_raced_keeps_its_ancestor_and_is_a_problem(
         (ActionState.FAILED, "no space"),
         (ActionState.RACED, "it changed"),
     ]
-    assert store.problems("cms") == [
+    assert store.problems.told("cms") == [
         Trouble("cms", "a", "no space", clock.ns, clock.ns, 1),
         Trouble("cms", "b", "it changed", clock.ns, clock.ns, 1),
     ]
@@ -547,7 +547,7 @@ def test_what_only_the_state_must_learn_leaves_what_its_commit_would(
     for key in ("hashed", "touched"):
         assert found[key] == Ancestor(key, *(side._replace(key=key, digests=digests) for side in both))
     assert [each.action.key for each in store.actions.planned(run)] == ["copied"]
-    assert store.problems() == []
+    assert store.problems.told() == []
     states = {each.id: each.state for each in store.conflicts(state=None)}
     assert states == {open_conflict: ConflictState.SETTLED, left_conflict: ConflictState.OPEN}
     assert settled(store, run, lease) == []
@@ -602,7 +602,7 @@ def test_keys_that_are_alike_become_ancestors_in_order_and_end_their_problems(
     assert found["a"] == Ancestor("a", entry("a", 5, "s1"), entry("a", 5, "s2"))
     assert found["😀b"].path2.digests == (Digest(Algorithm.SHA256, "ab" * 32),)
     assert found["😀c"].path1.mtime_ns == 2**63 - 1
-    assert [each.key for each in store.problems()] == ["elsewhere"]
+    assert [each.key for each in store.problems.told()] == ["elsewhere"]
     assert recorded(store, run, lease) == []
 
 
@@ -777,13 +777,13 @@ def test_a_problem_is_counted_until_its_key_is_done(
         (planned,) = plan(store, run, action("a"))
         store.commit(run, [Failed(planned, Problem("a", sentence))], lease)
         store.end_run(run, RunOutcome.UNFINISHED, {})
-    told = store.problems()
+    told = store.problems.told()
     run = begin(store, pair)
     (planned,) = plan(store, run, action("a"))
     store.commit(run, [Done(planned, ancestor("a"))], lease)
 
     assert told == [Trouble("cms", "a", "still no space", since + 1, since + 2, 2)]
-    assert store.problems() == []
+    assert store.problems.told() == []
 
 
 def test_a_problem_that_a_whole_run_did_not_meet_has_gone_away(store: Store, pair: Pair) -> None:
@@ -793,16 +793,16 @@ def test_a_problem_that_a_whole_run_did_not_meet_has_gone_away(store: Store, pai
     kept = {}
     for outcome in (RunOutcome.HALTED, RunOutcome.FAILED, RunOutcome.INTERRUPTED):
         store.end_run(begin(store, pair), outcome, {})
-        kept[outcome] = store.count_problems(pair.id)
+        kept[outcome] = store.problems.count(pair.id)
     store.end_run(begin(store, pair, dry_run=True), RunOutcome.SUCCESS, {})
-    after_dry_run = store.count_problems(pair.id)
+    after_dry_run = store.problems.count(pair.id)
     run = begin(store, pair)
     store.hold(run, [Problem("b", "it can't be named")])
     store.end_run(run, RunOutcome.UNFINISHED, {})
 
     assert set(kept.values()) == {2}
     assert after_dry_run == 2
-    assert [(told.key, told.tries) for told in store.problems()] == [("b", 2)]
+    assert [(told.key, told.tries) for told in store.problems.told()] == [("b", 2)]
 
 
 def test_problems_of_another_pair_stay(store: Store, pair: Pair) -> None:
@@ -813,14 +813,14 @@ def test_problems_of_another_pair_stay(store: Store, pair: Pair) -> None:
     store.hold(run, [Problem("z", "it can't be read")])
     store.end_run(begin(store, pair), RunOutcome.SUCCESS, {})
 
-    assert [told.pair for told in store.problems()] == ["a pair before"]
-    assert store.problems("cms") == []
+    assert [told.pair for told in store.problems.told()] == ["a pair before"]
+    assert store.problems.told("cms") == []
 
 
 def test_a_name_that_no_database_can_hold_is_spelled_out_in_its_problem(store: Store, pair: Pair) -> None:
     store.hold(begin(store, pair), [Problem("a\0b\udcff", "the name a\0b\udcff can't be kept")])
 
-    assert [(told.key, told.sentence) for told in store.problems()] == [
+    assert [(told.key, told.sentence) for told in store.problems.told()] == [
         (r"a\x00b\udcff", r"the name a\x00b\udcff can't be kept")
     ]
 
@@ -831,14 +831,14 @@ def test_a_name_that_is_a_problem_for_its_length_is_cut_in_its_problem(
     dice = random.Random(3)
     long = "".join(chr(dice.randrange(0x4E00, 0x9FFF)) for _ in range(1400))  # no compression helps
     store.hold(begin(store, pair), [Problem(long, "too long"), Problem(long + "x", "too long")])
-    first, second = (told.key for told in store.problems())
+    first, second = (told.key for told in store.problems.told())
     run = begin(store, pair)
     (planned,) = plan(store, run, action(long))
     store.commit(run, [Done(planned, None)], lease)
 
     assert first[:600] == second[:600] == long[:600]
     assert "... (4200 bytes, sha256 " in first
-    assert [told.key for told in store.problems()] == [second]
+    assert [told.key for told in store.problems.told()] == [second]
 
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
@@ -948,7 +948,7 @@ def test_a_paused_run_that_was_called_interrupted_cannot_call_itself_a_success(
 
     told = store.run(paused)
     assert told is not None and told.outcome is RunOutcome.INTERRUPTED
-    assert store.count_problems(pair.id) == 1
+    assert store.problems.count(pair.id) == 1
 
 
 def test_a_run_that_was_never_recorded_has_no_end(store: Store, pair: Pair) -> None:
