@@ -16,7 +16,7 @@ from bisyncer.cli.inspect import MaybePair
 from bisyncer.cli.opened import known_pair, opened_pair, opened_store
 from bisyncer.cli.options import MAX_NUMBER, Asked, Json, command, with_examples
 from bisyncer.cli.table import entry_digest, entry_row, entry_text, print_json, print_rows, say
-from bisyncer.config.load import Config
+from bisyncer.config.config import Config
 from bisyncer.errors import BisyncerError, UsageError
 from bisyncer.model import Entry, Side
 from bisyncer.report.words import instant, shown_key, shown_line, shown_size, survival

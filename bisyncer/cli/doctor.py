@@ -12,7 +12,7 @@ import typer
 from bisyncer.cli.opened import opened_store
 from bisyncer.cli.options import Asked, Json, command
 from bisyncer.cli.table import print_json, say
-from bisyncer.config.load import Config
+from bisyncer.config.config import Config
 from bisyncer.config.urls import without_password
 from bisyncer.errors import BisyncerError, UsageError
 from bisyncer.report.words import shown_count, shown_line

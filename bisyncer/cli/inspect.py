@@ -12,7 +12,7 @@ from bisyncer.cli.opened import known_pair, opened_store
 from bisyncer.cli.options import MAX_NUMBER, Asked, Json, command
 from bisyncer.cli.table import entry_row, print_json, print_rows, say
 from bisyncer.config import setting
-from bisyncer.config.load import Config
+from bisyncer.config.config import Config
 from bisyncer.errors import UsageError
 from bisyncer.model import RunOutcome, survivor
 from bisyncer.report.jsonl import REPORT_KEYS

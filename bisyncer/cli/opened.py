@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bisyncer.config.load import Config
+from bisyncer.config.config import Config
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.errors import UsageError
 from bisyncer.job import Job

@@ -18,7 +18,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from bisyncer.cli.failure import LogFormat, tell_error, tell_sentence
-from bisyncer.config.load import Config, load
+from bisyncer.config.config import Config
+from bisyncer.config.load import load
 from bisyncer.config.setting import GROUPS, Setting, Shape
 from bisyncer.errors import UsageError
 

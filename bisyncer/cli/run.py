@@ -20,7 +20,7 @@ from bisyncer.cli.running import run_pair
 from bisyncer.cli.stopping import stopping
 from bisyncer.cli.table import entry_row, entry_text, say
 from bisyncer.config import setting, urls
-from bisyncer.config.load import Config
+from bisyncer.config.config import Config
 from bisyncer.endpoints.base import Probe
 from bisyncer.errors import UsageError
 from bisyncer.job import Job, Scope

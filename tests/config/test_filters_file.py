@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bisyncer.config.load import Config, load
+from bisyncer.config.config import Config
+from bisyncer.config.load import load
 from bisyncer.errors import UsageError
 from bisyncer.job import FilterFile
 

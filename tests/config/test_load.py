@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from bisyncer.config import load as loading
-from bisyncer.config.load import Config, load
+from bisyncer.config.config import Config
+from bisyncer.config.load import load
+from bisyncer.config.relative import absolute_root
 from bisyncer.errors import UsageError
 from bisyncer.job import Bounds, Evidence, Job, Limit, Limits, Loser, Policy, Remote, Resolve
 from bisyncer.model import Mode
@@ -188,7 +190,7 @@ def test_a_relative_state_and_a_relative_root_count_from_the_folder_of_the_file(
 
 @pytest.mark.parametrize("root", ["s3://bucket/x", "minio:bucket/x", "file:///x", "/x", "", " "])
 def test_a_url_a_remote_and_an_absolute_directory_stay_as_they_are(root: str) -> None:
-    assert loading.absolute_root(root, Path("/folder")) == root
+    assert absolute_root(root, Path("/folder")) == root
 
 
 def test_a_list_in_the_environment_has_commas_and_a_switch_is_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
