@@ -38,6 +38,7 @@ from bisyncer.endpoints.tree import LIST, MAX_SEGMENT_BYTES, Identity, identity,
 from bisyncer.errors import Changed, Rejected
 
 PREFIX: Final = ".bisyncer-"
+CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC  # a temporary
 
 _NAME = re.compile(
     r"\.bisyncer-(?P<owner>[0-9a-f]{8})-[0-9a-f]{16}(?:-(?P<mine>[0-9a-f]{16})-(?P<planned>[0-9a-f]{16}))?"

@@ -22,19 +22,20 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
-from itertools import groupby, islice
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from bisyncer.endpoints import linux, mounts
-from bisyncer.endpoints.aside import PREFIX, Asides, Spot, is_temporary
+from bisyncer.endpoints import mounts
+from bisyncer.endpoints.aside import CREATE, PREFIX, Asides, Spot, is_temporary
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.directory import Directories, is_directory
 from bisyncer.endpoints.links import Links, is_link, refuse_other_kind
+from bisyncer.endpoints.local_probe import free_bytes, look_into, try_exchange, try_names
 from bisyncer.endpoints.local_read import Reading
 from bisyncer.endpoints.local_write import adopt, fill, mode_of, restore
 from bisyncer.endpoints.outline import Folder, outline
 from bisyncer.endpoints.pace import Pace
-from bisyncer.endpoints.spelling import folds_case, other_spelling
+from bisyncer.endpoints.spelling import other_spelling
 from bisyncer.endpoints.tree import (
     LIST,
     MAX_KEY_BYTES,
@@ -42,7 +43,6 @@ from bisyncer.endpoints.tree import (
     THROUGH_A_LINK,
     Explained,
     Tree,
-    explain,
     identity,
     is_expected,
     kind,
@@ -54,13 +54,10 @@ from bisyncer.endpoints.tree import (
 from bisyncer.endpoints.unsynced import Unsynced
 from bisyncer.endpoints.walk import Walk
 from bisyncer.errors import (
-    AccessDenied,
     Changed,
     Clash,
     EndpointError,
     Rejected,
-    RootMissing,
-    Transient,
     UsageError,
 )
 from bisyncer.job import LinkMode
@@ -76,13 +73,11 @@ CAPABILITIES = Capabilities(
     atomic_move=True,
 )
 
-_NAMES_TRIED = 32  # of the root, to see whether case is folded
 _FOLDS = (
     "finds a name in upper and lower case alike, so it can't hold two that differ in nothing else; such "
     "names of the other side are told as problems."
 )
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LocalEndpoint:
@@ -170,12 +165,12 @@ class LocalEndpoint:
         """Look whether the root is a directory that can be listed and, with `scratch`, written."""
         for path in (self._path, self._trash_at):
             if path is not None:
-                _look_into(path)
+                look_into(path)
         skew_ns = None
         if scratch:
-            self._conditional_write, skew_ns = self._try_exchange()
+            self._conditional_write, skew_ns = try_exchange(self._tree, self._asides, self._now_ns)
         else:
-            self._try_names()
+            try_names(self._tree, self._path)
         mount = mounts.mount_of(self._path)
         return Probe(
             mounted=mount.point != "/",
@@ -184,7 +179,7 @@ class LocalEndpoint:
             conditional_delete=True,
             conditions=ALL_CONDITIONS._replace(folds_case=self._tree.folds_case),
             skew_ns=skew_ns,
-            free_bytes=_free_bytes(self._path),
+            free_bytes=free_bytes(self._path),
             remarks=(_FOLDS,) if self._tree.folds_case else (),
         )
 
@@ -460,7 +455,7 @@ class LocalEndpoint:
         mode = mode_of(source.metadata) if self._metadata else None
         # Readable by nobody else until it has the mode that it is to have.
         secret = replaced is not None or mode is not None
-        opened = os.open(temporary, _CREATE, 0o600 if secret else 0o666, dir_fd=directory)
+        opened = os.open(temporary, CREATE, 0o600 if secret else 0o666, dir_fd=directory)
         try:
             try:
                 fill(opened, source, key)
@@ -499,46 +494,6 @@ class LocalEndpoint:
             self._make_room(directory, name, key)
             self._asides.place(directory, temporary, name, key)
 
-    def _try_names(self) -> None:
-        """Learn from what is there whether case is folded; what an empty root can't tell, `init` found."""
-        directory = self._tree.open_root()
-        try:
-            with suppress(OSError), os.scandir(self._path) as entries:
-                found = folds_case(directory, (entry.name for entry in islice(entries, _NAMES_TRIED)))
-                if found is not None:
-                    self._tree.folds_case = found
-        finally:
-            os.close(directory)
-
-    def _try_exchange(self) -> tuple[bool, int]:
-        """Whether two files of our own can trade places in the root, and how far its clock is ahead of ours.
-
-        The files are gone afterwards. A file system on a network stamps files by the clock of its server.
-        """
-        directory = self._tree.open_root()
-        try:
-            with self._asides.temporary() as one, self._asides.temporary() as two:
-                try:
-                    for name in (one, two):
-                        os.close(os.open(name, _CREATE, 0o600, dir_fd=directory))
-                    self._tree.folds_case = bool(folds_case(directory, [one]))
-                    made = os.stat(two, dir_fd=directory, follow_symlinks=False)
-                    skew_ns = made.st_mtime_ns - self._now_ns()
-                    return _can_exchange(directory, one, two), skew_ns
-                finally:
-                    for name in (one, two):
-                        with suppress(OSError):
-                            os.unlink(name, dir_fd=directory)
-        except OSError as error:
-            if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-                raise AccessDenied(
-                    f"{self.root}: can't be written: {os.strerror(error.errno)}. Allow this user to write "
-                    "there, run as its owner, or mount it read-write."
-                ) from None
-            raise Transient(str(explain(error, self.root))) from error
-        finally:
-            os.close(directory)
-
 
 class _Place(NamedTuple):
     """Where a file goes, and what is to be there when it does."""
@@ -559,22 +514,6 @@ def _real(path: str) -> str:
             f"{real!r}: the name of this root is not valid UTF-8. Rename it, or mount it elsewhere."
         ) from None
     return real
-
-
-def _look_into(path: str) -> None:
-    """Raise where `path` is no directory that can be listed."""
-    place = SCHEME + path
-    try:
-        with os.scandir(path) as found:
-            next(found, None)
-    except (FileNotFoundError, NotADirectoryError):
-        raise RootMissing(
-            f"{place}: there is no such directory. Make it, mount it, or correct the root."
-        ) from None
-    except PermissionError:
-        raise AccessDenied(f"{place}: this user may not list it. Allow that, or run as its owner.") from None
-    except OSError as error:
-        raise Transient(str(explain(error, place))) from error
 
 
 def _parent(entry: Entry) -> str:
@@ -636,24 +575,6 @@ def _any_name(directory: int, name: str) -> str:
         finally:
             os.close(opened)
     return "something"
-
-
-def _free_bytes(path: str) -> int | None:
-    try:
-        found = os.statvfs(path)
-    except OSError:
-        return None
-    return found.f_bavail * found.f_frsize
-
-
-def _can_exchange(directory: int, one: str, two: str) -> bool:
-    try:
-        linux.exchange(directory, one, directory, two)
-    except OSError as error:
-        if error.errno in linux.UNSUPPORTED:
-            return False
-        raise
-    return True
 
 
 if TYPE_CHECKING:
