@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -143,12 +143,17 @@ def some_changed(bench: Bench, keys: int, part: float = 0.001, *, shared: bool =
         yield Turn(tool, partial(_same, place), tool.again, before)
 
 
-def up(bench: Bench, keys: int, kind: str = "s3") -> Iterator[Turn]:
+def up(bench: Bench, keys: int) -> Iterator[Turn]:
     """A first alignment that sends everything."""
-    store = bench.servers.azure() if kind == "azure" else bench.servers.s3()
+    store = bench.servers.s3()
     root = bench.tree(keys)
     for tool in bench.all(Place(root, bench.prefix(store))):
         yield Turn(tool, partial(_beside, bench, root, store), tool.align)
+
+
+def up_azure(bench: Bench, keys: int) -> Iterator[Turn]:
+    """The same, each time into a new container: the emulator takes the longer for a blob the more it has."""
+    yield from _anew(bench, bench.tree(keys), bench.servers.azure(), bench.servers.container)
 
 
 def up_between_buckets(bench: Bench, keys: int) -> Iterator[Turn]:
@@ -209,13 +214,20 @@ def large(bench: Bench, mib: int) -> Iterator[Turn]:
     with (root / "large.bin").open("wb") as file:
         for number in range(mib):
             file.write(number.to_bytes(8, "big") * (1 << 17))
-    for tool in bench.all(Place(root, bench.prefix(bench.servers.s3()))):
-        buckets = bench.after.enter_context(ExitStack())
+    yield from _anew(bench, root, bench.servers.s3(), bench.servers.bucket)
 
-        def place(buckets: ExitStack = buckets) -> Place:
-            return Place(root, buckets.enter_context(bench.servers.bucket(f"large{bench.number()}")))
 
-        yield Turn(tool, place, tool.align, buckets.close)
+def _anew(
+    bench: Bench, root: Path, store: Store, new: Callable[[str], AbstractContextManager[Prefix]]
+) -> Iterator[Turn]:
+    """First alignments that send all of `root` into what `new` makes, which is removed before the next."""
+    for tool in bench.all(Place(root, bench.prefix(store))):
+        made = bench.after.enter_context(ExitStack())
+
+        def place(made: ExitStack = made) -> Place:
+            return Place(root, made.enter_context(new(f"new{bench.number()}")))
+
+        yield Turn(tool, place, tool.align, made.close)
 
 
 def _same(place: Place) -> Place:

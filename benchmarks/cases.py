@@ -99,7 +99,7 @@ renamed = _Kind("a renamed folder of 10%", lambda bench, keys: case.renamed(benc
 between = _Kind("no change, S3 to S3", case.no_change_between_buckets)
 up_between = _Kind("first alignment, S3 to S3", case.up_between_buckets)
 azure = _Kind("no change, Azure", lambda bench, keys: case.no_change(bench, keys, "azure"))
-up_azure = _Kind("first alignment up, Azure", lambda bench, keys: case.up(bench, keys, "azure"))
+up_azure = _Kind("first alignment up, Azure", case.up_azure)
 
 _10K: Final = 10_000
 _100K: Final = 100_000

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import ContainerClient
 
 from benchmarks.canned import COUNTS
 from benchmarks.place import Prefix, Store
@@ -60,13 +60,21 @@ class Servers:
         """Azurite with a container of the name of the first bucket."""
         if self._azurite is None:
             server = self._stack.enter_context(Azurite(self._work / "azurite"))
-            credential = {"account_name": server.account, "account_key": server.key}
-            with BlobServiceClient(server.endpoint_url, credential=credential) as client:
-                client.create_container(BUCKETS[0])
             self._azurite = Store(
                 "z", "azure", server.endpoint_url, {"BENCHMARK_KEY": server.key}, server.account
             )
+            self._stack.enter_context(self.container(BUCKETS[0]))
         return self._azurite
+
+    @contextmanager
+    def container(self, name: str) -> Iterator[Prefix]:
+        """A container that goes with all that it holds."""
+        store = self.azure()
+        credential = {"account_name": store.account, "account_key": store.environment["BENCHMARK_KEY"]}
+        with ContainerClient(store.url, name, credential=credential) as client:
+            client.create_container()
+            yield Prefix(store, name, "p")
+            client.delete_container()
 
     def canned(self, root: Path) -> Prefix:
         """A prefix that holds what the tree does, of a server that answers from prepared pages."""
