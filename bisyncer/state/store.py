@@ -1,7 +1,7 @@
 """The memory of all pairs: ancestors, runs with their actions, conflicts and problems.
 
-One writer at a time commits; any number of threads may read. Each method is one short transaction unless
-it says otherwise, and raises `StateUnusable` or `BisyncerError` where the database fails.
+One writer at a time commits; any number of threads may read. Each method that writes is one short transaction
+unless it says otherwise; each raises `StateUnusable` or `BisyncerError` where the database fails.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.errors import Rejected
 from bisyncer.job import Limits, Scope
 from bisyncer.model import SEALS, Entry, Mode, RunOutcome, Side, Summary
+from bisyncer.state.seals import Seals
 from bisyncer.state.store import Store
 from tests.world import ONE, TWO, World, carried_out
 
@@ -341,8 +342,8 @@ def crash_at(world: World, point: int | None, monkeypatch: pytest.MonkeyPatch, *
             step()
 
     with monkeypatch.context() as patched:
-        for name in ("note_seals", "begin_alignment"):
-            patched.setattr(Store, name, _around(getattr(Store, name), step))
+        for room, name in ((Seals, "note"), (Store, "begin_alignment")):
+            patched.setattr(room, name, _around(getattr(room, name), step))
         for side in Side:
             world.hooked[side].with_seals = True
             world.hooked[side].before = world.hooked[side].after = about_seals
