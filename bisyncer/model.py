@@ -2,7 +2,7 @@
 
 Values that exist once a key are named tuples, which Python builds several times faster than frozen
 dataclasses; values that exist once a run are frozen dataclasses. The value of an enum is spelled the
-same in code, database, command line, JSON and metrics.
+same in code, database, command line and JSON.
 """
 
 from __future__ import annotations
@@ -187,13 +187,16 @@ class Verdict(StrEnum):
         return _WRITES.get(self)
 
 
+# What writes a side, by that side.
+COPIES: Mapping[Side, Verdict] = {Side.PATH1: Verdict.COPY_TO_PATH1, Side.PATH2: Verdict.COPY_TO_PATH2}
+MOVES: Mapping[Side, Verdict] = {Side.PATH1: Verdict.MOVE_ON_PATH1, Side.PATH2: Verdict.MOVE_ON_PATH2}
+DELETES: Mapping[Side, Verdict] = {
+    Side.PATH1: Verdict.DELETE_FROM_PATH1,
+    Side.PATH2: Verdict.DELETE_FROM_PATH2,
+}
+
 _WRITES: Mapping[Verdict, Side] = {
-    Verdict.COPY_TO_PATH1: Side.PATH1,
-    Verdict.COPY_TO_PATH2: Side.PATH2,
-    Verdict.MOVE_ON_PATH1: Side.PATH1,
-    Verdict.MOVE_ON_PATH2: Side.PATH2,
-    Verdict.DELETE_FROM_PATH1: Side.PATH1,
-    Verdict.DELETE_FROM_PATH2: Side.PATH2,
+    verdict: side for writing in (COPIES, MOVES, DELETES) for side, verdict in writing.items()
 }
 
 _SURVIVORS: Mapping[tuple[Verdict, Delta, Delta], Side] = {
@@ -421,7 +424,7 @@ class RunOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run did: the report of CLI.md, section 4, as values.
+    """What a run did: its report, as values.
 
     `actions` counts what was carried out (what would be, in a dry run), by the names of the report.
     `size` is bytes that went to each side. Times are ns since the epoch, UTC.

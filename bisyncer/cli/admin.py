@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -232,7 +232,7 @@ def export_ancestors(
     """
     with opened_store(asked.load()) as store:
         known = _known(store, pair)
-        with closing(_closable(store.ancestors(known.id))) as ancestors:
+        with closing(store.ancestors(known.id)) as ancestors:
             for line in _EXPORTS[form](ancestors):
                 say(line)
     return 0
@@ -254,10 +254,6 @@ def _confirm(question: str, *, yes: bool) -> None:
         raise UsageError(f"{question} There is no terminal to ask on: say --yes. Nothing was changed.")
     if not typer.confirm(shown_line(question), err=True):
         raise UsageError("Nothing was changed.")
-
-
-def _closable(ancestors: Iterable[Ancestor]) -> Generator[Ancestor]:
-    yield from ancestors
 
 
 def _json_lines(ancestors: Iterable[Ancestor]) -> Iterable[str]:

@@ -12,7 +12,15 @@ from typing import Final, NamedTuple
 
 from bisyncer.errors import Halt
 from bisyncer.job import Evidence, Limits, Policy, Resolve
-from bisyncer.model import Mode, Problem, Side, Tally, Verdict
+from bisyncer.model import (
+    COPIES,
+    DELETES,
+    Mode,
+    Problem,
+    Side,
+    Tally,
+    Verdict,
+)
 
 MARGIN_BYTES: Final = 1 << 20  # that stay free
 BLOCK_BYTES: Final = 4096  # that a file may take more than it has
@@ -26,8 +34,6 @@ _FOLLOWED: Mapping[Mode, tuple[Side, ...]] = {
     Mode.COPY: (Side.PATH1,),
     Mode.DUAL_COPY: (),
 }
-_COPIES = {Side.PATH1: Verdict.COPY_TO_PATH1, Side.PATH2: Verdict.COPY_TO_PATH2}
-_DELETES = {Side.PATH1: Verdict.DELETE_FROM_PATH1, Side.PATH2: Verdict.DELETE_FROM_PATH2}
 
 
 def judge(
@@ -73,7 +79,7 @@ def _opened(mode: Mode) -> str:
 
 def max_delete(tally: Tally, limits: Limits, mode: Mode) -> Halt | None:
     """More keys would be deleted from one side than the limit allows."""
-    for side, verdict in _DELETES.items():
+    for side, verdict in DELETES.items():
         deletes = tally.verdicts[verdict]
         # A mirror also deletes keys that were never recorded, so what the side holds is the measure.
         keys = max(tally.ancestors, tally.scanned[side]) if mode is Mode.MIRROR else tally.ancestors
@@ -143,7 +149,7 @@ def free_space(tally: Tally, places: Mapping[Side, Place]) -> list[Halt]:
 
 
 def _needed(tally: Tally, side: Side, *, keeps: bool) -> int:
-    copies = tally.verdicts[_COPIES[side]]
+    copies = tally.verdicts[COPIES[side]]
     if copies == 0:
         return 0
     replaced = 0 if keeps else tally.replaced[side]

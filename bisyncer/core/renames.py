@@ -11,10 +11,16 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
-from bisyncer.model import Algorithm, Ancestor, Delta, Digest, Entry, Planned, Side, Verdict
-
-MOVES = {Side.PATH1: Verdict.MOVE_ON_PATH1, Side.PATH2: Verdict.MOVE_ON_PATH2}
-
+from bisyncer.model import (
+    MOVES,
+    Algorithm,
+    Ancestor,
+    Delta,
+    Digest,
+    Entry,
+    Planned,
+    Side,
+)
 
 _LOOKED_AT: Final = 8  # candidates; so that a thousand equal files take no million steps
 

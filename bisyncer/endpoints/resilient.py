@@ -2,7 +2,8 @@
 
 It repeats what does no harm: looks; a listing, from after its last key on; a body, from its last byte on.
 Writes, deletions, copies and moves are repeated by the engine, which asks the lease before each of them and
-opens the source anew. Every request waits for its turn, and there are fewer turns when a store asks for that.
+opens the source anew. All that is done for a key waits for its turn, and there are fewer turns when a store
+asks for that.
 """
 
 from __future__ import annotations

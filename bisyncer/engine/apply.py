@@ -15,13 +15,21 @@ from queue import Empty, SimpleQueue
 
 from bisyncer.engine.worker import Ended, Task, Worker
 from bisyncer.errors import Gone
-from bisyncer.model import Failed, Outcome, Planned, Verdict
+from bisyncer.model import (
+    COPIES,
+    DELETES,
+    MOVES,
+    Failed,
+    Outcome,
+    Planned,
+    Verdict,
+)
 
 _ON_STORES = (
     (Verdict.CHECK,),  # what is still to be checked moved while it was
-    (Verdict.MOVE_ON_PATH1, Verdict.MOVE_ON_PATH2),
-    (Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2),
-    (Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2),
+    tuple(MOVES.values()),
+    tuple(COPIES.values()),
+    tuple(DELETES.values()),
 )
 
 

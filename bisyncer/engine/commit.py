@@ -16,7 +16,17 @@ from bisyncer.engine.run import REPORTED, Run
 from bisyncer.engine.trash import purge
 from bisyncer.engine.worker import Worker
 from bisyncer.errors import EndpointError, Gone, Halted
-from bisyncer.model import Done, Mode, Outcome, Planned, Side, Verdict, Waits
+from bisyncer.model import (
+    COPIES,
+    DELETES,
+    Done,
+    Mode,
+    Outcome,
+    Planned,
+    Side,
+    Verdict,
+    Waits,
+)
 from bisyncer.report.events import Acted, Phase, PhaseBegan, Settled
 
 COMMITTED = 500  # outcomes committed at once, at the most ...
@@ -27,8 +37,6 @@ MOST_LARGE = 1000  # ... of which so many are known at a time: a plan of any len
 
 DAY_NS = 86400 * 10**9
 
-COPIES = frozenset({Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2})
-DELETES = (Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2)
 CHANGING = tuple(v for v in Verdict if v.side is not None or v in {Verdict.CONFLICT, Verdict.CHECK})
 
 
@@ -140,17 +148,17 @@ def _at_once(run: Run) -> dict[Verdict, int]:
             run.endpoints[side].capabilities.deletes_at_once,
             max(1, ceil(run.tally.verdicts[verdict] / run.job.transfers)),
         )
-        for verdict, side in ((verdict, verdict.side) for verdict in DELETES)
-        if side is not None and side not in run.trash
+        for side, verdict in DELETES.items()
+        if side not in run.trash
     }
 
 
 def _rows(run: Run, *verdicts: Verdict) -> Iterator[Planned]:
     """The rows that still wait; those of a kept plan as if looked at again: they are all there is."""
     if not any(run.tally.verdicts[verdict] for verdict in verdicts):
-        return iter(())  # most plans have few kinds of actions, and looking for the others takes its time
+        return iter(())  # most plans have few kinds of actions
     rows = run.store.actions.planned(run.number, *verdicts)
-    if set(verdicts) & COPIES and sum(run.tally.size.values()) >= LARGE:
+    if set(verdicts) & set(COPIES.values()) and sum(run.tally.size.values()) >= LARGE:
         rows = _largest_first(run, rows)
     return rows if run.job.scope.plan is None else (row._replace(again=True) for row in rows)
 

@@ -6,21 +6,26 @@ directory is its marker, where markers are synced at all.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from contextlib import closing, suppress
 from itertools import islice
 from typing import Final
 
 from bisyncer.endpoints.base import Endpoint, NameRules
+from bisyncer.engine.scan import closable
 from bisyncer.engine.shards import below
 from bisyncer.errors import EndpointError
-from bisyncer.model import OCCUPIED, Done, Item, Outcome, Side, Verdict
+from bisyncer.model import (
+    DELETES,
+    MOVES,
+    OCCUPIED,
+    Done,
+    Outcome,
+    Side,
+)
 
 MOST: Final = 10_000  # directories remembered at once
-
-_DELETES = frozenset({Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2})
-_MOVES = frozenset({Verdict.MOVE_ON_PATH1, Verdict.MOVE_ON_PATH2})
 
 
 class Emptied:
@@ -43,9 +48,9 @@ class Emptied:
         side = action.verdict.side
         if not isinstance(outcome, Done) or side not in self._sides:
             return
-        if action.verdict in _DELETES:
+        if action.verdict in DELETES.values():
             gone = action.key
-        elif action.verdict in _MOVES and action.origin is not None:
+        elif action.verdict in MOVES.values() and action.origin is not None:
             gone = action.origin.key
         else:
             return
@@ -79,7 +84,7 @@ class Emptied:
 
     def _has_more(self, endpoint: Endpoint, directory: str) -> bool:
         """Whether a bucket has more below a directory than its marker."""
-        with closing(_closable(endpoint.scan(*below(directory[:-1])))) as items:
+        with closing(closable(endpoint.scan(*below(directory[:-1])))) as items:
             return len(list(islice(items, 2))) > 1
 
     def _is_tree(self, side: Side) -> bool:
@@ -90,7 +95,3 @@ def _above(key: str) -> str:
     """The directory that a key or a directory lies in, as a key; empty for what lies in the root."""
     above = key.rstrip("/").rpartition("/")[0]
     return f"{above}/" if above else ""
-
-
-def _closable(items: Iterator[Item]) -> Generator[Item]:
-    yield from items

@@ -11,6 +11,7 @@ from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.left_alone import LeftAlone
 from bisyncer.job import Policy
 from bisyncer.model import (
+    DELETES,
     LINK_SUFFIX,
     Action,
     Delta,
@@ -87,7 +88,6 @@ def count(action: Action, tally: Tally, times: int = 1) -> None:
         tally.replaced[side] += times * (there.size if entry and there else 0)
 
 
-DELETES = frozenset({Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2})
 _EXCLUDED_NOW = "excluded now, and left alone on both sides"
 EXCLUDED = "the filters leave it out"  # why a mirror deletes what path1 may hold
 
@@ -132,7 +132,7 @@ def _with_reason(
         return action._replace(reason=_EXCLUDED_NOW)
     if verdict is Verdict.HOLD:
         return action._replace(reason=_hidden(triple))
-    if verdict in DELETES and excluded(triple.key):
+    if verdict in DELETES.values() and excluded(triple.key):
         return action._replace(reason=EXCLUDED)
     refusal = None if side is None else _refusal(action, side, endpoints)
     return action if refusal is None else action._replace(verdict=Verdict.HOLD, reason=refusal)

@@ -37,7 +37,19 @@ from bisyncer.engine.shards import (
 )
 from bisyncer.engine.spellings import Spellings
 from bisyncer.errors import Halt, Halted, ListingIncomplete
-from bisyncer.model import Action, Ancestor, Delta, Planned, Problem, Side, Tally, Unreadable, Verdict
+from bisyncer.model import (
+    COPIES,
+    DELETES,
+    Action,
+    Ancestor,
+    Delta,
+    Planned,
+    Problem,
+    Side,
+    Tally,
+    Unreadable,
+    Verdict,
+)
 from bisyncer.report.events import Checked, Phase, PhaseBegan
 
 _Row = TypeVar("_Row", Action, Planned)
@@ -101,7 +113,8 @@ def _boundaries(run: Run, shard: Shard) -> Iterator[str]:
 def _keys_each(run: Run) -> int:
     if run.job.shards is None:
         return KEYS
-    return max(1, ceil((about(run.folders) or run.store.count_ancestors(run.pair.id)) / run.job.shards))
+    keys = about(run.folders) or run.expected or run.store.count_ancestors(run.pair.id)
+    return max(1, ceil(keys / run.job.shards))
 
 
 def _named(run: Run, planner: Planner, keys: Iterable[str]) -> Iterator[Found]:
@@ -236,7 +249,10 @@ def _is_agreed(action: Action) -> bool:
 
 def find_renames(run: Run) -> None:
     """Make one move of a deletion and a copy of the same content."""
-    if not run.policy.track_renames:
+    verdicts = run.tally.verdicts
+    if not run.policy.track_renames or not any(
+        verdicts[DELETES[side]] and verdicts[COPIES[side]] for side in Side
+    ):
         return
     by_size = partial(run.store.actions.planned_by_size, run.number)
     waiting: list[Rename] = []

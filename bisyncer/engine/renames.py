@@ -21,10 +21,14 @@ from bisyncer.core.renames import (
 from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.transfer import content
 from bisyncer.errors import EndpointError
-from bisyncer.model import Ancestor, Planned, Side, Verdict
-
-_DELETES = {Side.PATH1: Verdict.DELETE_FROM_PATH1, Side.PATH2: Verdict.DELETE_FROM_PATH2}
-_COPIES = {Side.PATH1: Verdict.COPY_TO_PATH1, Side.PATH2: Verdict.COPY_TO_PATH2}
+from bisyncer.model import (
+    COPIES,
+    DELETES,
+    Ancestor,
+    Planned,
+    Side,
+    Verdict,
+)
 
 _MOST: Final = 20_000  # of one size that are looked at together
 
@@ -48,8 +52,8 @@ def renames(
     with ThreadPoolExecutor(width, thread_name_prefix="renames") as pool:
         for side in Side:
             with (
-                closing(by_size(_DELETES[side], side)) as deleted,
-                closing(by_size(_COPIES[side], side.other)) as copied,
+                closing(by_size(DELETES[side], side)) as deleted,
+                closing(by_size(COPIES[side], side.other)) as copied,
             ):
                 for olds, news in _same_size(deleted, (new for new in copied if is_new(new, side)), side):
                     known = recorded([old.action.key for old in olds])

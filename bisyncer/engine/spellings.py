@@ -11,20 +11,27 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby, islice
 from typing import Final, NamedTuple
 
-from bisyncer.core.renames import MOVES, Rename, is_new
+from bisyncer.core.renames import Rename, is_new
 from bisyncer.core.spellings import Pair, clashes, pair_of, told
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.spool import in_order
 from bisyncer.engine.check import settled_agreement
 from bisyncer.errors import EndpointError
 from bisyncer.job import MatchNames, Policy
-from bisyncer.model import Ancestor, Fold, Planned, Side, Tally, Verdict
+from bisyncer.model import (
+    COPIES,
+    DELETES,
+    MOVES,
+    Ancestor,
+    Fold,
+    Planned,
+    Side,
+    Tally,
+    Verdict,
+)
 
 _BATCH: Final = 100  # groups looked at together
 _MOST: Final = 100  # keys of one group that are looked at; the rest goes on as planned
-
-_COPIES = {Side.PATH1: Verdict.COPY_TO_PATH1, Side.PATH2: Verdict.COPY_TO_PATH2}
-_DELETES = {Side.PATH1: Verdict.DELETE_FROM_PATH1, Side.PATH2: Verdict.DELETE_FROM_PATH2}
 
 
 class Spelled(NamedTuple):
@@ -56,7 +63,7 @@ class Spellings:
 
     def may_meet(self, tally: Tally) -> bool:
         """Whether two names of a plan can be one: where each side gets some, or one that can't tell them."""
-        copies = {side: tally.verdicts[_COPIES[side]] for side in Side}
+        copies = {side: tally.verdicts[COPIES[side]] for side in Side}
         return all(copies.values()) or any(copies[side] for side in self._folding)
 
     def settle(
@@ -66,7 +73,7 @@ class Spellings:
         recorded: Callable[[Collection[str]], Mapping[str, Ancestor]],
     ) -> Generator[Settled]:
         """Yield what becomes of the names that are one, some groups at a time; no store is written."""
-        wanted = [*_COPIES.values(), *(_DELETES[side] for side in self._folding)]
+        wanted = [*COPIES.values(), *(DELETES[side] for side in self._folding)]
         folded = in_order(self._candidates(planned(*wanted)))
         groups = _groups(folded)
         with ThreadPoolExecutor(self._width, thread_name_prefix="spellings") as pool:
@@ -115,7 +122,7 @@ class Spellings:
 
 
 def _is_deletion(row: Planned) -> bool:
-    return row.action.verdict in _DELETES.values()
+    return row.action.verdict in DELETES.values()
 
 
 def _spelled_anew(deleted: Planned, copied: Planned, old: Ancestor | None) -> Settled:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from bisyncer.core.compare import by_digest
 from bisyncer.core.trash import HIGH, LOW, Trashed, names, older, read_name
 from bisyncer.endpoints.base import Endpoint, NameRules, Probe, Twin
+from bisyncer.engine.scan import closable
 from bisyncer.engine.transfer import content
 from bisyncer.errors import Changed, EndpointError, Rejected
 from bisyncer.job import Retention
@@ -126,7 +127,7 @@ class Purged(NamedTuple):
 
 def versions(endpoint: Endpoint, low: str = LOW, high: str = HIGH) -> Generator[tuple[Trashed | None, Item]]:
     """Yield what lies in the trash of a side, oldest first; None for what no run has put there."""
-    with closing(_closable(endpoint.scan(low, high))) as items:
+    with closing(closable(endpoint.scan(low, high))) as items:
         for item in items:
             yield read_name(item[0]) if isinstance(item, Entry) else None, item
 
@@ -176,7 +177,3 @@ def _deleted_alone(endpoint: Endpoint, entry: Entry) -> str | None:
         return entry.key if endpoint.stat(entry.key) is None else None
     except EndpointError:
         return None
-
-
-def _closable(items: Iterator[Item]) -> Generator[Item]:
-    yield from items

@@ -29,7 +29,9 @@ from bisyncer.engine.trash import Trash
 from bisyncer.errors import BisyncerError, Changed, Clash, EndpointError, Rejected, Transient
 from bisyncer.job import Policy
 from bisyncer.model import (
+    DELETES,
     DIRECTORY,
+    MOVES,
     Action,
     Agreement,
     Ancestor,
@@ -49,9 +51,6 @@ from bisyncer.state.lease import Lease
 from bisyncer.state.settled import IN_STATE
 
 _T = TypeVar("_T")
-
-_MOVES = (Verdict.MOVE_ON_PATH1, Verdict.MOVE_ON_PATH2)
-_DELETES = (Verdict.DELETE_FROM_PATH1, Verdict.DELETE_FROM_PATH2)
 
 
 class Task(NamedTuple):
@@ -196,7 +195,7 @@ class Worker:
             return Done(again, _settled(found))
         if found.verdict is Verdict.HOLD:
             return Failed(again, Problem(key, found.reason or str(moved)))
-        if found.verdict in _DELETES:
+        if found.verdict in DELETES.values():
             # The gates counted no deletion of this key, so it waits for a plan that does.
             return Raced(planned, Problem(key, f"was deleted meanwhile, which the next run follows: {moved}"))
         return self.perform(again)
@@ -226,7 +225,7 @@ class Worker:
             return self._settle(planned)
         if verdict in {Verdict.COPY_TO_PATH1, Verdict.COPY_TO_PATH2}:
             return self._copy(planned)
-        if verdict in _MOVES:
+        if verdict in MOVES.values():
             return self._move(planned)
         return self._delete(planned)
 
@@ -327,7 +326,7 @@ def _is_respelling(action: Action) -> bool:
 
     Under its new name alone it would be copied, and the old one too by the next run.
     """
-    return action.verdict in _MOVES and action.agreement is not None
+    return action.verdict in MOVES.values() and action.agreement is not None
 
 
 def _largest(action: Action) -> int:

@@ -1,4 +1,4 @@
-"""Values to rows and back. Rows are plain tuples, in the order of the statements in `store.py`."""
+"""Values to rows and back. Rows are plain tuples, in the order of the statements that write them."""
 
 from __future__ import annotations
 

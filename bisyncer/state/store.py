@@ -244,7 +244,7 @@ class Store:
         except (AttributeError, TypeError, ValueError) as error:
             raise self.database.corrupt(str(error)) from error
 
-    def ancestors(self, pair_id: int, low: str = "", high: str | None = None) -> Iterator[Ancestor]:
+    def ancestors(self, pair_id: int, low: str = "", high: str | None = None) -> Generator[Ancestor]:
         """Yield the ancestors as `recorded` does, as values."""
         with closing(self.recorded(pair_id, low, high)) as found:
             yield from map(self.recall, found)

@@ -220,8 +220,7 @@ def test_a_reader_that_gives_up_gives_its_connection_back(store: Store, pair: Pa
     reader = store.ancestors(pair.id)
     next(reader)
 
-    assert isinstance(reader, Iterator)
-    reader.close()  # type: ignore[attr-defined]
+    reader.close()
 
     assert "Current Checked out connections: 0" in store.database.engine.pool.status()
 
