@@ -18,6 +18,7 @@ import pytest
 from bisyncer.job import Policy, Resolve
 from bisyncer.model import Side
 from bisyncer.state.actions import Actions
+from bisyncer.state.agreed import AgreedRows
 from bisyncer.state.seals import Seals
 from bisyncer.state.store import Store
 from tests.world import ONE, TWO, World
@@ -116,12 +117,18 @@ SCENARIOS: tuple[Callable[[World], None], ...] = (
     everything,
 )
 STATE_CALLS = (
+    (Store, "begin_run"),
     (Actions, "spool"),
     (Actions, "amend"),
+    (AgreedRows, "spool"),
+    (Store, "agree"),
     (Store, "begin_alignment"),
     (Seals, "note"),
+    (Store, "record"),
     (Store, "settle"),
     (Store, "commit"),
+    (Store, "settle_conflicts"),
+    (Store, "record_mode"),
     (Store, "end_run"),
 )
 
