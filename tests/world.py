@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bisyncer.core.reserved import is_reserved
 from bisyncer.endpoints import memory
@@ -27,6 +27,7 @@ from bisyncer.errors import EndpointError, Rejected
 from bisyncer.job import Job
 from bisyncer.model import SEALS, TRASH, Action, Entry, Item, Side, Summary
 from bisyncer.report.events import Event, WouldAct
+from bisyncer.state.database import copy_file
 from bisyncer.state.records import Conflict
 from bisyncer.state.store import Store
 
@@ -217,6 +218,14 @@ class Hooked:
             self.after(method, key)
 
 
+class Saved(NamedTuple):
+    """What a world was at one moment."""
+
+    number: int
+    state: Path
+    stores: Mapping[Side, tuple[Mapping[str, Any], int]]
+
+
 @dataclass
 class World:
     """Two memory stores under one pair."""
@@ -241,6 +250,23 @@ class World:
         self.state.close()
         for side in Side:
             memory.discard(self.endpoints[side].root.removeprefix("memory://"))
+
+    def saved(self) -> Saved:
+        """Keep what is there now; once this world is closed, others may begin there."""
+        state = self.folder / "saved.db"
+        copy_file(Path(self.state.database.place), state)
+        stores = {side: (dict(store._objects), store._version) for side, store in self.stores.items()}
+        return Saved(self.number, state, stores)
+
+    @classmethod
+    def begun_at(cls, saved: Saved, folder: Path) -> World:
+        """A world that begins where another was; no two of one beginning may be open."""
+        state = shutil.copy(saved.state, folder / "state.db")
+        world = cls(folder, f"sqlite:///{state}", saved.number)
+        for side, (objects, version) in saved.stores.items():
+            world.stores[side]._objects.update(objects)
+            world.stores[side]._version = version
+        return world
 
     def reopen_state(self) -> None:
         """Open the state again, as the next process would."""
