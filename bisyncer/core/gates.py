@@ -12,15 +12,7 @@ from typing import Final, NamedTuple
 
 from bisyncer.errors import Halt
 from bisyncer.job import Evidence, Limits, Policy, Resolve
-from bisyncer.model import (
-    COPIES,
-    DELETES,
-    Mode,
-    Problem,
-    Side,
-    Tally,
-    Verdict,
-)
+from bisyncer.model import COPIES, DELETES, Mode, Problem, Side, Tally, Verdict
 
 MARGIN_BYTES: Final = 1 << 20  # that stay free
 BLOCK_BYTES: Final = 4096  # that a file may take more than it has

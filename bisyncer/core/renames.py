@@ -11,16 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
-from bisyncer.model import (
-    MOVES,
-    Algorithm,
-    Ancestor,
-    Delta,
-    Digest,
-    Entry,
-    Planned,
-    Side,
-)
+from bisyncer.model import MOVES, Algorithm, Ancestor, Delta, Digest, Entry, Planned, Side
 
 _LOOKED_AT: Final = 8  # candidates; so that a thousand equal files take no million steps
 

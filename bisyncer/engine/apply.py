@@ -15,15 +15,7 @@ from queue import Empty, SimpleQueue
 
 from bisyncer.engine.worker import Ended, Task, Worker
 from bisyncer.errors import Gone
-from bisyncer.model import (
-    COPIES,
-    DELETES,
-    MOVES,
-    Failed,
-    Outcome,
-    Planned,
-    Verdict,
-)
+from bisyncer.model import COPIES, DELETES, MOVES, Failed, Outcome, Planned, Verdict
 
 _ON_STORES = (
     (Verdict.CHECK,),  # what is still to be checked moved while it was

@@ -16,17 +16,7 @@ from bisyncer.engine.run import REPORTED, Run
 from bisyncer.engine.trash import purge
 from bisyncer.engine.worker import Worker
 from bisyncer.errors import EndpointError, Gone, Halted
-from bisyncer.model import (
-    COPIES,
-    DELETES,
-    Done,
-    Mode,
-    Outcome,
-    Planned,
-    Side,
-    Verdict,
-    Waits,
-)
+from bisyncer.model import COPIES, DELETES, Done, Mode, Outcome, Planned, Side, Verdict, Waits
 from bisyncer.report.events import Acted, Phase, PhaseBegan, Settled
 
 COMMITTED = 500  # outcomes committed at once, at the most ...

@@ -16,14 +16,7 @@ from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.scan import closable
 from bisyncer.engine.shards import below
 from bisyncer.errors import EndpointError
-from bisyncer.model import (
-    DELETES,
-    MOVES,
-    OCCUPIED,
-    Done,
-    Outcome,
-    Side,
-)
+from bisyncer.model import DELETES, MOVES, OCCUPIED, Done, Outcome, Side
 
 MOST: Final = 10_000  # directories remembered at once
 

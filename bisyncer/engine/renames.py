@@ -21,14 +21,7 @@ from bisyncer.core.renames import (
 from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.transfer import content
 from bisyncer.errors import EndpointError
-from bisyncer.model import (
-    COPIES,
-    DELETES,
-    Ancestor,
-    Planned,
-    Side,
-    Verdict,
-)
+from bisyncer.model import COPIES, DELETES, Ancestor, Planned, Side, Verdict
 
 _MOST: Final = 20_000  # of one size that are looked at together
 

@@ -18,17 +18,7 @@ from bisyncer.endpoints.spool import in_order
 from bisyncer.engine.check import settled_agreement
 from bisyncer.errors import EndpointError
 from bisyncer.job import MatchNames, Policy
-from bisyncer.model import (
-    COPIES,
-    DELETES,
-    MOVES,
-    Ancestor,
-    Fold,
-    Planned,
-    Side,
-    Tally,
-    Verdict,
-)
+from bisyncer.model import COPIES, DELETES, MOVES, Ancestor, Fold, Planned, Side, Tally, Verdict
 
 _BATCH: Final = 100  # groups looked at together
 _MOST: Final = 100  # keys of one group that are looked at; the rest goes on as planned

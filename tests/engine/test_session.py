@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -20,8 +21,9 @@ from bisyncer.errors import (
     UsageError,
 )
 from bisyncer.job import Limits, Retention
-from bisyncer.model import Item, RunOutcome, Side, Unreadable
+from bisyncer.model import COPIES, Item, Planned, RunOutcome, Side, Unreadable, Verdict
 from bisyncer.report.events import PhaseBegan, RunBegan, RunEnded
+from bisyncer.state.actions import Actions
 from bisyncer.state.lease import Lease
 from tests.world import ONE, TWO, World, carried_out
 
@@ -609,3 +611,23 @@ def test_names_that_a_tree_cannot_hold_are_problems_and_everything_else_goes_on(
     assert {problem.key for problem in summary.problems} == {*HOSTILE[1:], "trail/"}
     assert world.held(ONE) == TEN | {"dir/text": "dir/text"}
     assert "folder/" in world.held(TWO)
+
+
+def test_a_run_asks_its_state_for_no_kind_of_action_that_its_plan_has_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align({"k": "1", "l": "2"})
+    world.put(ONE, {"k": "edited"})
+    asked: set[Verdict] = set()
+    planned = Actions.planned
+
+    def noted(self: Actions, run: int, *verdicts: Verdict) -> Iterator[Planned]:
+        asked.update(verdicts)
+        return planned(self, run, *verdicts)
+
+    monkeypatch.setattr(Actions, "planned", noted)
+    monkeypatch.setattr(Actions, "planned_by_size", lambda *_: pytest.fail("nothing was deleted"))
+    monkeypatch.setattr(Actions, "largest", lambda *_: pytest.fail("nothing is large"))
+
+    assert carried_out(world.run()) == {"copy-to-path2": 1}
+    assert asked == set(COPIES.values())

@@ -422,3 +422,14 @@ def test_another_programs_sqlite_file_is_refused_and_left_as_it_is(tmp_path: Pat
         tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
     assert tables == [("theirs",)]
     assert len(before) == path.stat().st_size
+
+
+def test_all_that_a_snapshot_reads_is_of_one_instant(store: Store) -> None:
+    pairs = "SELECT count(*) FROM pair"
+    with store.database.snapshot() as seen:
+        before = seen.exec_driver_sql(pairs).scalar_one()
+        store.add_pair("later", "/one", "/two", Mode.BISYNC)
+
+        assert seen.exec_driver_sql(pairs).scalar_one() == before
+    with store.database.read() as now:
+        assert now.exec_driver_sql(pairs).scalar_one() == before + 1
