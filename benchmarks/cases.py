@@ -18,7 +18,11 @@ EVERYONE: Final = (
 )  # fmt: skip
 _Most = Mapping[type[Tool], int]
 
-_NONE: Final[_Most] = dict.fromkeys(EVERYONE, 0)
+
+def _only(*tools: type[Tool]) -> _Most:
+    return {tool: 0 for tool in EVERYONE if tool not in tools}
+
+
 _ONCE: Final[_Most] = {RcloneBisync: 1, RcloneSync: 1, AwsSync: 1}
 _READING: Final[_Most] = MappingProxyType({BisyncerWithoutTrash: 0})
 # Nothing is compared where one side is empty, and nothing goes to a trash.
@@ -27,7 +31,7 @@ _SENDING_MANY: Final[_Most] = {
     BisyncerBySize: 0, BisyncerWithoutTrash: 0, RcloneBisync: 1, RcloneSyncFast: 0, RcloneSync: 1, S5cmd: 1,
     AwsSync: 0,
 }  # fmt: skip
-_SENDING_ONCE: Final[_Most] = {**_SENDING_MANY, Bisyncer: 1, RcloneBisyncFast: 1}
+_LARGE: Final[_Most] = {BisyncerBySize: 0, BisyncerWithoutTrash: 0, RcloneSyncFast: 0, **_ONCE}
 _EDITED: Final[_Most] = {
     BisyncerBySize: 0,
     BisyncerWithoutTrash: 0,
@@ -36,14 +40,12 @@ _EDITED: Final[_Most] = {
     AwsSync: 0,
 }
 _DELETED: Final[_Most] = {BisyncerBySize: 0, RcloneBisync: 0, RcloneSync: 0, AwsSync: 0}
-_BOTH: Final[_Most] = {**_NONE, Bisyncer: 3, BisyncerWithoutTrash: 3, RcloneBisyncFast: 3}
-_FEW: Final[_Most] = {**_NONE, Bisyncer: 3, RcloneBisyncFast: 3, S5cmd: 3}
-_FEW_ONCE: Final[_Most] = {**_NONE, Bisyncer: 1, RcloneBisyncFast: 1, S5cmd: 1}
-_MILLION: Final[_Most] = {
-    **_NONE, BisyncerBySize: 3, RcloneBisyncFast: 3, RcloneSyncFast: 1, S5cmd: 1,
-}  # fmt: skip
-_MILLION_BOTH: Final[_Most] = {**_NONE, Bisyncer: 3, BisyncerWithoutTrash: 3, RcloneBisyncFast: 1}
-_MILLION_ONE: Final[_Most] = {**_NONE, Bisyncer: 1}
+_BOTH: Final[_Most] = _only(Bisyncer, BisyncerWithoutTrash, RcloneBisyncFast)
+_FEW: Final[_Most] = {**_only(), Bisyncer: 3, RcloneBisyncFast: 3, S5cmd: 3}
+_FEW_ONCE: Final[_Most] = {**_only(), Bisyncer: 1, RcloneBisyncFast: 1, S5cmd: 1}
+_MILLION: Final[_Most] = {**_only(BisyncerBySize, RcloneBisyncFast), RcloneSyncFast: 1, S5cmd: 1}
+_MILLION_BOTH: Final[_Most] = _only(Bisyncer, RcloneBisyncFast)
+_MILLION_ONE: Final[_Most] = {**_only(), Bisyncer: 1}
 _THRICE: Final[_Most] = {**dict.fromkeys(EVERYONE, 3), **_EDITED}
 
 
@@ -121,9 +123,9 @@ LONG: Final = (
     up_azure(_10K, _THRICE),
     *(kind(_100K) for kind in (no_change, no_change_canned, equal, between)),
     *(kind(_100K, _SENDING_MANY) for kind in (up, down)),
-    up_between(_100K, _SENDING_ONCE),
+    up_between(_100K, _SENDING_MANY),
     *(kind(_100K, _BOTH) for kind in (changed, deletes, renamed)),
-    Case("one file of 4 GiB", 1, partial(case.large, mib=4096), {**_SENDING, RcloneSyncFast: 0}),
+    Case("one file of 4 GiB", 1, partial(case.large, mib=4096), _LARGE),
     *(kind(_1M, _MILLION) for kind in (no_change, no_change_canned, equal)),
     *(kind(_1M, _MILLION_BOTH) for kind in (changed, deletes)),
     *(kind(_1M, _MILLION_ONE) for kind in (up, down, renamed)),
