@@ -205,7 +205,20 @@ def renamed(bench: Bench, keys: int, of: int) -> Iterator[Turn]:
         tree.make(root / "stays", keys - of, bench.seed + 1)
         place = bench.fill(Place(root, bench.prefix(store)))
         _remember(tool, place)
-        yield Turn(tool, partial(_same, place), tool.again, partial(_rename, root))
+        yield Turn(tool, partial(_same, place), tool.again, partial(_rename, root, ["one"]))
+
+
+def many_renamed(bench: Bench, keys: int, of: int) -> Iterator[Turn]:
+    """The same in the shared tree, where it is all folders of the first `of` files, each in its place."""
+    folders = [str(Path(tree.name(number)).parent) for number in range(0, of, tree.PER_FOLDER)]
+    for tool, place in _written(bench, keys, shared=True):
+
+        def before(tool: Tool = tool, place: Place = place) -> None:
+            _catch_up(bench, tool, place, shared=True)
+            _rename(place.tree, folders)
+
+        yield Turn(tool, partial(_same, place), tool.again, before)
+        bench.after.callback(_unrename, place.tree, folders)
 
 
 def large(bench: Bench, mib: int) -> Iterator[Turn]:
@@ -294,9 +307,16 @@ def _move(root: Path, away: Path, keys: Sequence[str]) -> None:
             (root / key).rename(target)
 
 
-def _rename(root: Path) -> None:
-    one, two = root / "one", root / "two"
-    if one.exists():
-        one.rename(two)
-    else:
-        two.rename(one)
+def _rename(root: Path, folders: Sequence[str]) -> None:
+    if not _unrename(root, folders):
+        for folder in folders:
+            (root / folder).rename(root / f"{folder}-renamed")
+
+
+def _unrename(root: Path, folders: Sequence[str]) -> bool:
+    """Give folders the name that they had; whether they had another."""
+    if (root / folders[0]).exists():
+        return False
+    for folder in folders:
+        (root / f"{folder}-renamed").rename(root / folder)
+    return True

@@ -86,6 +86,11 @@ class _Kind(NamedTuple):
 
 _SHARED_FROM: Final = 100_000
 
+
+def _renamed(keys: int) -> Callable[[Bench, int, int], Iterator[Turn]]:
+    return case.many_renamed if keys > _SHARED_FROM else case.renamed
+
+
 no_change = _Kind("no change", case.no_change)
 no_change_canned = _Kind("no change, canned pages", case.no_change_canned)
 changed = _Kind(
@@ -97,7 +102,7 @@ equal = _Kind("already equal", case.equal)
 deletes = _Kind(
     "2% deleted", lambda bench, keys: case.deletes(bench, keys, keys // 50, shared=keys >= _SHARED_FROM)
 )
-renamed = _Kind("a renamed folder of 10%", lambda bench, keys: case.renamed(bench, keys, keys // 10))
+renamed = _Kind("a renamed folder of 10%", lambda bench, keys: _renamed(keys)(bench, keys, keys // 10))
 between = _Kind("no change, S3 to S3", case.no_change_between_buckets)
 up_between = _Kind("first alignment, S3 to S3", case.up_between_buckets)
 azure = _Kind("no change, Azure", lambda bench, keys: case.no_change(bench, keys, "azure"))
