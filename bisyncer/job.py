@@ -172,8 +172,11 @@ class Remote:
     # Azure alone:
     account: str | None = None
     account_key_env: str | None = None
+    account_key_file: str | None = None
     sas_env: str | None = None
+    sas_file: str | None = None
     connection_string_env: str | None = None
+    connection_string_file: str | None = None
     account_key: Secret | None = None
     sas: Secret | None = None
     connection_string: Secret | None = None
@@ -181,6 +184,7 @@ class Remote:
     tenant_id: str | None = None
     client_id: str | None = None  # of a service principal, or of a managed identity without a secret
     client_secret_env: str | None = None
+    client_secret_file: str | None = None
     client_secret: Secret | None = None
 
 

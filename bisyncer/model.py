@@ -446,7 +446,7 @@ class Summary:
     unchanged: int
     problems: tuple[Problem, ...]  # the first PROBLEMS_SHOWN
     problem_count: int
-    conflicts: tuple[tuple[int, str], ...]  # (id, key) of those found by this run
+    conflicts: tuple[tuple[int | None, str], ...]  # (id, key) of those found by this run; no id in a dry one
     halts: tuple[Halt, ...]
     exit_code: int
     requests: Mapping[Side, Mapping[str, int]] = field(default_factory=dict)

@@ -225,11 +225,14 @@ def export_ancestors(
     form: Annotated[Format, typer.Option("--format", help="JSON objects, or rows under a head.")] = (
         Format.JSONL
     ),
+    as_json: Json = False,
 ) -> int:
     """Print what both sides held when they last agreed, a line a key.
 
-    In order of key; sizes in bytes, times in nanoseconds since 1970.
+    --json is --format jsonl. In order of key; sizes in bytes, times in nanoseconds since 1970.
     """
+    if as_json and form is not Format.JSONL:
+        raise UsageError("--json and --format csv exclude each other. Leave one out.")
     with opened_store(asked.load()) as store:
         known = _known(store, pair)
         with closing(store.ancestors(known.id)) as ancestors:

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any, Final
 
 import typer
@@ -79,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         silence_answer()  # whoever read the answer has read enough
     except OSError as error:
-        tell_error(AnswerLost(error), verbose=False, log_format=LogFormat.TEXT)
+        tell_error(AnswerLost(error), verbose=False, log_format=_log_format(arguments))
         code = code or AnswerLost.exit_code
     sys.exit(code)
 
@@ -116,17 +117,23 @@ def _run(arguments: list[str]) -> int:
         if "Usage:" in message:  # a command that needs another word: its help says which
             sys.stderr.write(message.strip() + "\n")
         else:
-            tell_sentence(_one_line(error))
+            tell_sentence(_one_line(error), log_format=_log_format(arguments))
         return error.exit_code
     except BrokenPipeError:
         silence_answer()
         return 0
     except OSError as error:  # what commands raise is told by them: this is the help, or the version
-        return tell_error(AnswerLost(error), verbose=False, log_format=LogFormat.TEXT)
+        return tell_error(AnswerLost(error), verbose=False, log_format=_log_format(arguments))
     except Exception as error:  # noqa: BLE001 -- a traceback is a bug
         verbose = "--verbose" in arguments or "-v" in arguments
-        return tell_error(error, verbose=verbose, log_format=LogFormat.TEXT)
+        return tell_error(error, verbose=verbose, log_format=_log_format(arguments))
     return answer if isinstance(answer, int) else 0
+
+
+def _log_format(arguments: list[str]) -> LogFormat:
+    """The format of the log, as the words have it: a command line that is wrong is told in it too."""
+    joined = [*(f"{flag}={value}" for flag, value in pairwise(arguments)), *arguments]
+    return LogFormat.JSON if "--log-format=json" in joined else LogFormat.TEXT
 
 
 def _one_line(error: typer.TyperException) -> str:

@@ -57,7 +57,7 @@ def bench(
     with (
         opened_store(config) as store,
         opened_pair(job, store) as endpoints,
-        stopping() as stop,
+        stopping(asked.log_format) as stop,
         closing(Ticks(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)) as log,
     ):
         try:

@@ -63,7 +63,11 @@ def check(
     config = asked.load()
     job = config.job(pair)
     counts: Counter[str] = Counter()
-    with opened_store(config) as store, opened_pair(job, store) as endpoints, stopping() as stop:
+    with (
+        opened_store(config) as store,
+        opened_pair(job, store) as endpoints,
+        stopping(asked.log_format) as stop,
+    ):
         until = Deadline(stop.event, job.max_duration_ns)
         try:
             with closing(differences(job, endpoints, store, until, download=download)) as found:

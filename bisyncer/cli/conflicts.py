@@ -14,8 +14,9 @@ import typer
 from bisyncer.cli.failure import most_serious, tell_error
 from bisyncer.cli.inspect import MaybePair
 from bisyncer.cli.opened import known_pair, opened_pair, opened_store
-from bisyncer.cli.options import MAX_NUMBER, Asked, Json, command, with_examples
+from bisyncer.cli.options import MAX_NUMBER, Asked, Grouped, Json, command, with_examples
 from bisyncer.cli.table import entry_digest, entry_row, entry_text, print_json, print_rows, say
+from bisyncer.config import setting
 from bisyncer.config.config import Config
 from bisyncer.errors import BisyncerError, UsageError
 from bisyncer.model import Entry, Side
@@ -85,8 +86,8 @@ def list_conflicts(
     return 0
 
 
-@app.command("show")
-@command(examples=("bisyncer conflicts show 3",))
+@app.command("show", cls=Grouped)
+@command(*setting.PAIR, examples=("bisyncer conflicts show 3",))
 def show_conflict(
     asked: Asked,
     number: Annotated[
@@ -165,13 +166,14 @@ def _time(entry: Entry | None) -> str:
     return "not known" if entry.mtime_ns is None else instant(entry.mtime_ns)
 
 
-@app.command("resolve")
+@app.command("resolve", cls=Grouped)
 @command(
+    *setting.PAIR,
     examples=(
         "bisyncer conflicts resolve 3 --keep path1",
         "bisyncer conflicts resolve --all --pair cms --keep newer",
         "bisyncer conflicts resolve --glob 'reports/*.csv' --keep path2",
-    )
+    ),
 )
 def resolve_conflicts(
     asked: Asked,

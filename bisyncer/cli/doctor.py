@@ -12,6 +12,7 @@ import typer
 from bisyncer.cli.opened import opened_store
 from bisyncer.cli.options import Asked, Json, command
 from bisyncer.cli.table import print_json, say
+from bisyncer.config import setting
 from bisyncer.config.config import Config
 from bisyncer.config.urls import without_password
 from bisyncer.errors import BisyncerError, UsageError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from bisyncer.state.store import Store
 
 
-@command(examples=("bisyncer doctor", "bisyncer doctor cms --json"))
+@command(*setting.PAIR, examples=("bisyncer doctor", "bisyncer doctor cms --json"))
 def doctor(
     asked: Asked,
     pair: Annotated[
@@ -41,7 +42,8 @@ def doctor(
     config = asked.load()
     if pair is not None and pair not in config.pairs:
         raise UsageError(
-            f"There is no pair '{pair}' in {config.path} (there: {', '.join(config.pairs) or 'none'})."
+            f"There is no pair '{pair}' in {config.path} (there: {', '.join(config.pairs) or 'none'}). Name "
+            "one of these."
         )
     found = [(name, each) for name, each in _findings(config, [pair] if pair else list(config.pairs))]
     if asked.quiet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 
@@ -19,6 +19,8 @@ class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
 
+
+_NOTHING: Mapping[str, str] = {}
 
 # The codes of several pairs, most serious first; what stands first is the code of the whole command.
 _SERIOUS = (143, 130, 1, 2, 7, 5, 3, 4, 6)
@@ -61,27 +63,45 @@ def tell_error(error: Exception, *, verbose: bool, log_format: LogFormat, pair: 
             f"internal error: {type(error).__name__}: {error} "
             "(this is a bug; run with --verbose for the traceback)"
         )
+    more = {}
     if verbose and not known:
-        traceback.print_exception(error, file=sys.stderr)
-    tell_sentence(sentence, log_format=log_format, pair=pair)
+        if log_format is LogFormat.JSON:
+            more = {"traceback": "".join(traceback.format_exception(error))}
+        else:
+            traceback.print_exception(error, file=sys.stderr)
+    tell_sentence(sentence, log_format=log_format, pair=pair, more=more)
     return error.exit_code if isinstance(error, BisyncerError) else 1
 
 
 def tell_sentence(
-    sentence: str, *, log_format: LogFormat = LogFormat.TEXT, pair: str | None = None, level: str = "error"
+    sentence: str,
+    *,
+    log_format: LogFormat = LogFormat.TEXT,
+    pair: str | None = None,
+    level: str = "error",
+    more: Mapping[str, str] = _NOTHING,
 ) -> None:
-    """Write one line to the log."""
-    if log_format is LogFormat.JSON:
-        from bisyncer.report.jsonl import JsonLog  # noqa: PLC0415 -- only when asked for
-
-        JsonLog(sys.stderr).say(
-            level, {"event": level, "sentence": sentence, **({"pair": pair} if pair else {})}
-        )
-        return
-    about = f"{pair}: " if pair and not sentence.startswith(f"Pair '{pair}'") else ""
-    word = "" if level == "error" else f"{level}: "
+    """Write one line to the log; `more` are keys of its object, where it is JSON."""
     try:
-        sys.stderr.write(f"bisyncer: {word}{about}{shown_line(sentence)}\n")
+        sys.stderr.write(sentence_line(sentence, log_format, pair=pair, level=level, more=more))
         sys.stderr.flush()
     except OSError:  # nobody listens; the exit code still tells
         return
+
+
+def sentence_line(
+    sentence: str,
+    log_format: LogFormat,
+    *,
+    pair: str | None = None,
+    level: str = "error",
+    more: Mapping[str, str] = _NOTHING,
+) -> str:
+    """A line of the log, with its end."""
+    if log_format is LogFormat.JSON:
+        from bisyncer.report import jsonl  # noqa: PLC0415 -- only when asked for
+
+        return jsonl.sentence_line(level, sentence, pair, more)
+    about = f"{pair}: " if pair and not sentence.startswith(f"Pair '{pair}'") else ""
+    word = f"{level}: " if level == "warning" else ""
+    return f"bisyncer: {word}{about}{shown_line(sentence)}\n"

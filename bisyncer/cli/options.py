@@ -176,7 +176,7 @@ def command(
         @functools.wraps(function)
         def run(ctx: typer.Context, **given: Any) -> int:
             asked = _merged(ctx.obj, given, settings)
-            _quieten_libraries(verbose=asked.verbose)
+            _quieten_libraries(asked.log_format, verbose=asked.verbose)
             try:
                 return function(asked, **given)
             except KeyboardInterrupt:
@@ -249,10 +249,21 @@ def _signed(
     return wrapper
 
 
-def _quieten_libraries(*, verbose: bool) -> None:
+class _Told(logging.Handler):
+    """What libraries log, as a line of our own log."""
+
+    def __init__(self, log_format: LogFormat) -> None:
+        super().__init__(logging.WARNING)
+        self._log_format = log_format
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tell_sentence(f"{record.name}: {record.getMessage()}", log_format=self._log_format, level="warning")
+
+
+def _quieten_libraries(log_format: LogFormat, *, verbose: bool) -> None:
     """Keep what libraries log off the standard error, unless somebody looks for it."""
     root = logging.getLogger()
     if verbose:
-        logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+        logging.basicConfig(level=logging.WARNING, handlers=[_Told(log_format)])
     elif not root.handlers:
         root.addHandler(logging.NullHandler())

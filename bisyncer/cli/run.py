@@ -19,7 +19,7 @@ from bisyncer.cli.part import FilesFrom, FilesFromNull, Prefix, part
 from bisyncer.cli.running import run_pair
 from bisyncer.cli.stopping import stopping
 from bisyncer.cli.table import entry_row, entry_text, say
-from bisyncer.config import setting, urls
+from bisyncer.config import setting
 from bisyncer.config.config import Config
 from bisyncer.endpoints.base import Probe
 from bisyncer.errors import UsageError
@@ -96,7 +96,7 @@ def init(
         if not resync:
             return 0
         # Opened anew: from here on the roots are those of a recorded pair, under its own owner.
-        with stopping() as stop:
+        with stopping(asked.log_format) as stop:
             return run_pair(job, store, asked, stop, as_json=as_json)
 
 
@@ -163,7 +163,7 @@ def run(
         replace(part(job, prefix, files_from, asked, null=files_from_null), shards=shards) for job in jobs
     ]
     codes: list[int] = []
-    with opened_store(config) as store, stopping() as stop:
+    with opened_store(config) as store, stopping(asked.log_format) as stop:
         for job in jobs:
             if stop.signal is not None:
                 codes.append(128 + stop.signal)
@@ -215,7 +215,7 @@ def plan(
         if out is not None:
             return _keep_plan(job, store, asked, out, as_json=as_json)
         if explain is None:
-            with stopping() as stop:
+            with stopping(asked.log_format) as stop:
                 return run_pair(job, store, asked, stop, as_json=as_json, with_plan=True)
         from bisyncer.engine import explain as explaining  # noqa: PLC0415 -- see `opened`
 
@@ -255,7 +255,7 @@ def apply(
     config = asked.load()
     kept = KeptPlan.read(plan)
     job = replace(config.job(pair, dry_run=dry_run), scope=Scope(plan=kept.run))
-    with opened_store(config) as store, stopping() as stop:
+    with opened_store(config) as store, stopping(asked.log_format) as stop:
         return run_pair(job, store, asked, stop, as_json=as_json, plan=kept)
 
 
@@ -265,7 +265,7 @@ def _keep_plan(job: Job, store: Store, asked: Asked, out: Path, *, as_json: bool
 
     writer = PlanWriter(out)
     try:
-        with stopping() as stop:
+        with stopping(asked.log_format) as stop:
             code = run_pair(job, store, asked, stop, as_json=as_json, with_plan=True, hears=writer)
     finally:
         kept = writer.close()
@@ -331,9 +331,10 @@ def _write(config: Config, pair: str, asked: Asked) -> None:
 
     values = config.pair(pair)
     roots = {"path1": values[setting.PATH1], "path2": values[setting.PATH2]}
-    # A password on the command line is for this command; a file would keep it.
-    state = config.state if asked.state and urls.without_password(asked.state) == asked.state else None
-    top = {"state": state, "rclone_config": config.rclone_config if asked.rclone_config else None}
+    top = {
+        "state": config.state if asked.state else None,
+        "rclone_config": config.rclone_config if asked.rclone_config else None,
+    }
     # A relative place would count from the folder of the config there.
     places = (setting.FILTERS_FILE, setting.BACKUP_DIR1, setting.BACKUP_DIR2)
     counted = {each.name: values[each] for each in places if each.name in asked.flags}
@@ -349,6 +350,7 @@ def _init_row(found: InitReport, job: Job) -> dict[str, object]:
             "conditional_write": probe.conditional_write,
             "conditional_delete": probe.conditional_delete,
             "remarks": list(probe.remarks),
+            "clock_skew_s": None if probe.skew_ns is None else round(probe.skew_ns / 1e9, 1),
         }
         for side, probe in found.probes.items()
     }
@@ -369,9 +371,9 @@ def _tell_init(found: InitReport, config: Config, *, new: bool, aligned: bool) -
 def _probe_text(probe: Probe) -> str:
     kept = probe.conditional_write and probe.conditional_delete
     mounted = "" if probe.mounted is None else ", a mount point" if probe.mounted else ", not a mount point"
-    return (
-        f"reachable, {probe.filesystem}{mounted}, conditions {'kept' if kept else 'not kept on every call'}"
-    )
+    told = "" if probe.skew_ns is None else f", its clock {abs(probe.skew_ns) / 1e9:.1f} s off"
+    conditions = "kept" if kept else "not kept on every call"
+    return f"reachable, {probe.filesystem}{mounted}, conditions {conditions}{told}"
 
 
 def _tell_explanation(found: Explanation, met: str | None, *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from bisyncer.cli.options import Asked
 from bisyncer.cli.stopping import Stop
 from bisyncer.cli.table import say
 from bisyncer.endpoints.base import Endpoint
-from bisyncer.errors import ConflictsRemain, Leased, NeedsResync
+from bisyncer.errors import BisyncerError, ConflictsRemain, Leased, NeedsResync
 from bisyncer.job import Job
 from bisyncer.model import Action, RunOutcome, Side, Summary
 from bisyncer.report.events import Event, Reporter, RunEnded, WouldAct
@@ -87,7 +87,9 @@ def run_pair(
     except Exception as error:  # noqa: BLE001 -- a bug in one pair may not keep the others from running
         code = tell_error(error, verbose=asked.verbose, log_format=asked.log_format, pair=job.pair)
         if as_json:
-            _print_report(replace(kept.summary or _unbegun(job, error, began_ns), exit_code=code), kept)
+            _print_report(
+                replace(kept.summary or _unbegun(job, store, error, began_ns), exit_code=code), kept
+            )
     if kept.lost is not None:
         lost = tell_error(kept.lost, verbose=False, log_format=asked.log_format, pair=job.pair)
         return code or lost
@@ -110,21 +112,30 @@ def _run_opened(
     """Run one pair whose roots are open; raises what the run raises."""
     from bisyncer.engine import session  # noqa: PLC0415 -- see `opened`
 
+    waiting: list[object] = []
+
+    def exit_code(summary: Summary) -> int:
+        code = stop.exit_code(summary)
+        if code == 0 and fail_on_conflict:
+            waiting.extend(store.conflicts(job.pair))
+            waiting.extend(summary.conflicts if summary.dry_run else ())
+        return ConflictsRemain.exit_code if waiting else code
+
     with ExitStack() as stack:
         reporter = _reporter(asked, kept, stack, hears, as_json=as_json)
-        summary = session.run(job, endpoints, store, reporter, stop=stop.event, kept=plan)
-    code = stop.exit_code(summary)
-    if code == 0 and fail_on_conflict and (waiting := len(store.conflicts(job.pair))):
-        code = ConflictsRemain.exit_code
+        summary = session.run(
+            job, endpoints, store, reporter, stop=stop.event, kept=plan, exit_code=exit_code
+        )
+    if waiting:
         tell_sentence(
-            f"{shown_count(waiting, 'conflict')} {'waits' if waiting == 1 else 'wait'}: "
+            f"{shown_count(len(waiting), 'conflict')} {'waits' if len(waiting) == 1 else 'wait'}: "
             f"bisyncer conflicts list {job.pair}",
             log_format=asked.log_format,
             pair=job.pair,
         )
     if as_json:
-        _print_report(replace(kept.summary or summary, exit_code=code), kept)
-    return code
+        _print_report(kept.summary or summary, kept)
+    return summary.exit_code
 
 
 def _reporter(
@@ -160,8 +171,11 @@ def _print_report(summary: Summary, kept: Kept) -> None:
     kept.write(line(as_json(summary) | plan))
 
 
-def _unbegun(job: Job, error: Exception, began_ns: int) -> Summary:
-    """The report of a run that never began."""
+def _unbegun(job: Job, store: Store, error: Exception, began_ns: int) -> Summary:
+    """The report of a run that never began; its roots are as they are recorded, where they are."""
+    known = None
+    with suppress(BisyncerError):  # the state may be what failed
+        known = store.pair(job.pair)
     outcome = RunOutcome.FAILED
     if isinstance(error, Leased):
         outcome = RunOutcome.LEASED
@@ -176,8 +190,8 @@ def _unbegun(job: Job, error: Exception, began_ns: int) -> Summary:
         ended_ns=time.time_ns(),
         dry_run=job.dry_run,
         resync=job.resync,
-        path1=job.path1,
-        path2=job.path2,
+        path1=known.path1 if known else job.path1,
+        path2=known.path2 if known else job.path2,
         scanned={},
         actions={},
         size={},

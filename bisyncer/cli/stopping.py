@@ -9,20 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from bisyncer.cli.failure import LogFormat, sentence_line
 from bisyncer.model import RunOutcome, Summary
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_TOLD = (
-    b"bisyncer: stopping: finishing what is in flight, then committing. A second signal ends it at once.\n"
-)
+_TOLD = "stopping: finishing what is in flight, then committing. A second signal ends it at once."
 
 
 class Stop:
     """Set by the first signal; `signal` says which it was."""
 
-    def __init__(self) -> None:
+    def __init__(self, log_format: LogFormat) -> None:
         self.event = threading.Event()
         self.signal: int | None = None
+        self._log_format = log_format
 
     def hear(self, number: int, _frame: FrameType | None) -> None:
         """Take a signal."""
@@ -31,7 +31,8 @@ class Stop:
         self.signal = number
         self.event.set()
         try:
-            os.write(2, _TOLD)  # not through a stream, whose lock the interrupted code may hold
+            # Not through a stream, whose lock the interrupted code may hold.
+            os.write(2, sentence_line(_TOLD, self._log_format, level="info").encode())
         except OSError:
             return
 
@@ -43,9 +44,9 @@ class Stop:
 
 
 @contextmanager
-def stopping() -> Iterator[Stop]:
-    """Hear signals for as long as a run may go on."""
-    stop = Stop()
+def stopping(log_format: LogFormat) -> Iterator[Stop]:
+    """Hear signals for as long as a run may go on; that one was heard is told in the format of the log."""
+    stop = Stop(log_format)
     before = {number: signal.signal(number, stop.hear) for number in _SIGNALS}
     try:
         yield stop

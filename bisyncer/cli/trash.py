@@ -11,9 +11,9 @@ import typer
 
 from bisyncer.cli.failure import tell_sentence
 from bisyncer.cli.opened import opened_pair, opened_store
-from bisyncer.cli.options import Asked, Json, command, with_examples
+from bisyncer.cli.options import Asked, Grouped, Json, command, with_examples
 from bisyncer.cli.table import entry_row, print_json, print_rows, say
-from bisyncer.config import parser
+from bisyncer.config import parser, setting
 from bisyncer.core.filters import Filters
 from bisyncer.core.trash import Trashed
 from bisyncer.endpoints.base import Endpoint
@@ -41,8 +41,9 @@ Pair = Annotated[str, typer.Argument(metavar="PAIR", help="A pair of the config.
 OneSide = Annotated[Side | None, typer.Option("--side", help="The trash of this side only.")]
 
 
-@app.command("list")
+@app.command("list", cls=Grouped)
 @command(
+    *setting.PAIR,
     examples=(
         "bisyncer trash list cms",
         "bisyncer trash list cms 'reports/*'",
@@ -91,8 +92,9 @@ def list_trash(
     return 0
 
 
-@app.command("restore")
+@app.command("restore", cls=Grouped)
 @command(
+    *setting.PAIR,
     examples=(
         "bisyncer trash restore cms reports/q3.pdf",
         "bisyncer trash restore cms reports/q3.pdf --run 42 --as reports/q3-old.pdf",
@@ -144,8 +146,9 @@ def restore_version(
     return 0
 
 
-@app.command("purge")
+@app.command("purge", cls=Grouped)
 @command(
+    *setting.PAIR,
     examples=("bisyncer trash purge cms --older-than 7d", "bisyncer trash purge cms --all"),
 )
 def purge_versions(

@@ -60,6 +60,11 @@ def load(
         else:
             words = (*(each.name for each in TOP), *_TABLES)
             raise UsageError(f"{path}:{line_of(text, (key,))}: unknown key '{key}'{meant(key, words)}")
+    if state is not None and urls.has_password(state):
+        raise UsageError(
+            f"{setting.STATE.flag} holds a password, which the list of processes shows to all on this host. "
+            f"Give the URL by {PREFIX}STATE or the config file, or the password by PGPASSWORD or ~/.pgpass."
+        )
     env_pairs, env_stores, env_top = environment(stores)
     top.update(env_top)
     for each, asked_for in ((setting.STATE, state), (setting.RCLONE_CONFIG, rclone_config)):

@@ -51,6 +51,16 @@ def default_state() -> str:
     return f"sqlite:///{Path(user_state_dir('bisyncer')) / 'state.db'}"
 
 
+def has_password(url: str) -> bool:
+    """Whether a database URL holds a password."""
+    try:
+        parts = urlsplit(url)
+        words = parse_qsl(parts.query, keep_blank_values=True)
+        return parts.password is not None or any(key.lower() in _PASSWORD_WORDS for key, _ in words)
+    except ValueError:
+        return False  # no URL at all, which is told elsewhere
+
+
 def without_password(url: str) -> str:
     """A database URL as it may be printed."""
     try:

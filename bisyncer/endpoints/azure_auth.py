@@ -1,7 +1,8 @@
 """Who we are to Azure: what the remote gives or names, else what Azure's own tools would use.
 
-In this order: a connection string, an account key and a SAS, each as the config has it or in the variable
-that it names; a service principal or a managed identity; the variables of Azure's tools; the SDK's chain.
+In this order: a connection string, an account key and a SAS, each in the variable or the file that the config
+names, or as an rclone.conf has it; a service principal or a managed identity; the variables of Azure's tools;
+the SDK's chain.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from urllib.parse import urlsplit
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.storage.blob import generate_blob_sas
 
+from bisyncer.endpoints.secret import names_secret, secret
 from bisyncer.errors import UsageError
 from bisyncer.job import Remote
 
 _SCOPE: Final = "https://storage.azure.com/.default"
+_SECRETS: Final = ("connection_string", "account_key", "sas", "client_secret")
 _SOURCE_TTL: Final = timedelta(hours=1)  # of what lets the store read the source of one copy
 
 
@@ -27,8 +30,8 @@ def account(remote: Remote) -> str | None:
 
 
 def connection_string(remote: Remote) -> str | None:
-    """The connection string of a remote; raises `UsageError` where the variable that has it isn't set."""
-    given = _given(remote, "connection_string")
+    """The connection string of a remote; raises `UsageError` where it isn't where it should be."""
+    given = secret(remote, "connection_string")
     if given or _names_any(remote) or remote.account or remote.endpoint_url:
         return given  # another one would lead to another account than the remote's
     return os.environ.get("AZURE_STORAGE_CONNECTION_STRING") or None
@@ -36,7 +39,7 @@ def connection_string(remote: Remote) -> str | None:
 
 def credential(remote: Remote, url: str) -> Any:
     """The credential for the account at `url`, as the SDK takes it; raises `UsageError`."""
-    key, sas = _given(remote, "account_key"), _given(remote, "sas")
+    key, sas = secret(remote, "account_key"), secret(remote, "sas")
     if not _names_any(remote):
         key = os.environ.get("AZURE_STORAGE_KEY")
         sas = os.environ.get("AZURE_STORAGE_SAS_TOKEN")
@@ -84,15 +87,15 @@ def _identity(remote: Remote) -> Any:
     """A service principal, a managed identity, or whoever the SDK's chain finds."""
     from azure import identity  # noqa: PLC0415 -- it takes long to import
 
-    secret = _given(remote, "client_secret")
-    if secret or remote.tenant_id:
-        if not (secret and remote.tenant_id and remote.client_id):
+    password = secret(remote, "client_secret")
+    if password or remote.tenant_id:
+        if not (password and remote.tenant_id and remote.client_id):
             raise UsageError(
-                f"Remote '{remote.name}': a service principal has a tenant_id, a client_id and a "
-                f"client_secret_env. Give all three in [remotes.{remote.name}], or client_id alone for a "
-                "managed identity."
+                f"Remote '{remote.name}': a service principal has a tenant_id, a client_id, and a "
+                f"client_secret_env or a client_secret_file. Give all three in [remotes.{remote.name}], or "
+                "client_id alone for a managed identity."
             )
-        return identity.ClientSecretCredential(remote.tenant_id, remote.client_id, secret)
+        return identity.ClientSecretCredential(remote.tenant_id, remote.client_id, password)
     if remote.client_id:
         return identity.ManagedIdentityCredential(client_id=remote.client_id)
     return identity.DefaultAzureCredential()
@@ -100,30 +103,5 @@ def _identity(remote: Remote) -> Any:
 
 def _names_any(remote: Remote) -> bool:
     """Whether the remote says itself who we are; then no variable of Azure's tools may say otherwise."""
-    return any(
-        (
-            remote.connection_string or remote.connection_string_env,
-            remote.account_key or remote.account_key_env,
-            remote.sas or remote.sas_env,
-            remote.client_secret or remote.client_secret_env,
-            remote.client_id or remote.tenant_id,
-        )
-    )
-
-
-def _given(remote: Remote, secret: str) -> str | None:
-    """A secret that the remote has itself, or in the variable that it names."""
-    itself = getattr(remote, secret)
-    if itself is not None:
-        revealed: str = itself.reveal()
-        return revealed
-    variable = getattr(remote, f"{secret}_env")
-    if not variable:
-        return None
-    value = os.environ.get(variable)
-    if not value:
-        raise UsageError(
-            f"Remote '{remote.name}': its config says that the environment variable {variable} holds a "
-            f"secret, and {variable} isn't set. Set it, or correct [remotes.{remote.name}]."
-        )
-    return value
+    named = any(names_secret(remote, each) for each in _SECRETS)
+    return named or bool(remote.client_id or remote.tenant_id)

@@ -23,8 +23,9 @@ from botocore.loaders import Loader, create_loader
 from bisyncer import __version__
 from bisyncer.endpoints import counts
 from bisyncer.endpoints.s3_page import pages_parsed
+from bisyncer.endpoints.secret import secret, variable
 from bisyncer.errors import UsageError
-from bisyncer.job import Remote, Secret
+from bisyncer.job import Remote
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
@@ -185,32 +186,30 @@ def _profile(remote: Remote) -> tuple[str, str]:
     """The profile in use, and who named it where the config doesn't."""
     if remote.profile:
         return remote.profile, ""
-    for variable in ("AWS_DEFAULT_PROFILE", "AWS_PROFILE"):  # in the SDK's own order
-        if os.environ.get(variable):
-            return os.environ[variable], f" (named by {variable})"
+    for name in ("AWS_DEFAULT_PROFILE", "AWS_PROFILE"):  # in the SDK's own order
+        if os.environ.get(name):
+            return os.environ[name], f" (named by {name})"
     return "default", ""
 
 
 def _credentials(remote: Remote) -> dict[str, str]:
     """The key pair that the remote names; empty where the SDK's own chain is to find one."""
-    secret = _secret(
-        remote, remote.secret_access_key, remote.secret_access_key_env, remote.secret_access_key_file
-    )
-    known = remote.access_key_id or (remote.access_key_id_env and _variable(remote, remote.access_key_id_env))
-    if not known and secret is None:
+    key = secret(remote, "secret_access_key")
+    known = remote.access_key_id or (remote.access_key_id_env and variable(remote, remote.access_key_id_env))
+    if not known and key is None:
         return {}
-    if not known or secret is None:
+    if not known or key is None:
         raise UsageError(
             f"Remote '{remote.name}': names only one half of a key pair. Give access_key_id_env and one of "
             "secret_access_key_env and secret_access_key_file; or none of them, for the AWS SDK's own chain."
         )
     token = {"aws_session_token": remote.session_token.reveal()} if remote.session_token else {}
-    return {"aws_access_key_id": known, "aws_secret_access_key": secret, **token}
+    return {"aws_access_key_id": known, "aws_secret_access_key": key, **token}
 
 
 def _customer_key(remote: Remote) -> bytes | None:
     """The key that the remote's objects are encrypted with, which the store doesn't keep."""
-    text = _secret(remote, remote.sse_customer_key, remote.sse_customer_key_env, remote.sse_customer_key_file)
+    text = secret(remote, "sse_customer_key")
     if text is None:
         return None
     try:
@@ -223,38 +222,3 @@ def _customer_key(remote: Remote) -> bytes | None:
             "one with: openssl rand -base64 32"
         )
     return key
-
-
-def _secret(remote: Remote, held: Secret | None, variable: str | None, path: str | None) -> str | None:
-    """A secret from where the remote says; None where it names no place."""
-    if held is not None:
-        return held.reveal()
-    if variable:
-        return _variable(remote, variable)
-    return _file(remote, path) if path else None
-
-
-def _variable(remote: Remote, name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        raise UsageError(
-            f"Remote '{remote.name}': its config says that the environment variable {name} holds a secret, "
-            f"and {name} isn't set. Set it, or correct [remotes.{remote.name}]."
-        )
-    return value
-
-
-def _file(remote: Remote, path: str) -> str:
-    try:
-        value = Path(path).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it isn't text"
-        raise UsageError(
-            f"Remote '{remote.name}': the secret's file {path} can't be read ({reason}). "
-            f"Create the file, or correct [remotes.{remote.name}]."
-        ) from None
-    if not value:
-        raise UsageError(
-            f"Remote '{remote.name}': the secret's file {path} is empty. Put the secret into it."
-        )
-    return value

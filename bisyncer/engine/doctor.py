@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from bisyncer.endpoints.base import Endpoint, NameRules, Probe
+from bisyncer.endpoints.clock import clock_told
 from bisyncer.engine.identity import Identity
 from bisyncer.engine.pairing import open_pair
 from bisyncer.engine.trash import keeps
@@ -17,7 +18,6 @@ from bisyncer.model import TRASH, RunOutcome, Side
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 
-SKEW_WARN_NS: Final = 2_000_000_000
 SKEW_FAIL_NS: Final = 300_000_000_000  # S3 and Azure refuse signatures at 15 min; OCI at 5
 FREE_WARN_BYTES: Final = 1 << 30
 FREE_FAIL_BYTES: Final = 64 << 20
@@ -213,17 +213,11 @@ def _mount(job: Job, probe: Probe) -> Finding:
 
 
 def _clock(skew_ns: int) -> Finding:
-    seconds = skew_ns / 1e9
-    if abs(skew_ns) < SKEW_WARN_NS:
-        return Finding("clock", Grade.OK, f"the store's differs from this host's by {abs(seconds):.1f} s")
-    told = f"the store's clock is {abs(seconds):.1f} s {'ahead of' if skew_ns > 0 else 'behind'} this host's"
-    grade = Grade.FAIL if abs(skew_ns) >= SKEW_FAIL_NS else Grade.WARN
-    return Finding(
-        "clock",
-        grade,
-        f"{told}. Which of two versions is newer may be told wrong, and a store refuses requests that are "
-        "too far off. Let both hosts set their clocks by NTP.",
-    )
+    told = clock_told(skew_ns)
+    if told is None:
+        seconds = abs(skew_ns) / 1e9
+        return Finding("clock", Grade.OK, f"the store's differs from this host's by {seconds:.1f} s")
+    return Finding("clock", Grade.FAIL if abs(skew_ns) >= SKEW_FAIL_NS else Grade.WARN, told)
 
 
 def _space(free_bytes: int) -> Finding:

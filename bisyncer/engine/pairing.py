@@ -12,6 +12,7 @@ from typing import NamedTuple
 from bisyncer.endpoints.backup_dir import BackupDirEndpoint
 from bisyncer.endpoints.bandwidth import Bandwidth
 from bisyncer.endpoints.base import FORGETFUL, Endpoint, NameRules, Probe
+from bisyncer.endpoints.clock import clock_told
 from bisyncer.endpoints.open import open_endpoint, same_store
 from bisyncer.endpoints.pace import Pace
 from bisyncer.endpoints.readonly import ReadOnlyEndpoint
@@ -133,6 +134,8 @@ def init(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> InitRepo
         for side, probe in probes.items()
         if side in job.mode.writes and not (probe.conditional_write and probe.conditional_delete)
     ]
+    clocks = {side: clock_told(probe.skew_ns or 0) for side, probe in probes.items()}
+    warnings += [f"{side} ({endpoints[side].root}): {told}" for side, told in clocks.items() if told]
     return InitReport(pair, probes, tuple(warnings))
 
 

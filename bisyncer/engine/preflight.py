@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Mapping
 
 from bisyncer.core.gates import let_pass
 from bisyncer.endpoints.base import Endpoint, Probe
-from bisyncer.errors import Halt
+from bisyncer.errors import Halt, Halted
 from bisyncer.job import Job
 from bisyncer.model import Side
 
-_Look = Callable[[Job, Mapping[Side, Endpoint], Mapping[Side, Probe]], list[Halt]]
+_Otherwise = Callable[[str], str]
+_SETTINGS = {"mount": "require_mount", "check-file": "check_file"}
 
 
 def probed(endpoints: Mapping[Side, Endpoint], tried: Collection[Side] = ()) -> dict[Side, Probe]:
@@ -21,26 +22,41 @@ def probed(endpoints: Mapping[Side, Endpoint], tried: Collection[Side] = ()) -> 
     return {side: endpoint.probe(scratch=side in tried) for side, endpoint in endpoints.items()}
 
 
-def halts(job: Job, endpoints: Mapping[Side, Endpoint], probes: Mapping[Side, Probe]) -> tuple[Halt, ...]:
-    """All closed gates."""
-    return tuple(halt for look in (_mount, _check_file) for halt in look(job, endpoints, probes))
+def halts(
+    job: Job,
+    endpoints: Mapping[Side, Endpoint],
+    probes: Mapping[Side, Probe],
+    otherwise: _Otherwise = let_pass,
+) -> tuple[Halt, ...]:
+    """All closed gates; `otherwise` says of each what else lets it pass."""
+    return (*_mount(job, endpoints, probes, otherwise), *_check_file(job, endpoints, otherwise))
 
 
-def _mount(job: Job, endpoints: Mapping[Side, Endpoint], probes: Mapping[Side, Probe]) -> list[Halt]:
+def passed(job: Job, endpoints: Mapping[Side, Endpoint]) -> dict[Side, Probe]:
+    """A look at both roots ahead of what a person asks for; raises `Halted` where a gate is closed."""
+    probes = probed(endpoints)
+    if found := halts(job, endpoints, probes, lambda gate: f"take {_SETTINGS[gate]} out of the config"):
+        raise Halted(found)
+    return probes
+
+
+def _mount(
+    job: Job, endpoints: Mapping[Side, Endpoint], probes: Mapping[Side, Probe], otherwise: _Otherwise
+) -> list[Halt]:
     if not job.require_mount:
         return []
     return [
         Halt(
             "mount",
             f"{side} ({endpoints[side].root}) is not on a mounted file system, and require_mount is set. "
-            f"Nothing was changed. Mount it; if a plain directory is meant, {let_pass('mount')}.",
+            f"Nothing was changed. Mount it; if a plain directory is meant, {otherwise('mount')}.",
         )
         for side in Side
         if probes[side].mounted is False
     ]
 
 
-def _check_file(job: Job, endpoints: Mapping[Side, Endpoint], _: Mapping[Side, Probe]) -> list[Halt]:
+def _check_file(job: Job, endpoints: Mapping[Side, Endpoint], otherwise: _Otherwise) -> list[Halt]:
     if job.check_file is None:
         return []
     return [
@@ -48,7 +64,7 @@ def _check_file(job: Job, endpoints: Mapping[Side, Endpoint], _: Mapping[Side, P
             "check-file",
             f"{side} ({endpoints[side].root}) has no {job.check_file}, so it may be another place than it "
             f"should be. Nothing was changed. If it is the right place, create {job.check_file} there; "
-            f"or {let_pass('check-file')}.",
+            f"or {otherwise('check-file')}.",
         )
         for side in Side
         if endpoints[side].stat(job.check_file) is None

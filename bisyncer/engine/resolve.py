@@ -58,7 +58,8 @@ class Resolving:
 
         `keep` is `both` or a value of `Resolve`: `path1` is the version that path1 held when they met.
         Raises `UsageError` for a conflict that isn't open, and `Unfinished` where one of the versions is not
-        what was shown any more: then what was shown is still there, and nothing of it was removed.
+        what was shown any more: then what was shown is still there, and nothing of it was removed. Raises
+        `Halted` where a root may be another place than it should be.
         """
         if self.job.mode.writes != frozenset(Side) and keep != BOTH:
             raise UsageError(
@@ -73,6 +74,7 @@ class Resolving:
             )
         if conflict.state is not ConflictState.OPEN:
             raise UsageError(f"Conflict {conflict_id} ({conflict.key}) {_CLOSED[conflict.state]}.")
+        probes = self._probes
         if keep == BOTH:
             self.store.resolve_conflict(conflict_id, BOTH, {}, self.lease)
             return f"{conflict.key} and {conflict.beside} both stay"
@@ -83,7 +85,7 @@ class Resolving:
             raise _moved(conflict, f"{gone} was deleted or renamed since.")
         _refuse_edited(conflict, named, aside)
         folder = folder_of(self.store.now_ns(), f"c{conflict_id}")
-        trash = opened_trash(self.job.trash, self.endpoints, self._probes, folder)
+        trash = opened_trash(self.job.trash, self.endpoints, probes, folder)
         kept = winner(conflict.met(Side.PATH1), conflict.met(Side.PATH2), Resolve(keep))
         try:
             stores = _Stores(self.endpoints, trash, self.lease)
@@ -98,7 +100,7 @@ class Resolving:
 
     @cached_property
     def _probes(self) -> Mapping[Side, Probe]:
-        return preflight.probed(self.endpoints)
+        return preflight.passed(self.job, self.endpoints)
 
 
 class _Stores(NamedTuple):

@@ -10,9 +10,11 @@ from bisyncer.core import conflict
 from bisyncer.core.reserved import is_reserved
 from bisyncer.core.trash import Trashed
 from bisyncer.endpoints.base import Endpoint
+from bisyncer.engine import preflight
+from bisyncer.engine.identity import Identity
 from bisyncer.engine.pairing import bound_pair, resilient
 from bisyncer.engine.trash import Purged, purge, versions
-from bisyncer.errors import Changed, Rejected, UsageError
+from bisyncer.errors import Changed, Halted, Rejected, UsageError
 from bisyncer.job import Job
 from bisyncer.model import TRASH, Entry, Side
 from bisyncer.state.lease import Lease
@@ -39,13 +41,15 @@ class Restored(NamedTuple):
 def restore(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, wanted: Wanted) -> Restored:
     """Move a version back to its key if nothing is there, else to `KEY.restored1`; the next run syncs it.
 
-    Raises `UsageError` where there is no such version, or `new_key` can't be taken.
+    Raises `UsageError` where there is no such version, or `new_key` can't be taken, and `Halted` where a root
+    may be another place than it should be.
     """
     if wanted.new_key is not None and (wanted.new_key == TRASH or is_reserved(wanted.new_key)):
         raise UsageError(f"{wanted.new_key}: lies in a folder of bisyncer's own. Choose another name.")
     pair = bound_pair(job, endpoints, store)
     endpoints = resilient(endpoints, job)
     with Lease.take(store, pair) as lease:
+        preflight.passed(job, endpoints)
         side, trashed, entry = _newest(job.pair, endpoints, wanted)
         for key in _keys(trashed, wanted, endpoints[side]):
             lease.assert_held()
@@ -67,10 +71,16 @@ def restore(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, wanted: 
 def purge_trash(
     job: Job, endpoints: Mapping[Side, Endpoint], store: Store, *, before_ns: int | None
 ) -> dict[Side, Purged]:
-    """Delete for good what runs before an instant have put into the trash of both sides; None: all of it."""
+    """Delete for good what runs before an instant have put into the trash of both sides; None: all of it.
+
+    Raises `Halted` where a root may be, or is, another place than it should be.
+    """
     pair = bound_pair(job, endpoints, store)
     endpoints = resilient(endpoints, job)
     with Lease.take(store, pair) as lease:
+        preflight.passed(job, endpoints)
+        if found := Identity(pair, endpoints, store, job.mode.writes).look():
+            raise Halted(tuple(found))
         purged = {}
         for side, endpoint in endpoints.items():
             lease.assert_held()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from bisyncer.endpoints.base import Endpoint, Probe
@@ -33,6 +33,11 @@ EXIT_CODES = {
 }
 
 
+def code_of(summary: Summary) -> int:
+    """The exit code of the outcome."""
+    return summary.exit_code
+
+
 @dataclass
 class Run:
     """What the phases of one run share."""
@@ -56,7 +61,7 @@ class Run:
     size: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     problems: list[Problem] = field(default_factory=list)  # the first PROBLEMS_SHOWN
     problem_count: int = 0
-    conflicts: list[tuple[int, str]] = field(default_factory=list)
+    conflicts: list[tuple[int | None, str]] = field(default_factory=list)
     survived: int = 0
     closed: tuple[Halt, ...] = ()  # gates of which a dry run tells in the end
     identity: Identity = field(init=False)
@@ -64,6 +69,7 @@ class Run:
     forked: Processes | None = None  # None: this process plans alone
     expected: int = 0  # keys, where the whole pair is looked at
     folders: Sequence[Folder] = ()  # where to cut the listings, if nothing is recorded
+    exit_code: Callable[[Summary], int] = code_of
     # Sent by other processes.
     requests: dict[Side, Counter[str]] = field(default_factory=lambda: {side: Counter() for side in Side})
 
@@ -147,6 +153,7 @@ class Run:
             left=self.tally.verdicts[Verdict.LEAVE],
             survived=self.tally.survived if self.job.dry_run else self.survived,
         )
+        summary = replace(summary, exit_code=self.exit_code(summary))
         self.store.end_run(self.number, outcome, as_json(summary))
         self.reporter.tell(RunEnded(summary))
         return summary

@@ -21,14 +21,14 @@ from bisyncer.engine.lanes import processes
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import bound_pair, guarded, policy_for, require_conditions, resilient
 from bisyncer.engine.planning import check_content, find_renames, leave_alone, match_spellings, plan, take
-from bisyncer.engine.run import REPORTED, Run
+from bisyncer.engine.run import REPORTED, Run, code_of
 from bisyncer.engine.shards import about, can_be_cut, outlined
 from bisyncer.engine.suffix import dated
 from bisyncer.engine.trash import folder_of, opened_trash
 from bisyncer.engine.uploads import abort_leftovers
 from bisyncer.errors import Halt, Halted, Interrupted, Unfinished
 from bisyncer.job import Job
-from bisyncer.model import Action, RunOutcome, Side, Summary
+from bisyncer.model import Action, RunOutcome, Side, Summary, Verdict
 from bisyncer.report.events import PlanMade, Reporter, RunBegan, WouldAct
 from bisyncer.state.lease import Lease
 from bisyncer.state.store import Store
@@ -43,9 +43,11 @@ def run(
     stop: threading.Event,
     now_ns: Callable[[], int] = time.time_ns,
     kept: KeptPlan | None = None,
+    exit_code: Callable[[Summary], int] = code_of,
 ) -> Summary:
     """Bring both sides to agree once, and tell what was done; by the plan `kept`, where there is one.
 
+    `exit_code` gives the code that is recorded and told, of a summary that has the one of its outcome.
     A halted, unfinished or interrupted run is a summary with that outcome. Raises `NeedsResync` where
     the pair was never aligned, `Leased` where another run holds it, `UsageError` where a root can't be
     used, `LeaseLost` where another run took the pair over; any other error is a failed run.
@@ -64,7 +66,7 @@ def run(
         stores = guarded(resilient(endpoints, job, until), job.mode)
         this = Run(
             job, pair, stores, store, reporter, lease, until, now_ns,
-            expected=expected, folders=folders, forked=forked,
+            expected=expected, folders=folders, forked=forked, exit_code=exit_code,
         )  # fmt: skip
         try:
             _begin(this)
@@ -88,7 +90,7 @@ def run(
                 return this.end(RunOutcome.INTERRUPTED)
             return this.end(RunOutcome.INTERRUPTED, sentence=str(error), exit_code=Unfinished.exit_code)
         except Unfinished as error:
-            return this.end(RunOutcome.UNFINISHED, sentence=str(error))
+            return this.end(RunOutcome.INTERRUPTED, sentence=str(error), exit_code=error.exit_code)
         except BaseException as error:
             this.end(RunOutcome.FAILED, sentence=str(error), exit_code=getattr(error, "exit_code", None))
             raise
@@ -177,8 +179,12 @@ def _places(run: Run) -> dict[Side, Place]:
 
 def _show(run: Run) -> None:
     for planned in run.store.actions.planned(run.number):
-        if planned.action.verdict in REPORTED:
-            run.reporter.tell(WouldAct(planned.action, _replaces(planned.action, run)))
+        if planned.action.verdict not in REPORTED:
+            continue
+        replaced = _replaces(planned.action, run)
+        run.reporter.tell(WouldAct(planned.action, replaced))
+        if planned.action.verdict is Verdict.CONFLICT and not replaced:
+            run.conflicts.append((None, planned.action.key))
 
 
 def _replaces(action: Action, run: Run) -> bool:

@@ -110,7 +110,7 @@ def _met(summary: Summary) -> Iterable[str]:
     if summary.problem_count:
         yield shown_count(summary.problem_count, "problem")
     listed = f"bisyncer conflicts list {summary.pair}"
-    if summary.conflicts:
+    if summary.conflicts and not summary.dry_run:
         yield f"{shown_count(len(summary.conflicts), 'new conflict')}: {listed}"
     if summary.survived:
         where = "" if summary.dry_run else f": {listed} --settled"

@@ -65,6 +65,7 @@ REPORT_KEYS: Final = (
     "ahead",
     "survived",
     "sentence",
+    "problem_count",
 )
 
 _STEP_S: Final = 10.0  # counts of a long phase are logged this often
@@ -99,12 +100,20 @@ def as_json(summary: Summary) -> dict[str, object]:
         "ahead": summary.ahead,
         "survived": summary.survived,
         "sentence": summary.sentence,
+        "problem_count": summary.problem_count,
     }
 
 
 def line(value: Mapping[str, object]) -> str:
     """One JSON object on one line; pure ASCII, so that no key can speak to a terminal."""
     return json.dumps(value)
+
+
+def sentence_line(level: str, sentence: str, pair: str | None, more: Mapping[str, object]) -> str:
+    """What isn't an event of a run, as the log has it, with the end of the line."""
+    about = {"pair": pair} if pair else {}
+    row = {"time": instant(time.time_ns()), "level": level, "event": level, "sentence": sentence}
+    return line({**row, **about, **more}) + "\n"
 
 
 def action_row(action: Action) -> dict[str, object]:

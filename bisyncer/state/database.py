@@ -353,12 +353,12 @@ class Database:
                     "write access to the file and its folder, or point `state` to another place."
                 )
             case sqlite3.SQLITE_FULL:
-                return StateUnusable(
+                return BisyncerError(
                     f"The state database {self.place} can't grow ({detail}): free some space and run again. "
                     "What was committed is safe."
                 )
             case sqlite3.SQLITE_IOERR:
-                return StateUnusable(
+                return BisyncerError(
                     f"The disk under the state database {self.place} failed ({detail}): look into the "
                     "system's log, then run again. What was committed is safe."
                 )
@@ -391,7 +391,10 @@ class Database:
                 "create and change tables, or name another database."
             )
         if state is not None and state[:2] in {"28", "3D"}:  # who we are; which database
-            return StateUnusable(f"The state database {self.place} refuses us ({detail}).")
+            return StateUnusable(
+                f"The state database {self.place} refuses us ({detail}): see that its URL names "
+                "the right user and database, and that PGPASSWORD or ~/.pgpass holds the password."
+            )
         # 08 connection, 53 resources, 57 operator; no state at all where no server was reached.
         if kind in {"OperationalError", "InterfaceError"} or (state or "")[:2] in {"08", "53", "57"}:
             return BisyncerError(

@@ -6,6 +6,8 @@ import io
 import json
 import sqlite3
 
+import pytest
+
 from bisyncer.state.lease import Lease
 from tests.desk import Desk, held, put
 
@@ -24,8 +26,9 @@ def test_the_folder_of_the_default_state_is_made(desk: Desk) -> None:
     assert (desk.folder.parent / "home/.local/state/bisyncer/state.db").exists()
 
 
-def test_a_password_is_not_printed(desk: Desk) -> None:
-    answer = desk("state", "upgrade", "--state", "postgresql+psycopg://me:hush@127.0.0.1:1/none")
+def test_a_password_is_not_printed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BISYNCER_STATE", "postgresql+psycopg://me:hush@127.0.0.1:1/none")
+    answer = desk("state", "upgrade")
     assert answer.code != 0
     assert answer.err.startswith("bisyncer: ") and answer.err.count("\n") == 1
     assert "hush" not in answer.err + answer.out

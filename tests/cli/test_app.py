@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ from typer.main import get_command
 
 from bisyncer import __version__
 from bisyncer.cli import inspect
-from bisyncer.cli.app import app
+from bisyncer.cli.app import app, main
 from bisyncer.config.setting import GROUPS
 from tests.desk import ROOT, Desk, put
 
@@ -163,6 +164,35 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(arguments: list[str], sente
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.count("\n") == 1
     assert answer.err.startswith(f"bisyncer: {sentence}")
+
+
+@pytest.mark.parametrize("spelling", [["--log-format", "json"], ["--log-format=json"]])
+@pytest.mark.parametrize("wrong", [["rnu"], ["run", "--exlude", "x"], ["run", "--config", ""]])
+def test_a_wrong_command_line_is_told_as_json_where_the_log_is(
+    wrong: list[str], spelling: list[str], desk: Desk
+) -> None:
+    answer = desk(*spelling, *wrong)
+
+    assert (answer.code, answer.out) == (2, "")
+    told = json.loads(answer.err)
+    assert (told["level"], told["event"]) == ("error", "error")
+    assert told["sentence"]
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_traceback_is_told_as_json_where_the_log_is(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(inspect, "known_pair", broken)
+    with pytest.raises(SystemExit):
+        main(["--log-format", "json", "history", "--verbose"])
+
+    told = json.loads(capfd.readouterr().err)
+    assert told["sentence"].startswith("internal error: ZeroDivisionError")
+    assert "in broken" in told["traceback"]
 
 
 def test_common_options_stand_before_or_after_the_command(desk: Desk) -> None:

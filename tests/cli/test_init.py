@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bisyncer.config.load import load
+from bisyncer.endpoints.base import Probe
+from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.state.lease import Lease
 from tests.desk import Desk, held, put
 
@@ -150,7 +153,27 @@ def test_a_check_is_told_as_json_too(desk: Desk) -> None:
         "conditional_write",
         "conditional_delete",
         "remarks",
+        "clock_skew_s",
     }
+
+
+def test_a_store_whose_clock_is_off_is_told_with_the_cure(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.configure()
+    real = LocalEndpoint.probe
+
+    def probe(self: LocalEndpoint, *, scratch: bool = False) -> Probe:
+        return replace(real(self, scratch=scratch), skew_ns=-3_600_000_000_000)
+
+    monkeypatch.setattr(LocalEndpoint, "probe", probe)
+    answer = desk("init", "cms")
+
+    assert answer.code == 0
+    assert answer.lines[0].endswith(", conditions kept, its clock 3600.0 s off")
+    warned = f"bisyncer: warning: cms: path1 (file://{desk.one}): the store's clock is 3,600.0 s behind this "
+    assert answer.err.startswith(warned)
+    assert desk("init", "cms", "--json").json["path2"]["clock_skew_s"] == -3600.0
 
 
 def test_a_resync_is_told_as_a_run_is(desk: Desk) -> None:

@@ -44,6 +44,7 @@ KEYS = [
     "ahead",
     "survived",
     "sentence",
+    "problem_count",
 ]
 
 
@@ -186,8 +187,33 @@ def test_4_conflicts_wait_where_that_was_asked_for(desk: Desk) -> None:
         "bisyncer: cms: 1 conflict waits: bisyncer conflicts list cms\n",
     )
     assert desk("run", "--fail-on-conflict", "--json").json["exit_code"] == 4
+    assert [run["exit_code"] for run in desk("history", "--json").json[:3]] == [4, 4, 0]
     assert desk("conflicts", "resolve", "1", "--keep", "both").code == 0
     assert desk("run", "--fail-on-conflict").code == 0
+
+
+def test_a_dry_run_tells_the_conflicts_of_the_run_that_follows_and_ends_as_it_does(desk: Desk) -> None:
+    desk.align(files=1)
+    put(desk.one, {"f000": "of one"})
+    put(desk.two, {"f000": "of the two", "other": ""})
+
+    dry = desk("run", "--dry-run", "--fail-on-conflict", "--json")
+    run = desk("run", "--fail-on-conflict", "--json")
+
+    assert (dry.code, run.code) == (4, 4)
+    assert dry.json["conflicts"] == [{"id": None, "key": "f000"}]
+    assert run.json["conflicts"] == [{"id": 1, "key": "f000"}]
+
+
+def test_a_dry_run_tells_no_conflict_whose_loser_would_be_replaced(desk: Desk) -> None:
+    desk.align({"cms": "conflict_loser = 'delete'"}, files=1)
+    put(desk.one, {"f000": "of one"})
+    put(desk.two, {"f000": "of the two"})
+
+    for how in (["--dry-run"], []):
+        answer = desk("run", "--fail-on-conflict", "--json", *how)
+        assert (answer.code, answer.json["conflicts"]) == (0, [])
+        assert answer.json["actions"]["conflict"] == 1
 
 
 def test_5_halted_says_which_gate_and_force_opens_it_once(desk: Desk) -> None:
@@ -284,6 +310,7 @@ def test_the_first_signal_lets_what_is_in_flight_be_finished(
     assert answer.err.startswith("bisyncer: stopping: finishing what is in flight, then committing.")
     [report] = map(json.loads, answer.lines)
     assert (report["outcome"], report["exit_code"]) == ("interrupted", code)
+    assert desk("history", "--json").json[0]["exit_code"] == code
     assert held(desk.two).keys() == set(written)
     assert 0 < len(written) < 200
     assert held(desk.folder / "media2") == {}, "no other pair is begun"
@@ -291,6 +318,22 @@ def test_the_first_signal_lets_what_is_in_flight_be_finished(
     monkeypatch.setattr(LocalEndpoint, "write", real)
     assert desk("run", "--all").code == 0
     assert held(desk.two) == held(desk.one)
+
+
+def test_a_signal_is_told_as_json_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.align()
+    put(desk.one, {"a": "x"})
+    real: Write = LocalEndpoint.write
+
+    def write(self: LocalEndpoint, key: str, *arguments: Any, **options: Any) -> Any:
+        if not is_reserved(key):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(self, key, *arguments, **options)
+
+    monkeypatch.setattr(LocalEndpoint, "write", write)
+    told = [json.loads(line) for line in desk("run", "--log-format", "json", "-q").err.splitlines()]
+
+    assert [row["sentence"].partition(":")[0] for row in told] == ["stopping"]
 
 
 SLOW = """

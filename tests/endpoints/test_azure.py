@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -910,6 +911,8 @@ def test_a_dead_port_is_asked_once_and_told(monkeypatch: pytest.MonkeyPatch, con
         ({"account": "a", "sas_env": "UNSET"}, "UNSET isn't set"),
         ({"connection_string_env": "UNSET"}, "UNSET isn't set"),
         ({"connection_string_env": "SET"}, "no client can be made"),
+        ({"account": "a", "account_key_file": "/no/such/file"}, "file /no/such/file can't be read"),
+        ({"account": "a", "tenant_id": "t", "client_secret_file": os.devnull}, "is empty"),
         ({"endpoint_url": "http://127.0.0.1:1/a"}, "isn't https, so no token may be sent"),
     ],
 )
@@ -940,16 +943,34 @@ def test_the_account_and_its_key_may_come_from_the_variables_of_azures_own_tools
         assert endpoint.root == "azure://c/a/b?endpoint=https://acct.blob.core.windows.net"
 
 
-@pytest.mark.parametrize("given", ["account_key", "sas", "connection_string"])
-def test_a_secret_of_the_remote_itself_comes_before_every_variable(
-    azurite: AzureServer, prefix: str, monkeypatch: pytest.MonkeyPatch, given: str
-) -> None:
+def secrets(azurite: AzureServer) -> dict[str, str]:
+    """Each kind of secret that opens the account, or the container."""
     string = f"AccountName={azurite.account};AccountKey={azurite.key};BlobEndpoint={azurite.endpoint_url}"
-    secret = {
+    return {
         "account_key": azurite.key,
         "sas": container_sas(azurite, "racwdl"),
         "connection_string": string,
     }
+
+
+@pytest.mark.parametrize("given", ["account_key", "sas", "connection_string"])
+def test_a_secret_may_be_in_a_file_that_the_config_names(
+    azurite: AzureServer, prefix: str, tmp_path: Path, given: str
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(secrets(azurite)[given] + "\n")
+    with opened(azurite, prefix, account_key_env=None, **{f"{given}_file": str(file)}) as endpoint:
+        endpoint.probe(scratch=True)
+        put(endpoint, "k", b"1")
+
+        assert keys(endpoint) == ["k"]
+
+
+@pytest.mark.parametrize("given", ["account_key", "sas", "connection_string"])
+def test_a_secret_of_the_remote_itself_comes_before_every_variable(
+    azurite: AzureServer, prefix: str, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    secret = secrets(azurite)
     for word in ("KEY", "SAS_TOKEN", "CONNECTION_STRING"):
         monkeypatch.setenv(f"AZURE_STORAGE_{word}", "of another account")
     with opened(azurite, prefix, account_key_env=None, **{given: Secret(secret[given])}) as endpoint:

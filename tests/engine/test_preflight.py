@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from bisyncer.engine import preflight
+from bisyncer.engine.restore import Wanted, purge_trash, restore
+from bisyncer.errors import Halted
 from bisyncer.job import Job
-from bisyncer.model import Side
+from bisyncer.model import SEALS, Side
 from tests.world import ONE, TWO, World
 
 GUARD = ".here"
@@ -49,3 +52,51 @@ def test_a_check_file_on_both_sides_passes_and_one_that_is_gone_halts(side: Side
     world.remove(side, GUARD)
     assert closed(world, job) == [("check-file", side)]
     assert closed(world, world.job) == []
+
+
+def _resolve(world: World) -> None:
+    world.resolve(world.conflicts()[0].id, "path1")
+
+
+def _restore(world: World) -> None:
+    restore(world.job, world.endpoints, world.state, Wanted("gone"))
+
+
+def _purge(world: World) -> None:
+    purge_trash(world.job, world.endpoints, world.state, before_ns=None)
+
+
+@pytest.mark.parametrize("ask", [_resolve, _restore, _purge])
+def test_what_a_person_asks_for_is_not_done_where_the_check_file_is_gone(
+    ask: Callable[[World], None], world: World
+) -> None:
+    world.job = replace(world.job, check_file=GUARD)
+    world.align({GUARD: "", "k": "x", "gone": "y"})
+    world.put(ONE, {"k": "of one"})
+    world.put(TWO, {"k": "of two"})
+    world.remove(ONE, "gone")
+    world.run()
+    world.remove(TWO, GUARD)
+    before = {side: world.stores[side].contents() for side in Side}
+
+    with pytest.raises(Halted, match=r"path2 .* has no \.here.*or take check_file out of the config"):
+        ask(world)
+
+    assert {side: world.stores[side].contents() for side in Side} == before
+    assert len(world.conflicts()) == 1
+    world.put(TWO, {GUARD: ""})
+    ask(world)
+    assert {side: world.stores[side].contents() for side in Side} != before
+
+
+def test_nothing_is_purged_from_a_root_that_is_another_place(world: World) -> None:
+    world.align({"k": "x", "gone": "y"})
+    world.remove(ONE, "gone")
+    world.run()
+    seal = next(key for key in world.stores[TWO].contents() if key.startswith(SEALS))
+    world.remove(TWO, seal)
+
+    with pytest.raises(Halted, match="by which bisyncer knows it"):
+        _purge(world)
+
+    assert list(world.trash(TWO).values()) == ["y"]

@@ -29,11 +29,11 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
-def refuse(world: World, bad: str) -> None:
-    """Let path2 take every key but one."""
+def refuse(world: World, *bad: str) -> None:
+    """Let path2 take every key but these."""
 
     def deny(method: str, key: str) -> None:
-        if method == "write" and key == bad:
+        if method == "write" and key in bad:
             raise Rejected(f"{key}: access denied")
 
     world.hooked[TWO].before = deny
@@ -46,7 +46,7 @@ def test_a_strict_run_stops_at_the_first_problem_and_keeps_what_is_done(world: W
 
     summary = world.run(strict=True, transfers=1)
 
-    assert (summary.outcome, summary.exit_code) == (RunOutcome.UNFINISHED, 3)
+    assert (summary.outcome, summary.exit_code) == (RunOutcome.INTERRUPTED, 3)
     assert [problem.key for problem in summary.problems] == ["k2"]
     assert {"k0", "k1"} <= set(world.held(TWO)) < set(SIX)
     assert summary.sentence is not None
@@ -56,6 +56,26 @@ def test_a_strict_run_stops_at_the_first_problem_and_keeps_what_is_done(world: W
     assert world.plan() == [
         f"copy-to-path2 {key} (new / absent)" for key in SIX if key not in world.held(TWO)
     ]
+
+
+def test_a_strict_run_that_stopped_is_no_good_run_and_ends_no_problem_of_a_key_that_it_never_came_to(
+    world: World,
+) -> None:
+    world.align({})
+    world.put(ONE, SIX)
+    refuse(world, *SIX)
+    assert world.run().exit_code == 3
+    pair = world.state.pair("p")
+    assert pair is not None
+    good = world.state.last_good_run(pair.id)
+    refuse(world, "k0")
+
+    world.run(strict=True, transfers=1)
+
+    assert world.state.last_good_run(pair.id) == good
+    left = set(SIX) - set(world.held(TWO))
+    assert len(left) > 2
+    assert {each.key for each in world.state.problems.told("p")} == left
 
 
 @pytest.mark.parametrize("strict", [True, False])

@@ -64,12 +64,17 @@ def test_what_failed_is_told_once_with_the_problems() -> None:
 
 def test_the_last_line_tells_the_whole() -> None:
     assert said(RunEnded(summary(actions={}))) == ["cms: success in 3.2 s: nothing to do; 99,987 unchanged"]
-    run = summary(actions={"record": 1}, dry_run=True, resync=True, conflicts=((3, "x"),))
+    run = summary(actions={"record": 1}, resync=True, conflicts=((3, "x"),))
     [line] = said(RunEnded(run))
     assert line == (
-        "cms: success (dry run, resync) in 3.2 s: record 1; 99,987 unchanged; "
+        "cms: success (resync) in 3.2 s: record 1; 99,987 unchanged; "
         "1 new conflict: bisyncer conflicts list cms"
     )
+
+
+def test_a_dry_run_names_no_list_for_conflicts_that_are_in_none() -> None:
+    [line] = said(RunEnded(summary(actions={"conflict": 1}, dry_run=True, conflicts=((None, "x"),))))
+    assert line == "cms: success (dry run) in 3.2 s: conflict 1; 99,987 unchanged"
 
 
 def test_no_key_and_no_sentence_speaks_to_the_terminal() -> None:

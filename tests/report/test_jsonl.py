@@ -47,7 +47,8 @@ def test_the_report_of_a_run_is_the_contract_to_the_letter() -> None:
         '"problems": [{"key": "a/b", "problem": "It can\'t be read."}], '
         '"conflicts": [{"id": 3, "key": "x.txt"}], '
         '"halts": [{"gate": "max-delete", "sentence": "60 of 100 keys would be deleted."}], "exit_code": 3, '
-        '"skipped": 0, "scope": null, "left": 0, "waiting": 0, "ahead": 0, "survived": 0, "sentence": null}'
+        '"skipped": 0, "scope": null, "left": 0, "waiting": 0, "ahead": 0, "survived": 0, "sentence": null, '
+        '"problem_count": 1}'
     )
 
 

@@ -290,7 +290,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(file: Path) -> None:
     with store.database.engine.connect() as connection:  # the only connection, so it is the next one too
         connection.exec_driver_sql("PRAGMA max_page_count = 1")
 
-    with pytest.raises(StateUnusable, match=r"can't grow .*: free some space"):
+    with pytest.raises(BisyncerError, match=r"can't grow .*: free some space and run again") as refused:
         store.actions.spool(
             run,
             (
@@ -300,6 +300,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(file: Path) -> None:
         )
     store.close()
 
+    assert refused.value.exit_code == 1, "running again may help"
     store = Store.open(f"sqlite:///{file}")
     assert list(store.actions.planned(run)) == []
     store.close()
