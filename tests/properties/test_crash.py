@@ -10,14 +10,17 @@ point of the recovering run changes none of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bisyncer.endpoints.base import Endpoint, Source
+from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.job import Policy, Resolve
-from bisyncer.model import Side
+from bisyncer.model import Entry, Side
 from bisyncer.state.actions import Actions
 from bisyncer.state.agreed import AgreedRows
 from bisyncer.state.seals import Seals
@@ -138,6 +141,52 @@ class Crash(BaseException):
     """The process is gone."""
 
 
+class Forgetful(MemoryEndpoint):
+    """A store that holds what was done to it in a cache, in order, until it is flushed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._cached: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
+        with self._noted():
+            return super().write(key, source, expect=expect)
+
+    def copy_from(self, source: Endpoint, key: str, *, entry: Entry, expect: Entry | None) -> Entry | None:
+        with self._noted():
+            return super().copy_from(source, key, entry=entry, expect=expect)
+
+    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
+        with self._noted():
+            return super().move(key, new_key, expect=expect)
+
+    def delete(self, key: str, *, expect: Entry) -> None:
+        with self._noted():
+            super().delete(key, expect=expect)
+
+    def flush(self) -> None:
+        self._cached.clear()
+
+    def cut_power(self) -> None:
+        """Lose all that is in the cache."""
+        for before, after in reversed(self._cached):
+            for key in before.keys() | after.keys():
+                if before.get(key) is not after.get(key):
+                    self._restore(key, before.get(key))
+        self._cached.clear()
+
+    def _restore(self, key: str, held: Any) -> None:
+        self._store._objects.pop(key, None)
+        if held is not None:
+            self._store._objects[key] = held
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        before = dict(self._store._objects)
+        yield
+        self._cached.append((before, dict(self._store._objects)))
+
+
 class Points:
     """Counts the calls of a run, and crashes at the one that is asked for."""
 
@@ -249,6 +298,32 @@ def test_a_crash_at_any_point_costs_nothing_but_the_next_run(
         assert stood <= {*expected.values(), *trashed}, f"crash at {point} of {number}"
         assert world.plan() == [], f"crash at {point} of {number}"
         assert world.state.problems.told("p") == []
+
+
+@pytest.mark.parametrize(
+    "change", [renames, edit_against_delete, everything], ids=lambda change: change.__name__
+)
+def test_a_power_cut_at_any_point_that_takes_what_no_store_has_flushed_costs_nothing_but_the_next_run(
+    change: Callable[[World], None], aligned: Callable[[], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, number = without_crash(aligned, change)
+
+    for point in range(number + 1):
+        world = aligned()
+        change(world)
+        sides = [Forgetful(world.hooked[side].root.removeprefix("memory://")) for side in Side]
+        for side, store in zip(Side, sides, strict=True):
+            world.hooked[side].inner = store
+        stood = {*world.held(ONE).values(), *world.held(TWO).values()}
+        run(world, Points(point), monkeypatch)
+        for store in sides:
+            store.cut_power()
+        world.run()
+
+        assert world.held(ONE) == world.held(TWO) == expected, f"cut at {point} of {number}"
+        trashed = {*world.trash(ONE).values(), *world.trash(TWO).values()}
+        assert stood <= {*expected.values(), *trashed}, f"cut at {point} of {number}"
+        assert world.plan() == [], f"cut at {point} of {number}"
 
 
 @pytest.mark.parametrize("resync_again", [False, True])
