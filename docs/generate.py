@@ -45,7 +45,8 @@ CODES: Final[Mapping[int, str]] = {
     "differ (`bisyncer check`).",
     2: "Wrong usage, wrong config, a root that isn't there or may not be used, or a state that can't be "
     "used. Running again won't help before something is put right.",
-    3: "Done, but some keys have problems, `max_duration` was over, or `strict` stopped it. The next run goes on.",
+    3: "Done, but some keys have problems, `max_duration` was over, or `strict` stopped it. The next run "
+    "goes on.",
     4: "Done, and conflicts wait for a person. Only with `run --fail-on-conflict`.",
     5: "Halted by a gate or a preflight check, or a listing broke off. No key was changed on either side.",
     6: "Another run holds the pair. No failure for a timer: the other run does the work.",
@@ -207,7 +208,7 @@ def _code_of(outcome: RunOutcome) -> str:
     more = {
         RunOutcome.SUCCESS: ", or 4 with `--fail-on-conflict`",
         RunOutcome.FAILED: ", or the code of the error",
-        RunOutcome.INTERRUPTED: ", or 143 by SIGTERM, or 3 where `max_duration` was over or `strict` stopped it",
+        RunOutcome.INTERRUPTED: ", or 143 by SIGTERM, or 3 where `max_duration` or `strict` ended it",
     }
     return f"{EXIT_CODES[outcome]}{more.get(outcome, '')}"
 
