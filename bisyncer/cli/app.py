@@ -114,10 +114,13 @@ def _run(arguments: list[str]) -> int:
         answer: Any = _command().main(arguments, prog_name="bisyncer", standalone_mode=False)
     except typer.TyperException as error:
         message = error.format_message()
-        if "Usage:" in message:  # a command that needs another word: its help says which
+        log_format = _log_format(arguments)
+        if "Usage:" not in message:
+            tell_sentence(_one_line(error), log_format=log_format)
+        elif log_format is LogFormat.JSON:
+            tell_sentence(f"Another word is missing. See `{_path(error)} --help`.", log_format=log_format)
+        else:  # a command that needs another word: its help says which
             sys.stderr.write(message.strip() + "\n")
-        else:
-            tell_sentence(_one_line(error), log_format=_log_format(arguments))
         return error.exit_code
     except BrokenPipeError:
         silence_answer()
@@ -132,14 +135,21 @@ def _run(arguments: list[str]) -> int:
 
 def _log_format(arguments: list[str]) -> LogFormat:
     """The format of the log, as the words have it: a command line that is wrong is told in it too."""
-    joined = [*(f"{flag}={value}" for flag, value in pairwise(arguments)), *arguments]
-    return LogFormat.JSON if "--log-format=json" in joined else LogFormat.TEXT
+    given = ""
+    for word, following in pairwise([*arguments, ""]):
+        flag, _, value = word.partition("=")
+        if flag == "--log-format":
+            given = value or following
+    return LogFormat.JSON if given == LogFormat.JSON else LogFormat.TEXT
 
 
 def _one_line(error: typer.TyperException) -> str:
     """What was wrong about the command line, and where to read how it is written."""
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "bisyncer"
     # The words before the comma are pydantic's, which typer judges values with.
     sentence = " ".join(error.format_message().split()).replace(": Value error, ", ": ").rstrip(".")
-    return f"{sentence}. See `{path} --help`."
+    return f"{sentence}. See `{_path(error)} --help`."
+
+
+def _path(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return context.command_path if context is not None else "bisyncer"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from contextlib import closing
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ import typer
 from bisyncer.cli.failure import tell_sentence
 from bisyncer.cli.opened import opened_pair, opened_store
 from bisyncer.cli.options import Asked, Json, command
+from bisyncer.cli.running import opened_log
 from bisyncer.cli.stopping import stopping
 from bisyncer.cli.table import say
 from bisyncer.config import parser, setting
@@ -44,7 +44,6 @@ def bench(
     """
     from bisyncer.engine.bench import Judgement  # noqa: PLC0415 -- see `opened`
     from bisyncer.engine.bench import bench as measure  # noqa: PLC0415 -- see `opened`
-    from bisyncer.report.progress import Ticks  # noqa: PLC0415 -- see `opened`
 
     try:
         sla_s = parser.duration_ns(sla) / 1e9
@@ -58,8 +57,9 @@ def bench(
         opened_store(config) as store,
         opened_pair(job, store) as endpoints,
         stopping(asked.log_format) as stop,
-        closing(Ticks(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)) as log,
+        ExitStack() as stack,
     ):
+        log, _ = opened_log(asked, stack, say)
         try:
             found = measure(job, endpoints, store, log, sla_s=sla_s, stop=stop.event)
         except Interrupted as error:

@@ -195,7 +195,7 @@ def resolve_conflicts(
     """Settle conflicts: keep one version, or both.
 
     Nothing is removed where either version is no longer what was shown. One that can't be settled doesn't
-    stop the others, and the exit code is that of the worst.
+    stop the others, and the exit code is that of the worst. Exit 5 where a mount or the check file is gone.
     """
     many = every or glob is not None
     if many == bool(numbers):

@@ -257,7 +257,14 @@ class _Told(logging.Handler):
         self._log_format = log_format
 
     def emit(self, record: logging.LogRecord) -> None:
-        tell_sentence(f"{record.name}: {record.getMessage()}", log_format=self._log_format, level="warning")
+        """Write one record; one that can't be told raises nothing into the library."""
+        try:
+            level = "error" if record.levelno >= logging.ERROR else "warning"
+            sentence = f"{record.name}: {self.format(record)}"
+        except Exception:  # noqa: BLE001 -- as every handler of the library does
+            self.handleError(record)
+        else:
+            tell_sentence(sentence, log_format=self._log_format, level=level)
 
 
 def _quieten_libraries(log_format: LogFormat, *, verbose: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -112,30 +112,52 @@ def _run_opened(
     """Run one pair whose roots are open; raises what the run raises."""
     from bisyncer.engine import session  # noqa: PLC0415 -- see `opened`
 
-    waiting: list[object] = []
+    wait = would = 0
 
     def exit_code(summary: Summary) -> int:
+        nonlocal wait, would
         code = stop.exit_code(summary)
         if code == 0 and fail_on_conflict:
-            waiting.extend(store.conflicts(job.pair))
-            waiting.extend(summary.conflicts if summary.dry_run else ())
-        return ConflictsRemain.exit_code if waiting else code
+            wait = len(store.conflicts(job.pair))
+            would = len(summary.conflicts) if summary.dry_run else 0
+        return ConflictsRemain.exit_code if wait or would else code
 
     with ExitStack() as stack:
         reporter = _reporter(asked, kept, stack, hears, as_json=as_json)
         summary = session.run(
             job, endpoints, store, reporter, stop=stop.event, kept=plan, exit_code=exit_code
         )
-    if waiting:
-        tell_sentence(
-            f"{shown_count(len(waiting), 'conflict')} {'waits' if len(waiting) == 1 else 'wait'}: "
-            f"bisyncer conflicts list {job.pair}",
-            log_format=asked.log_format,
-            pair=job.pair,
-        )
+    if wait or would:
+        tell_sentence(_waiting(wait, would, job.pair), log_format=asked.log_format, pair=job.pair)
     if as_json:
         _print_report(kept.summary or summary, kept)
     return summary.exit_code
+
+
+def _waiting(wait: int, would: int, pair: str) -> str:
+    """How many conflicts wait for a person, and where they are; or how many would after a dry run."""
+    if would:
+        return f"{shown_count(wait + would, 'conflict')} would wait for a person."
+    told = f"{shown_count(wait, 'conflict')} {'waits' if wait == 1 else 'wait'}"
+    return f"{told}: bisyncer conflicts list {pair}"
+
+
+def opened_log(
+    asked: Asked, stack: ExitStack, write: Callable[[str], None]
+) -> tuple[Reporter, Callable[[str], None]]:
+    """The log or the progress on stderr, and what writes a line of the answer beside it: `write`, or it."""
+    if asked.log_format is LogFormat.JSON:
+        from bisyncer.report.jsonl import JsonLog  # noqa: PLC0415 -- see `opened`
+
+        return JsonLog(sys.stderr, quiet=asked.quiet, verbose=asked.verbose), write
+    if sys.stderr.isatty() and not asked.quiet:
+        from bisyncer.report.bars import Bars  # noqa: PLC0415 -- rich, for terminals alone
+
+        bars = stack.enter_context(closing(Bars(sys.stderr, verbose=asked.verbose)))
+        return bars, bars.print if sys.stdout.isatty() else write
+    from bisyncer.report.progress import Ticks  # noqa: PLC0415 -- see `opened`
+
+    return stack.enter_context(closing(Ticks(sys.stderr, quiet=asked.quiet, verbose=asked.verbose))), write
 
 
 def _reporter(
@@ -143,23 +165,8 @@ def _reporter(
 ) -> Reporter:
     """The voices of a run: the answer on stdout, and the log or the progress on stderr."""
     from bisyncer.report.console import Answer, Several  # noqa: PLC0415 -- see `opened`
-    from bisyncer.report.jsonl import JsonLog  # noqa: PLC0415 -- see `opened`
 
-    write = kept.write
-    log: Reporter
-    if asked.log_format is LogFormat.JSON:
-        log = JsonLog(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)
-    elif sys.stderr.isatty() and not asked.quiet:
-        from bisyncer.report.bars import Bars  # noqa: PLC0415 -- rich, for terminals alone
-
-        bars = stack.enter_context(closing(Bars(sys.stderr, verbose=asked.verbose)))
-        log = bars
-        if sys.stdout.isatty():
-            write = bars.print
-    else:
-        from bisyncer.report.progress import Ticks  # noqa: PLC0415 -- see `opened`
-
-        log = stack.enter_context(closing(Ticks(sys.stderr, quiet=asked.quiet, verbose=asked.verbose)))
+    log, write = opened_log(asked, stack, kept.write)
     answer = () if as_json else (Answer(write, quiet=asked.quiet),)
     return Several(log, *answer, kept, *(() if hears is None else (hears,)))
 

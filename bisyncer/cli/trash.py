@@ -167,7 +167,7 @@ def purge_versions(
     """Delete what is old from the trash, for good.
 
     Runs do so by themselves, once a day. What no run has put there is left alone. Exit 1 where a store didn't
-    let go of some.
+    let go of some, and 5 where a root isn't the place that it should be.
     """
     from bisyncer.engine.restore import purge_trash  # noqa: PLC0415 -- see `opened`
 

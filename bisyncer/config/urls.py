@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from platformdirs import user_state_dir
 
@@ -11,6 +12,8 @@ from bisyncer.config.parser import Unfit, text
 
 _STATE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 _PASSWORD_WORDS = ("password", "passwd", "sslpassword")
+# SQLAlchemy takes any character for one of a password; the last @ ends what may be one.
+_LOGIN = re.compile(r"([\w+]+://[^:/@]*):(.+)@")
 
 
 def service_url(value: object) -> str:
@@ -52,32 +55,19 @@ def default_state() -> str:
 
 
 def has_password(url: str) -> bool:
-    """Whether a database URL holds a password."""
-    try:
-        parts = urlsplit(url)
-        words = parse_qsl(parts.query, keep_blank_values=True)
-        return parts.password is not None or any(key.lower() in _PASSWORD_WORDS for key, _ in words)
-    except ValueError:
-        return False  # no URL at all, which is told elsewhere
+    """Whether a database URL holds a password, as SQLAlchemy reads it."""
+    return _LOGIN.match(url) is not None or any(key.lower() in _PASSWORD_WORDS for key, _ in _query(url))
 
 
 def without_password(url: str) -> str:
     """A database URL as it may be printed."""
-    try:
-        parts = urlsplit(url)
-        netloc = parts.netloc
-        if parts.password is not None:
-            login, _, host = netloc.rpartition("@")
-            netloc = f"{login.partition(':')[0]}:***@{host}"
-        query = urlencode(
-            [
-                (key, "***" if key.lower() in _PASSWORD_WORDS else value)
-                for key, value in parse_qsl(parts.query, keep_blank_values=True)
-            ],
-            safe="*/",
-        )
-    except ValueError:
-        return f"{url.partition(':')[0]}:***"
-    if not netloc and not query:
-        return url
-    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+    shown = _LOGIN.sub(r"\1:***@", url)
+    query = _query(shown)
+    if not any(key.lower() in _PASSWORD_WORDS for key, _ in query):
+        return shown
+    told = [(key, "***" if key.lower() in _PASSWORD_WORDS else value) for key, value in query]
+    return f"{shown.partition('?')[0]}?{urlencode(told, safe='*/')}"
+
+
+def _query(url: str) -> list[tuple[str, str]]:
+    return parse_qsl(url.partition("?")[2], keep_blank_values=True)

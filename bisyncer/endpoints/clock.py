@@ -20,7 +20,7 @@ def clock_told(skew_ns: int) -> str | None:
         return None
     return (
         f"the store's clock is {abs(skew_ns) / _SECOND_NS:,.1f} s {'ahead of' if skew_ns > 0 else 'behind'} "
-        "this host's. Which of two versions is newer may be told wrong, and a store refuses requests that "
+        "this host's. Which of two versions is newer may be told wrong, and a bucket refuses requests that "
         "are too far off. Let both hosts set their clocks by NTP."
     )
 

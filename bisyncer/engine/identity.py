@@ -46,10 +46,19 @@ class Found(NamedTuple):
 
 
 class Identity:
-    """The seals of one pair. `sealed` are the sides that the pair may write."""
+    """The seals of one pair. `sealed` are the sides that the pair may write.
+
+    `may_follow` says that the gate can be opened, so that what is gone from one side goes from the other.
+    """
 
     def __init__(
-        self, pair: Pair, endpoints: Mapping[Side, Endpoint], store: Store, sealed: frozenset[Side]
+        self,
+        pair: Pair,
+        endpoints: Mapping[Side, Endpoint],
+        store: Store,
+        sealed: frozenset[Side],
+        *,
+        may_follow: bool = True,
     ) -> None:
         self._pair = pair
         self._endpoints = endpoints
@@ -60,6 +69,7 @@ class Identity:
         self._sides = [side for side in Side if side in sealed | once]
         self._written = sealed
         self._found: dict[Side, Found | None] = {}
+        self._may_follow = may_follow
         self.broken = False  # whether a seal isn't what it should be
 
     def look(self) -> list[Halt]:
@@ -134,11 +144,13 @@ class Identity:
 
     @property
     def _cure(self) -> str:
-        return (
+        cure = (
             f"Nothing was changed. Put the right one back; or run `bisyncer run {self._pair.name} --resync`, "
-            "which deletes nothing and brings together what both sides hold; or, if what is gone from one "
-            f"side shall be deleted from the other, {let_pass(GATE)}."
+            "which deletes nothing and brings together what both sides hold"
         )
+        if not self._may_follow:
+            return f"{cure}."
+        return f"{cure}; or, if what is gone from one side shall be deleted from the other, {let_pass(GATE)}."
 
     def _write(
         self, side: Side, number: int, now_ns: int, wait: Callable[[float], object], lease: Lease

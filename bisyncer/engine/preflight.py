@@ -11,7 +11,7 @@ from bisyncer.job import Job
 from bisyncer.model import Side
 
 _Otherwise = Callable[[str], str]
-_SETTINGS = {"mount": "require_mount", "check-file": "check_file"}
+_BY_HAND = {"mount": "say --no-require-mount", "check-file": "take check_file out of the config"}
 
 
 def probed(endpoints: Mapping[Side, Endpoint], tried: Collection[Side] = ()) -> dict[Side, Probe]:
@@ -35,7 +35,7 @@ def halts(
 def passed(job: Job, endpoints: Mapping[Side, Endpoint]) -> dict[Side, Probe]:
     """A look at both roots ahead of what a person asks for; raises `Halted` where a gate is closed."""
     probes = probed(endpoints)
-    if found := halts(job, endpoints, probes, lambda gate: f"take {_SETTINGS[gate]} out of the config"):
+    if found := halts(job, endpoints, probes, _BY_HAND.__getitem__):
         raise Halted(found)
     return probes
 

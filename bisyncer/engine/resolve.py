@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final, NamedTuple
 
 from bisyncer.core.compare import by_digest
@@ -36,11 +35,13 @@ _CLOSED: Final = {
 def resolving(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Iterator[Resolving]:
     """Hold a pair, while any number of its conflicts are settled.
 
-    Raises `Leased` where another run holds it, and what `bound_pair` does.
+    Raises `Leased` where another run holds it, `Halted` where a root may be another place than it should be,
+    and what `bound_pair` does.
     """
     pair = bound_pair(job, endpoints, store)
+    stores = resilient(endpoints, job)
     with Lease.take(store, pair) as lease:
-        yield Resolving(job, pair, resilient(endpoints, job), store, lease)
+        yield Resolving(job, pair, stores, store, lease, preflight.passed(job, stores))
 
 
 @dataclass
@@ -52,14 +53,14 @@ class Resolving:
     endpoints: Mapping[Side, Endpoint]
     store: Store
     lease: Lease
+    probes: Mapping[Side, Probe]
 
     def settle(self, conflict_id: int, keep: str) -> str:
         """Keep one version of a conflict under its name, or both as they are; return what was done.
 
         `keep` is `both` or a value of `Resolve`: `path1` is the version that path1 held when they met.
         Raises `UsageError` for a conflict that isn't open, and `Unfinished` where one of the versions is not
-        what was shown any more: then what was shown is still there, and nothing of it was removed. Raises
-        `Halted` where a root may be another place than it should be.
+        what was shown any more: then what was shown is still there, and nothing of it was removed.
         """
         if self.job.mode.writes != frozenset(Side) and keep != BOTH:
             raise UsageError(
@@ -74,7 +75,6 @@ class Resolving:
             )
         if conflict.state is not ConflictState.OPEN:
             raise UsageError(f"Conflict {conflict_id} ({conflict.key}) {_CLOSED[conflict.state]}.")
-        probes = self._probes
         if keep == BOTH:
             self.store.resolve_conflict(conflict_id, BOTH, {}, self.lease)
             return f"{conflict.key} and {conflict.beside} both stay"
@@ -85,7 +85,7 @@ class Resolving:
             raise _moved(conflict, f"{gone} was deleted or renamed since.")
         _refuse_edited(conflict, named, aside)
         folder = folder_of(self.store.now_ns(), f"c{conflict_id}")
-        trash = opened_trash(self.job.trash, self.endpoints, probes, folder)
+        trash = opened_trash(self.job.trash, self.endpoints, self.probes, folder)
         kept = winner(conflict.met(Side.PATH1), conflict.met(Side.PATH2), Resolve(keep))
         try:
             stores = _Stores(self.endpoints, trash, self.lease)
@@ -97,10 +97,6 @@ class Resolving:
         settled = {conflict.key: ancestor, conflict.beside: None}
         self.store.resolve_conflict(conflict_id, keep, settled, self.lease)
         return f"{conflict.key} is the version of {kept}; {conflict.beside} is removed"
-
-    @cached_property
-    def _probes(self) -> Mapping[Side, Probe]:
-        return preflight.passed(self.job, self.endpoints)
 
 
 class _Stores(NamedTuple):

@@ -79,7 +79,7 @@ def purge_trash(
     endpoints = resilient(endpoints, job)
     with Lease.take(store, pair) as lease:
         preflight.passed(job, endpoints)
-        if found := Identity(pair, endpoints, store, job.mode.writes).look():
+        if found := Identity(pair, endpoints, store, job.mode.writes, may_follow=False).look():
             raise Halted(tuple(found))
         purged = {}
         for side, endpoint in endpoints.items():

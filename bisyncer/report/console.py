@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from bisyncer.errors import ConflictsRemain
 from bisyncer.model import Action, Done, Mode, Outcome, RunOutcome, Side, Summary, Verdict
 from bisyncer.report.events import Acted, Event, Reporter, RunBegan, RunEnded, Settled, WouldAct
 from bisyncer.report.jsonl import ACTIONS
@@ -84,7 +85,7 @@ def summary_line(summary: Summary) -> str:
         would = ", ".join(_counted(summary)) if summary.dry_run else ""
         planned = f"; planned: {would}" if would else ""
         return f"{head}: nothing was changed; closed: {closed}{planned}"
-    nothing = "nothing to do" if summary.exit_code == 0 else "nothing done"
+    nothing = "nothing to do" if summary.outcome is RunOutcome.SUCCESS else "nothing done"
     parts = [", ".join(_counted(summary)) or nothing, f"{summary.unchanged:,} unchanged"]
     parts += _met(summary)
     if failed := sum(counts.get("transient", 0) for counts in summary.requests.values()):
@@ -148,7 +149,8 @@ class Answer:
         elif isinstance(event, RunEnded):
             for line in problem_lines(event.summary):
                 self._write(line)
-            wanted = event.summary.exit_code or event.summary.conflicts or not self._quiet
+            ended_well = event.summary.exit_code in {0, ConflictsRemain.exit_code}
+            wanted = not ended_well or event.summary.conflicts or not self._quiet
             if wanted and not _never_came_far(event.summary):
                 self._write(summary_line(event.summary))
 

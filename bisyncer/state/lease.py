@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Self
 from sqlalchemy import Connection, Row, Update, select, update
 
 from bisyncer.errors import BisyncerError, Leased, LeaseLost
-from bisyncer.state import schema
+from bisyncer.state import rows, schema
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
 
@@ -226,29 +226,38 @@ def _take(connection: Connection, store: Store, pair: Pair, ttl_s: float) -> int
     now = _now_ns(connection, store)
     mine = _TABLE.pair_id == pair.id
     held = connection.execute(select(schema.lease).where(mine).with_for_update()).one()
+    try:
+        _taken, heartbeat_ns, expires_ns, token = map(
+            rows.number, (held.taken_ns, held.heartbeat_ns, held.expires_ns, held.token)
+        )
+        holder = None if held.holder is None else _holder_of(rows.text(held.holder))
+    except (TypeError, ValueError) as error:
+        raise store.database.corrupt(f"the lease of pair {pair.name} can't be understood: {error}") from error
     # A heartbeat of the future was written by a clock that has been put right since: its holder, unless it
     # is seen to live, would else keep the pair until that time comes.
-    misdated = held.heartbeat_ns > now + _ns(ttl_s)
-    if held.holder is not None and held.expires_ns > now:
-        try:
-            holder = Holder(**json.loads(held.holder))
-        except (TypeError, ValueError) as error:
-            raise store.database.corrupt(f"the lease of pair {pair.name} names no process") from error
-        if not holder.gone() and (holder.lives() or not misdated):
-            raise Leased(_sentence(pair, holder, held))
-    token: int = connection.execute(
+    misdated = heartbeat_ns > now + _ns(ttl_s)
+    if holder is not None and expires_ns > now and not holder.gone() and (holder.lives() or not misdated):
+        raise Leased(_sentence(pair, holder, held))
+    mine_now: int = token + 1
+    connection.execute(
         update(schema.lease)
         .where(mine)
         .values(
-            token=held.token + 1,
+            token=mine_now,
             holder=json.dumps(Holder.current()._asdict()),
             taken_ns=now,
             heartbeat_ns=now,
             expires_ns=now + _ns(ttl_s),
         )
-        .returning(_TABLE.token)
-    ).scalar_one()
-    return token
+    )
+    return mine_now
+
+
+def _holder_of(text: str) -> Holder:
+    holder = Holder(**json.loads(text))
+    rows.number(holder.pid)
+    rows.number(holder.started)
+    return holder
 
 
 def _sentence(pair: Pair, holder: Holder, held: Row[Any]) -> str:

@@ -159,12 +159,12 @@ def pair_of(row: Row[Any]) -> Pair:
     """The pair of a row of its table."""
     return Pair(
         row.id,
-        row.name,
-        row.owner,
-        row.path1,
-        row.path2,
+        rows.text(row.name),
+        rows.text(row.owner),
+        rows.text(row.path1),
+        rows.text(row.path2),
         Mode(row.mode),
-        row.aligned_ns,
+        rows.number(row.aligned_ns),
         (conditions_of(row.path1_conditions), conditions_of(row.path2_conditions)),
     )
 
@@ -186,12 +186,12 @@ def run_of(row: Row[Any]) -> Run:
     return Run(
         id=row.id,
         pair=row.name,
-        started_ns=row.started_ns,
-        ended_ns=row.ended_ns,
+        started_ns=rows.number(row.started_ns),
+        ended_ns=rows.number(row.ended_ns),
         outcome=None if row.outcome is None else RunOutcome(row.outcome),
         dry_run=row.dry_run,
         resync=row.resync,
-        summary={} if row.summary is None else json.loads(row.summary),
+        summary={} if row.summary is None else json.loads(rows.text(row.summary)),
         scope=row.scope,
     )
 
@@ -224,11 +224,11 @@ def conflict_of(row: Row[Any]) -> Conflict:
     return Conflict(
         id=row.id,
         pair=row.name,
-        run=row.run_id,
-        key=row.key,
-        kept_as=row.kept_as,
+        run=rows.number(row.run_id),
+        key=rows.text(row.key),
+        kept_as=rows.text(row.kept_as),
         winner=Side(row.winner),
-        detected_ns=row.detected_ns,
+        detected_ns=rows.number(row.detected_ns),
         path1=rows.entry(row.key, row.path1_size, row.path1_mtime_ns, row.path1_stamp, row.path1_digests),
         path2=rows.entry(row.key, row.path2_size, row.path2_mtime_ns, row.path2_stamp, row.path2_digests),
         state=ConflictState(row.state),

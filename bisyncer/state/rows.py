@@ -49,6 +49,20 @@ def _bounded(number: int | None) -> int | None:
     return _LARGEST if number > 0 else -_LARGEST
 
 
+def number(value: Any) -> Any:
+    """A number of a column, or None; raises `ValueError` for all else, which a damaged SQLite gives."""
+    if value is not None and type(value) is not int:
+        raise ValueError(f"{value!r} is no number")
+    return value
+
+
+def text(value: Any) -> Any:
+    """A text of a column, or None; raises as `number` does."""
+    if value is not None and type(value) is not str:
+        raise ValueError(f"{value!r} is no text")
+    return value
+
+
 def facts(entry: Entry | None) -> Facts:
     """The four columns of what one side of an action or a conflict holds."""
     if entry is None:

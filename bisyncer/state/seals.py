@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from bisyncer.model import Side
 from bisyncer.state import fence, rows, schema
@@ -30,12 +31,7 @@ class Seals:
         """What is known of the seal of each side that may have one."""
         with self._database.read() as connection:
             found = connection.execute(select(schema.seal).where(schema.seal.c.pair_id == pair_id))
-            return {
-                Side(row.side): Seal(
-                    row.number, row.pending, rows.entry(row.key, row.size, row.mtime_ns, row.stamp, None)
-                )
-                for row in found
-            }
+            return {Side(row.side): _seal_of(row) for row in found}
 
     def note(self, lease: Fence, seals: Mapping[Side, Seal], *, durable: bool = False) -> None:
         """Remember these seals in the place of what was known of those sides."""
@@ -46,3 +42,9 @@ class Seals:
         with self._database.write(durable=durable) as connection:
             fence.hold(connection, lease, lease.pair_id)
             self._database.many(connection, _UPSERT, batch)
+
+
+def _seal_of(row: Row[Any]) -> Seal:
+    size, mtime_ns = rows.number(row.size), rows.number(row.mtime_ns)
+    entry = rows.entry(rows.text(row.key), size, mtime_ns, rows.text(row.stamp), None)
+    return Seal(rows.number(row.number), rows.number(row.pending), entry)

@@ -167,7 +167,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(arguments: list[str], sente
 
 
 @pytest.mark.parametrize("spelling", [["--log-format", "json"], ["--log-format=json"]])
-@pytest.mark.parametrize("wrong", [["rnu"], ["run", "--exlude", "x"], ["run", "--config", ""]])
+@pytest.mark.parametrize("wrong", [["rnu"], ["run", "--exlude", "x"], ["run", "--config", ""], ["trash"]])
 def test_a_wrong_command_line_is_told_as_json_where_the_log_is(
     wrong: list[str], spelling: list[str], desk: Desk
 ) -> None:

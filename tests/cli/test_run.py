@@ -188,6 +188,8 @@ def test_4_conflicts_wait_where_that_was_asked_for(desk: Desk) -> None:
     )
     assert desk("run", "--fail-on-conflict", "--json").json["exit_code"] == 4
     assert [run["exit_code"] for run in desk("history", "--json").json[:3]] == [4, 4, 0]
+    assert re.search(r": nothing to do; \d unchanged", desk("run", "--fail-on-conflict").out)
+    assert desk("run", "--fail-on-conflict", "--quiet").out == ""
     assert desk("conflicts", "resolve", "1", "--keep", "both").code == 0
     assert desk("run", "--fail-on-conflict").code == 0
 
@@ -201,6 +203,7 @@ def test_a_dry_run_tells_the_conflicts_of_the_run_that_follows_and_ends_as_it_do
     run = desk("run", "--fail-on-conflict", "--json")
 
     assert (dry.code, run.code) == (4, 4)
+    assert dry.err == "bisyncer: cms: 1 conflict would wait for a person.\n"
     assert dry.json["conflicts"] == [{"id": None, "key": "f000"}]
     assert run.json["conflicts"] == [{"id": 1, "key": "f000"}]
 

@@ -96,7 +96,9 @@ def test_nothing_is_purged_from_a_root_that_is_another_place(world: World) -> No
     seal = next(key for key in world.stores[TWO].contents() if key.startswith(SEALS))
     world.remove(TWO, seal)
 
-    with pytest.raises(Halted, match="by which bisyncer knows it"):
+    with pytest.raises(Halted, match="by which bisyncer knows it") as halted:
         _purge(world)
+
+    assert "--force" not in str(halted.value)
 
     assert list(world.trash(TWO).values()) == ["y"]

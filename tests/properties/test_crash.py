@@ -167,9 +167,9 @@ class Forgetful(MemoryEndpoint):
     def flush(self) -> None:
         self._cached.clear()
 
-    def cut_power(self) -> None:
-        """Lose all that is in the cache."""
-        for before, after in reversed(self._cached):
+    def cut_power(self, kept: int = 0) -> None:
+        """Lose what is in the cache but for the first deeds, so many, which have reached the disk."""
+        for before, after in reversed(self._cached[kept:]):
             for key in before.keys() | after.keys():
                 if before.get(key) is not after.get(key):
                     self._restore(key, before.get(key))
@@ -317,7 +317,7 @@ def test_a_power_cut_at_any_point_that_takes_what_no_store_has_flushed_costs_not
         stood = {*world.held(ONE).values(), *world.held(TWO).values()}
         run(world, Points(point), monkeypatch)
         for store in sides:
-            store.cut_power()
+            store.cut_power(kept=point % 3)
         world.run()
 
         assert world.held(ONE) == world.held(TWO) == expected, f"cut at {point} of {number}"

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from bisyncer.endpoints.body import PART_SIZE
+from bisyncer.engine.resolve import resolving
+from bisyncer.engine.restore import Wanted, restore
 from bisyncer.job import Retention
+from bisyncer.model import Side
 from tests.faults import proxy
 from tests.pair import paired
 from tests.places import BUCKETS, Places
@@ -26,7 +29,7 @@ UNSEEN = re.compile(
 
 @pytest.mark.parametrize("trash", [True, False], ids=["trash", "no trash"])
 @pytest.mark.parametrize("kind", BUCKETS)
-def test_every_request_that_changes_an_object_has_a_condition(
+def test_every_request_of_a_run_a_resolution_or_a_restore_that_changes_an_object_has_a_condition(
     kind: str, trash: bool, places: Places, tmp_path: Path
 ) -> None:
     tree, bucket = places("tree"), places(kind)
@@ -47,6 +50,7 @@ def test_every_request_that_changes_an_object_has_a_condition(
         bucket.through(url)
         with paired(tmp_path, tree, bucket, trash=Retention(path1=trash, path2=trash)) as pair:
             pair.init()
+            asked.clear()
             bare.clear()  # `init` tries what the store does without one
             pair.run(resync=True)
             for key in ("edited", "met"):
@@ -62,7 +66,12 @@ def test_every_request_that_changes_an_object_has_a_condition(
             actions = carried_out(pair.run())
             tree.plant("large", LARGE + b"edited")
             pair.run()
+            with resolving(pair.job, pair.endpoints, pair.state) as this:
+                this.settle(pair.state.conflicts()[0].id, "path1")
+            if trash:
+                restore(pair.job, pair.endpoints, pair.state, Wanted("deleted", Side.PATH2))
 
-    assert {"copy-to-path2", "delete-from-path2", "conflict", "copy-to-path1"} <= actions.keys()
+    kinds = {"copy-to-path1", "copy-to-path2", "move-on-path2", "delete-from-path2", "conflict"}
+    assert kinds <= actions.keys()
     assert len(asked) > 10
     assert bare == []

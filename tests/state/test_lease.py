@@ -333,7 +333,7 @@ def test_a_lease_that_names_no_process_is_told_as_damage(store: Store, pair: Pai
         with store.database.write() as connection:
             connection.execute(update(schema.lease).values(holder="somebody"))
 
-        with pytest.raises(StateUnusable, match="the lease of pair cms names no process"):
+        with pytest.raises(StateUnusable, match="the lease of pair cms can't be understood"):
             Lease.take(store, pair)
 
 
