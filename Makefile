@@ -17,8 +17,11 @@ help: ## Say these words.
 demo: $(VENV)/.demo ## The whole tour, on a temporary tree and an S3 server of its own.
 	@$(BIN)/bisyncer demo
 
-test: $(VENV)/.dev $(AZURITE) systemd-analyze ## Run the tests.
-	$(BIN)/pytest -n 2 --dist worksteal
+# Tests wait for disks and servers a good part of their time.
+WORKERS ?= 3
+
+test: $(VENV)/.dev $(AZURITE) systemd-analyze ## Run the tests (WORKERS=).
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 SEED ?= $(shell date +%s)
 SEQUENCES ?= 10000

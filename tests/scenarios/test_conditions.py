@@ -59,7 +59,7 @@ def test_every_request_of_a_run_a_resolution_or_a_restore_that_changes_an_object
             bucket.plant("survives", b"edited in the bucket")
             for key in ("deleted", "deleted too", "survives"):
                 tree.remove(key)
-            tree.plant("renamed to", tree.take("renamed") or b"")
+            (Path(tree.root) / "renamed").rename(Path(tree.root) / "renamed to")
             tree.plant("large", LARGE)
             bucket.remove("gone")
             bucket.plant("new", b"of the bucket")
