@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest import TestCase
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -333,12 +334,22 @@ class Pair(RuleBasedStateMachine):
 
 
 EXAMPLES = int(os.environ.get("SEQUENCES", "500"))
+# So that several processes can share it; not at length, where a seed would begin each alike.
+TESTS = 1 if "SEQUENCES" in os.environ else 4
 
-Pair.TestCase.settings = settings(
-    max_examples=EXAMPLES,
-    stateful_step_count=12,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=list(HealthCheck),
-)
-TestNoWriteIsEverLost = Pair.TestCase
+
+def _part(number: int) -> type[TestCase]:
+    """A part of the sequences, as a test of its own."""
+    machine: Any = type(f"Pair{number}", (Pair,), {})
+    machine.TestCase.settings = settings(
+        max_examples=EXAMPLES // TESTS,
+        stateful_step_count=12,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    part: type[TestCase] = machine.TestCase
+    return part
+
+
+globals().update({f"TestNoWriteIsEverLost{number}": _part(number) for number in range(TESTS)})
