@@ -29,6 +29,16 @@ Unclear = (obstore.exceptions.BaseError, OSError, *SDK_ERRORS)  # an SDK's from 
 _CREDENTIALS_LIVE = timedelta(minutes=5)  # boto3 renews its own at least that long before they end
 
 
+class _Credentials(Boto3CredentialProvider):
+    """What boto3 finds, which obstore asks for again a minute before it is five minutes old.
+
+    Unless it is told when, it asks five minutes before the end, which here is always: ten times a second, and
+    each time all requests wait until Python has its turn.
+    """
+
+    refresh_threshold = timedelta(minutes=1)
+
+
 def can_name(name: str) -> bool:
     """Whether obstore sends exactly this name.
 
@@ -69,7 +79,7 @@ def store(bucket: str, remote: Remote, clients: Clients) -> S3Store | None:
             "timeout": timedelta(days=7),  # for a whole body, however long it is; reads have their own
         },
         retry_config={"max_retries": 0},
-        credential_provider=Boto3CredentialProvider(clients.session, ttl=_CREDENTIALS_LIVE),
+        credential_provider=_Credentials(clients.session, ttl=_CREDENTIALS_LIVE),
     )
 
 

@@ -113,12 +113,13 @@ def _direct(bucket: Bucket, key: str, name: str, expect: Entry, span: _Span) -> 
     etag = (meta["e_tag"] or "").strip('"')
     if etag != expect.stamp:  # there are stores that ignore the condition
         raise bucket.changed(key, expect)
-    mtime_ns = parse_mtime(got.attributes.get(MTIME))
+    attributes = got.attributes  # made anew each time it is asked for
+    mtime_ns = parse_mtime(attributes.get(MTIME))
     if mtime_ns is None:
         mtime_ns = time_ns(meta["last_modified"])
     found = Entry(key, meta["size"], mtime_ns, etag, listed_digests(etag))
     size = span.size(found)
-    return Reading(bucket.place(key), Found(found, told(got.attributes)), size, _pieces(got, size))
+    return Reading(bucket.place(key), Found(found, told(attributes)), size, _pieces(got, size))
 
 
 def _pieces(got: GetResult, size: int) -> Iterator[Any]:

@@ -5,16 +5,18 @@ import contextlib
 import hashlib
 import os
 import threading
+import time
 import tracemalloc
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from obstore.auth.boto3 import Boto3CredentialProvider
 
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.body import PART_SIZE, part_size
@@ -53,6 +55,9 @@ from tests.endpoints.contract import (
 from tests.endpoints.test_listing import amazon, rows_of
 from tests.faults import Answer, Fault, canned, proxy
 from tests.servers import BUCKET, S3Server
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
 
 LARGE = PART_SIZE + 1  # bytes; sent in parts
 BY_OBSTORE = "plain"
@@ -917,6 +922,27 @@ def test_the_address_of_the_remote_goes_before_that_of_the_environment(
 
         assert whole(endpoint, BY_OBSTORE, entry) == b"1"
         assert (endpoint.requests["put"], endpoint.requests["get"]) == (1, 1)
+
+
+def test_the_keys_are_asked_for_once_in_minutes_however_many_bodies_are_sent(
+    moto: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    real = Boto3CredentialProvider.__call__
+
+    def call(self: Boto3CredentialProvider) -> S3Credential:
+        asked.append(time.monotonic())
+        return real(self)
+
+    monkeypatch.setattr(Boto3CredentialProvider, "__call__", call)
+    with opened(moto, prefix) as endpoint:
+        began_s = time.monotonic()
+        for number in count():
+            put(endpoint, f"{BY_OBSTORE}{number}", b"1")
+            if time.monotonic() > began_s + 0.5:  # obstore asks every 0.1 s for what it takes to be stale
+                break
+
+    assert len(asked) == 1
 
 
 def test_the_keys_may_come_from_a_variable_and_a_file(moto: S3Server, prefix: str, tmp_path: Path) -> None:
