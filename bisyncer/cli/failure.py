@@ -85,7 +85,7 @@ def tell_sentence(
     try:
         sys.stderr.write(sentence_line(sentence, log_format, pair=pair, level=level, more=more))
         sys.stderr.flush()
-    except OSError:  # nobody listens; the exit code still tells
+    except (OSError, ValueError):  # nobody listens, or it is closed; the exit code still tells
         return
 
 

@@ -40,6 +40,12 @@ def passed(job: Job, endpoints: Mapping[Side, Endpoint]) -> dict[Side, Probe]:
     return probes
 
 
+def pass_guards(job: Job, endpoints: Mapping[Side, Endpoint]) -> None:
+    """The same where the job has guards; without any no root is looked at, which may be out of reach."""
+    if job.require_mount or job.check_file is not None:
+        passed(job, endpoints)
+
+
 def _mount(
     job: Job, endpoints: Mapping[Side, Endpoint], probes: Mapping[Side, Probe], otherwise: _Otherwise
 ) -> list[Halt]:

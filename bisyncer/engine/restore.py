@@ -49,7 +49,7 @@ def restore(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, wanted: 
     pair = bound_pair(job, endpoints, store)
     endpoints = resilient(endpoints, job)
     with Lease.take(store, pair) as lease:
-        preflight.passed(job, endpoints)
+        preflight.pass_guards(job, endpoints)
         side, trashed, entry = _newest(job.pair, endpoints, wanted)
         for key in _keys(trashed, wanted, endpoints[side]):
             lease.assert_held()
@@ -78,7 +78,7 @@ def purge_trash(
     pair = bound_pair(job, endpoints, store)
     endpoints = resilient(endpoints, job)
     with Lease.take(store, pair) as lease:
-        preflight.passed(job, endpoints)
+        preflight.pass_guards(job, endpoints)
         if found := Identity(pair, endpoints, store, job.mode.writes, may_follow=False).look():
             raise Halted(tuple(found))
         purged = {}

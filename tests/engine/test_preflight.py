@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from bisyncer.endpoints.base import Probe
 from bisyncer.engine import preflight
 from bisyncer.engine.restore import Wanted, purge_trash, restore
-from bisyncer.errors import Halted
+from bisyncer.errors import Halted, Transient
 from bisyncer.job import Job
 from bisyncer.model import SEALS, Side
 from tests.world import ONE, TWO, World
@@ -102,3 +103,19 @@ def test_nothing_is_purged_from_a_root_that_is_another_place(world: World) -> No
     assert "--force" not in str(halted.value)
 
     assert list(world.trash(TWO).values()) == ["y"]
+
+
+def test_a_version_is_restored_on_one_side_while_the_other_is_out_of_reach(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align({"k": "x", "gone": "y"})
+    world.remove(ONE, "gone")
+    world.run()
+
+    def no_answer(*, scratch: bool = False) -> Probe:
+        raise Transient(f"no answer, scratch {scratch}")
+
+    monkeypatch.setattr(world.hooked[ONE], "probe", no_answer)
+    restore(world.job, world.endpoints, world.state, Wanted("gone", TWO))
+
+    assert world.held(TWO)["gone"] == "y"
