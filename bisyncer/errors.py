@@ -20,6 +20,7 @@
          +- Changed                   the store holds something else (becomes a raced outcome)
          +- Rejected                  this store will not do this to this key (becomes a problem)
              +- Clash                 it has the name already, in another spelling
+             +- Blocked               a file is where a directory is to be, or the other way round
              +- NoRanges              it gives bodies whole, and no part of one
 
 An error is a sentence: what happened, to which key or endpoint, and what to do now.
@@ -154,6 +155,10 @@ class Rejected(EndpointError):
 
 class Clash(Rejected):
     """The store holds the name in another spelling, and can't hold both."""
+
+
+class Blocked(Rejected):
+    """Another name stands in the way: a file where a directory is to be, or a directory where a file is."""
 
 
 class NoRanges(Rejected):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bisyncer.cli.failure import most_serious, tell_sentence
+from bisyncer.cli.failure import most_serious, tell_error, tell_sentence
 from bisyncer.cli.opened import opened_pair, opened_store
 from bisyncer.cli.options import MAX_NUMBER, Asked, Json, command
 from bisyncer.cli.part import FilesFrom, FilesFromNull, Prefix, part
@@ -22,7 +22,7 @@ from bisyncer.cli.table import entry_row, entry_text, say
 from bisyncer.config import setting
 from bisyncer.config.config import Config
 from bisyncer.endpoints.base import Probe
-from bisyncer.errors import UsageError
+from bisyncer.errors import BisyncerError, UsageError
 from bisyncer.job import Job, Scope
 from bisyncer.model import Entry, Item, Side
 from bisyncer.report.words import shown_count, shown_key, shown_line, without_key
@@ -156,13 +156,21 @@ def run(
     config = asked.load()
     names = _chosen(config, pairs or [], every=every)
     gates = _gates(force or [])
-    jobs = [config.job(each, dry_run=dry_run, resync=resync, force=gates) for each in names]
-    if len(jobs) > 1 and (prefix is not None or files_from is not None):
+    if len(names) > 1 and (prefix is not None or files_from is not None):
         raise UsageError("--prefix and --files-from are about the keys of one pair. Name that pair.")
-    jobs = [
-        replace(part(job, prefix, files_from, asked, null=files_from_null), shards=shards) for job in jobs
-    ]
+    jobs: list[Job] = []
     codes: list[int] = []
+    for each in names:
+        try:
+            job = config.job(each, dry_run=dry_run, resync=resync, force=gates)
+        except BisyncerError as error:
+            if not every or len(names) == 1:
+                raise
+            # A secret that one pair misses keeps no other from its turn.
+            codes.append(tell_error(error, verbose=asked.verbose, log_format=asked.log_format, pair=each))
+        else:
+            job = part(job, prefix, files_from, asked, null=files_from_null)
+            jobs.append(replace(job, shards=shards))
     with opened_store(config) as store, stopping(asked.log_format) as stop:
         for job in jobs:
             if stop.signal is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -99,16 +100,30 @@ def find(asked: Path | None, *, may_be_missing: bool = False) -> tuple[Path, boo
     named = asked or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     if named is not None:
         origin = "--config" if asked else VARIABLE
-        if not named.exists() and not may_be_missing:
+        exists = _exists(named)
+        if not exists and not may_be_missing:
             raise UsageError(f"{named}, named by {origin}, isn't there. Name the file that holds the pairs.")
-        if named.is_dir():
+        if exists and named.is_dir():
             raise UsageError(f"{named}, named by {origin}, is a folder. Name the file that holds the pairs.")
-        return named, named.exists()
+        return named, exists
     own = Path(user_config_dir("bisyncer")) / FILE_NAME
-    for path in (Path(FILE_NAME), own, SYSTEM_FILE):
-        if path.exists():
-            return path, True
-    return own, False
+    for path in (Path(FILE_NAME), own):
+        # What this user may not even look at, such as in the folder of who called sudo, isn't theirs.
+        with suppress(PermissionError):
+            if path.exists():
+                return path, True
+    # Where a file is about to be written, it isn't the one that the host's services share.
+    there = not may_be_missing or os.access(SYSTEM_FILE.parent, os.X_OK)
+    return (SYSTEM_FILE, True) if there and _exists(SYSTEM_FILE) else (own, False)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        raise UsageError(
+            f"{path} can't be looked at: permission denied. Let this user search the folders above it."
+        ) from None
 
 
 def _read(path: Path) -> tuple[str, dict[str, object]]:

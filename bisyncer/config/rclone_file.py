@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -82,7 +83,11 @@ def _found(named: str | None) -> Path:
         home / ".config/rclone/rclone.conf",
         home / ".rclone.conf",
     )
-    return next((path for path in places if path.exists()), places[0])
+    for path in places:
+        with suppress(PermissionError):  # of a folder that isn't this user's
+            if path.exists():
+                return path
+    return places[0]
 
 
 def _sections(path: Path, text: str) -> dict[str, dict[str, Line]]:

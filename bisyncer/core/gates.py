@@ -34,19 +34,26 @@ def judge(
     mode: Mode,
     places: Mapping[Side, Place] | None = None,
     policy: Policy | None = None,
+    *,
+    resync: bool = False,
 ) -> tuple[Halt, ...]:
     """All gates that are closed for this plan and not opened by force, in their fixed order."""
     halts = [halt for gate in GATES if (halt := gate(tally, limits, mode)) is not None]
     if places is not None and policy is not None:
-        halts += free_space(tally, places)
-        halts += clock_skew(tally, places, limits.max_skew_ns, policy)
+        halts += free_space(tally, places, resync=resync)
+        halts += clock_skew(tally, places, limits.max_skew_ns, policy, resync=resync)
     return tuple(halt for halt in halts if halt.gate not in limits.force)
 
 
-def let_pass(*gates: str) -> str:
-    """How a sentence says what lets a run pass that these gates halted: all it finds, or just one plan."""
+def let_pass(*gates: str, resync: bool = False) -> str:
+    """How a sentence says what lets a run pass that these gates halted: all it finds, or just one plan.
+
+    The plan of a resync isn't kept, and `init` opens no gate.
+    """
     forced = " ".join(f"--force {gate}" for gate in gates)
-    return f"run with {forced}, or keep the plan (`bisyncer plan --out FILE`) and `bisyncer apply` it"
+    if resync:
+        return f"say `bisyncer run PAIR --resync {forced}`"
+    return f"run with {forced}, or keep the plan (`bisyncer plan PAIR --out FILE`) and `bisyncer apply` it"
 
 
 def emptied(tally: Tally, limits: Limits, mode: Mode) -> Halt | None:
@@ -80,8 +87,8 @@ def max_delete(tally: Tally, limits: Limits, mode: Mode) -> Halt | None:
             return Halt(
                 "max-delete",
                 f"{deletes} of {keys} keys would be deleted from {side}, and max_delete allows "
-                f"{allowed[1]}. Nothing was changed. Look at `bisyncer plan`; if the deletions are meant, "
-                f"{let_pass('max-delete')}.",
+                f"{allowed[1]}. Nothing was changed. Look at `bisyncer plan PAIR`; if the deletions are "
+                f"meant, {let_pass('max-delete')}.",
             )
     return None
 
@@ -125,14 +132,14 @@ class Place(NamedTuple):
     keeps: bool = False
 
 
-def free_space(tally: Tally, places: Mapping[Side, Place]) -> list[Halt]:
+def free_space(tally: Tally, places: Mapping[Side, Place], *, resync: bool = False) -> list[Halt]:
     """A side where what is to be copied to it, and what its trash keeps, finds no room."""
     return [
         Halt(
             "free-space",
             f"{needed:,} bytes are needed on {side} ({place.root}), of which {tally.size[side]:,} are to be "
             f"copied there, and {place.free_bytes:,} are free. Nothing was changed. Free some, such as by "
-            f"`bisyncer trash purge`. To copy what finds room, {let_pass('free-space')}.",
+            f"`bisyncer trash purge PAIR`. To copy what finds room, {let_pass('free-space', resync=resync)}.",
         )
         for side, place in places.items()
         if place.free_bytes is not None
@@ -149,7 +156,12 @@ def _needed(tally: Tally, side: Side, *, keeps: bool) -> int:
 
 
 def clock_skew(
-    tally: Tally, places: Mapping[Side, Place], max_skew_ns: int | None, policy: Policy
+    tally: Tally,
+    places: Mapping[Side, Place],
+    max_skew_ns: int | None,
+    policy: Policy,
+    *,
+    resync: bool = False,
 ) -> list[Halt]:
     """A store whose clock is far from this host's, where times decide."""
     by_time = Evidence.MTIME in policy.compare
@@ -167,7 +179,7 @@ def clock_skew(
             f"The clock of {side} ({place.root}) is {abs(place.skew_ns) / 1e9:,.0f} s "
             f"{'ahead of' if place.skew_ns > 0 else 'behind'} this host's, max_skew allows "
             f"{max_skew_ns / 1e9:,.0f} s, and {decides}. Nothing was changed. Let both hosts set their "
-            f"clocks by NTP; or {let_pass('clock-skew')}.",
+            f"clocks by NTP; or {let_pass('clock-skew', resync=resync)}.",
         )
         for side, place in places.items()
         if max_skew_ns is not None and place.skew_ns is not None and abs(place.skew_ns) > max_skew_ns

@@ -2,7 +2,8 @@
 
 FOLDER is `INSTANT-RUN`, as in `20261125T080000Z-42`: when the run began, in UTC, and its number; `c3` in its
 place is the conflict that a person resolved. A `.2` at its end is a second version of a key, of the same run.
-Instants sort as text, so what is older than some instant is a range of names.
+Instants sort as text, so what is older than some instant is a range of names. Where the clock was set back
+the instant is that of an earlier run, since by its own the version would be purged too early.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ HIGH: Final = TRASH + "0"  # the code point after '/': all keys in the trash are
 LAST_FOLDER: Final = LOW + "3"  # after every folder of ours up to the year 2999
 
 _NAME = re.compile(
-    re.escape(LOW) + r"(?P<instant>[0-9]{8}T[0-9]{6}Z)-(?P<by>c?[1-9][0-9]*)(?:\.[0-9]+)?/(?P<key>.+)",
+    re.escape(LOW)
+    + r"(?P<instant>[0-9]{8}T[0-9]{6}Z)-(?P<by>c?[1-9][0-9]*)(?:\.(?P<again>[0-9]+))?/(?P<key>.+)",
     re.DOTALL,
 )
 _SHORT = re.compile(r"~[0-9a-f]{16}-.*", re.DOTALL)
@@ -37,6 +39,12 @@ class Trashed(NamedTuple):
     instant: str  # as 20261125T080000Z
     by: str
     key: str
+    again: int = 1  # which of several versions of the key it is that this run put there
+
+    @property
+    def age(self) -> tuple[str, int, int]:
+        """What sorts the versions of a key, the oldest first."""
+        return self.instant, int(self.by.lstrip("c")), self.again
 
     @property
     def is_short(self) -> bool:
@@ -51,7 +59,9 @@ class Trashed(NamedTuple):
 def read_name(name: str) -> Trashed | None:
     """What a name in the trash says; None where it isn't one of ours."""
     match = _NAME.fullmatch(name)
-    return None if match is None else Trashed(name, match["instant"], match["by"], match["key"])
+    if match is None:
+        return None
+    return Trashed(name, match["instant"], match["by"], match["key"], int(match["again"] or 1))
 
 
 def in_trash(key: str) -> bool:

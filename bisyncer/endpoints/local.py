@@ -54,6 +54,7 @@ from bisyncer.endpoints.tree import (
 from bisyncer.endpoints.unsynced import Unsynced
 from bisyncer.endpoints.walk import Walk
 from bisyncer.errors import (
+    Blocked,
     Changed,
     Clash,
     EndpointError,
@@ -559,7 +560,7 @@ def _make_room(directory: int, name: str, key: str) -> None:
     try:
         os.rmdir(name, dir_fd=directory)
     except OSError:
-        raise Rejected(
+        raise Blocked(
             f"{key}: a directory of that name has {_any_name(directory, name)!r} in it. Rename one of the "
             "two."
         ) from None

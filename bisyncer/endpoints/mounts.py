@@ -18,21 +18,55 @@ class Mount(NamedTuple):
     filesystem: str
 
 
+class _Line(NamedTuple):
+    """A line of mountinfo: `root` is the directory of the file system that is seen at `point`."""
+
+    number: str
+    parent: str
+    device: str
+    root: str
+    point: str
+    filesystem: str
+
+
 def mount_of(path: str) -> Mount:
-    """The mount that holds `path`, an absolute path without links."""
-    found = Mount("/", "unknown")
+    """The mount that holds `path`, an absolute path without links.
+
+    A directory that is bound to its own place is no mount: what is seen there is what was there before, and a
+    service gets such binds for each directory that its unit makes writable.
+    """
     try:
         with _MOUNTS.open(encoding="utf-8", errors="surrogateescape") as lines:
-            for line in lines:
-                # https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html
-                mount, _, system = line.partition(" - ")
-                point = _ESCAPE.sub(lambda code: chr(int(code[1], 8)), mount.split(" ")[4])
-                # Of two mounts on one point, the later one hides the earlier.
-                if len(point) >= len(found.point) and _is_below(path, point):
-                    found = Mount(point, system.split(" ")[0])
+            mounts = list(map(_read, lines))
     except OSError:
         return Mount(_point_of(path), "unknown")  # not on Linux
-    return found
+    found = None
+    for mount in mounts:
+        # Of two mounts on one point, the later one hides the earlier.
+        if _is_below(path, mount.point) and (found is None or len(mount.point) >= len(found.point)):
+            found = mount
+    by_number = {mount.number: mount for mount in mounts}
+    while found is not None and (above := by_number.get(found.parent)) and _is_seen_there(above, found):
+        found = above
+    return Mount("/", "unknown") if found is None else Mount(found.point, found.filesystem)
+
+
+def _read(line: str) -> _Line:
+    # https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html
+    mount, _, system = line.partition(" - ")
+    number, parent, device, *places = mount.split(" ")[:5]
+    root, point = (_ESCAPE.sub(lambda code: chr(int(code[1], 8)), place) for place in places)
+    return _Line(number, parent, device, root, point, system.split(" ")[0])
+
+
+def _is_seen_there(above: _Line, mount: _Line) -> bool:
+    """Whether the mount `above` shows the same directory at the point of `mount` by itself."""
+    if above.number == mount.number or above.device != mount.device:
+        return False
+    if not _is_below(mount.point, above.point):
+        return False
+    below = mount.point.removeprefix(above.point.rstrip("/")).strip("/")
+    return mount.root == (os.path.join(above.root, below) if below else above.root)  # noqa: PTH118 -- of no path here
 
 
 def contains(outer: str, inner: str) -> bool:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Final, NamedTuple
 
 from bisyncer.endpoints.spelling import other_spelling
-from bisyncer.errors import Changed, Clash, EndpointError, Rejected, Transient
+from bisyncer.errors import Blocked, Changed, Clash, EndpointError, Rejected, Transient
 from bisyncer.job import LinkMode
 from bisyncer.model import TRASH, Entry
 
@@ -158,7 +158,8 @@ def explain(error: OSError, place: str) -> EndpointError:
     """The error of a file system as a sentence about `place` that says whether to try again."""
     number = error.errno or 0
     if number in _LASTING:
-        return Rejected(f"{place}: {_LASTING[number]}.")
+        refused = Blocked if number in {errno.EISDIR, errno.ENOTDIR} else Rejected
+        return refused(f"{place}: {_LASTING[number]}.")
     if number == errno.ENOENT:
         return Changed(f"{place}: it, or a directory on the way to it, went away meanwhile. Run again.")
     return Transient(f"{place}: {os.strerror(number)}. Look at its file system and run again.")
@@ -376,7 +377,7 @@ class Tree:
             if seen is not None and stat.S_ISREG(seen.st_mode):
                 if not make:
                     return
-                raise Rejected(f"{place}: is a file, so nothing can be below it. Rename one of the two.")
+                raise Blocked(f"{place}: is a file, so nothing can be below it. Rename one of the two.")
             if seen is not None and stat.S_ISLNK(seen.st_mode) and self.links is not LinkMode.SKIP:
                 if self.links is LinkMode.KEEP and not make:
                     return  # a link has a key of its own, and nothing is below it

@@ -7,16 +7,18 @@ from contextlib import closing, suppress
 from functools import partial
 from math import ceil
 
+from bisyncer.core.filters import Filters
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.engine.apply import apply
 from bisyncer.engine.emptied import Emptied
+from bisyncer.engine.look import look_at
 from bisyncer.engine.moving import Moving
 from bisyncer.engine.room import Room
 from bisyncer.engine.run import REPORTED, Run
 from bisyncer.engine.trash import purge
 from bisyncer.engine.worker import Worker
 from bisyncer.errors import EndpointError, Gone, Halted
-from bisyncer.model import COPIES, DELETES, Done, Mode, Outcome, Planned, Side, Verdict, Waits
+from bisyncer.model import COPIES, DELETES, Delta, Done, Mode, Outcome, Planned, Side, Verdict, Waits
 from bisyncer.report.events import Acted, Phase, PhaseBegan, Settled
 
 COMMITTED = 500  # outcomes committed at once, at the most ...
@@ -24,6 +26,8 @@ COMMIT_EVERY_NS = 1_000_000_000  # ... and an outcome that comes later than this
 
 LARGE = PART_SIZE  # bytes of a body that goes before others ...
 MOST_LARGE = 1000  # ... of which so many are known at a time: a plan of any length takes as little memory
+
+LOOKS = 100  # at versions of conflicts of which nothing is recorded, in a run that is no alignment
 
 DAY_NS = 86400 * 10**9
 
@@ -77,14 +81,32 @@ def carry_out(run: Run) -> None:
         raise
     _commit(run, waiting)
     run.go_on()
-    if run.job.resync:
-        run.store.settle_conflicts(run.pair, run.lease)
-    if run.pair.mode is not run.job.mode and run.job.scope.words is None:
+    _settle_conflicts(run)
+    # What a side lost and hasn't got back, a mode that deletes would take for deleted.
+    if run.pair.mode is not run.job.mode and run.job.scope.words is None and not run.tally.open:
         run.pair = run.store.record_mode(run.pair, run.job.mode, run.lease)
     if changes:
         # A copy of a side that somebody took meanwhile is older than its seal from now on.
         with suppress(Halted):  # the next run tells
             _seal(run)
+
+
+def _settle_conflicts(run: Run) -> None:
+    """Settle the open conflicts of whose other version nothing is recorded, where neither side has it.
+
+    That nothing is recorded says little: it may not have been looked at, or an alignment was cut short.
+    """
+    if run.job.scope.words is not None:
+        return
+    excluded = Filters.of(run.job).excluded
+    found = run.store.unrecorded_conflicts(run.pair, None if run.job.resync else LOOKS)
+    gone = [
+        number
+        for number, key in found
+        if not excluded(key) and all(look_at(run.endpoints[side], key) is None for side in Side)
+    ]
+    if gone:
+        run.store.settle_conflicts(run.pair, gone, run.lease)
 
 
 def purge_daily(run: Run) -> None:
@@ -118,7 +140,7 @@ def _tell(run: Run, outcome: Outcome) -> None:
     # A stamp that moved without its content is noted in the state, and is no news.
     if outcome.planned.action.verdict not in {Verdict.NOTHING, Verdict.LEAVE}:
         run.reporter.tell(Acted(outcome))
-    if run.job.strict and not isinstance(outcome, Done):
+    if run.job.strict and not isinstance(outcome, Done | Waits):
         run.stop.give_up()
 
 
@@ -193,14 +215,16 @@ def _commit(run: Run, outcomes: Sequence[Outcome]) -> None:
     run.store.actions.amend(run.number, [o.planned for o in outcomes if o.planned.again])
     run.conflicts += run.store.commit(run.number, outcomes, run.lease)
     for outcome in outcomes:
-        if isinstance(outcome, Waits):
-            run.tally.waiting += 1
-            continue
+        action = outcome.planned.action
         if not isinstance(outcome, Done):
-            run.count_problem(outcome.problem)
+            run.tally.open += Delta.DELETED in {action.delta1, action.delta2}
+            if isinstance(outcome, Waits):
+                run.tally.waiting += 1
+            else:
+                run.count_problem(outcome.problem)
             continue
-        verdict = outcome.planned.action.verdict
+        verdict = action.verdict
         run.done[verdict] += 1
-        run.survived += outcome.planned.action.survivor is not None
+        run.survived += action.survivor is not None
         if verdict.side is not None:
             run.size[verdict.side] += outcome.size

@@ -16,7 +16,7 @@ from bisyncer.core.compare import by_digest
 from bisyncer.core.conflict import endings, names
 from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.transfer import Keeper, agreed, content, stream, transfer
-from bisyncer.errors import Rejected
+from bisyncer.errors import Clash, Rejected
 from bisyncer.job import Policy
 from bisyncer.model import Agreement, Done, Entry, Item, Kept, Planned, Side
 
@@ -53,11 +53,7 @@ def keep_both(
 
     longest = min(endpoint.capabilities.max_key_bytes for endpoint in endpoints.values())
     candidates = (name for name in names(action.key, endings(loses, policy), longest) if not recorded(name))
-    name, held = _free_name(candidates, endpoints, endpoints[loses], lost)
-    aside: dict[Side, Entry] = {}
-    # Across, the content goes through here, however it could: resolving goes by its digests.
-    aside[wins] = held[wins] or stream(endpoints[loses], lost, endpoints[wins], name, expect=None).target
-    aside[loses] = held[loses] or transfer(endpoints[loses], lost, endpoints[loses], name, expect=None).target
+    name, aside = _put_aside(candidates, endpoints, loses, lost)
     winner = stream(endpoints[wins], won, endpoints[loses], action.key, expect=lost)
 
     both = {wins: winner.source, loses: winner.target}
@@ -103,6 +99,31 @@ def _versions(planned: Planned) -> tuple[Side, Entry, Entry]:
     won, lost = action.entry(action.winner), action.entry(action.winner.other)
     assert won is not None and lost is not None, "a conflict has two versions"  # noqa: PT018
     return action.winner, won, lost
+
+
+def _put_aside(
+    candidates: Iterator[str], endpoints: Mapping[Side, Endpoint], loses: Side, lost: Entry
+) -> tuple[str, Mapping[Side, Entry]]:
+    """Copy the version that loses aside on both sides; return its name there, and the entries.
+
+    A side that folds case is the first, since only a write tells that it has the name in another spelling.
+    """
+    while True:
+        name, held = _free_name(candidates, endpoints, endpoints[loses], lost)
+        aside: dict[Side, Entry] = {}
+        try:
+            for side in sorted(Side, key=lambda side: not endpoints[side].capabilities.folds_case):
+                # Across, the content goes through here, however it could: resolving goes by its digests.
+                copy = transfer if side is loses else stream
+                there = held[side]
+                aside[side] = (
+                    copy(endpoints[loses], lost, endpoints[side], name, expect=None).target
+                    if there is None
+                    else there
+                )
+        except Clash:
+            continue
+        return name, aside
 
 
 def _free_name(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -24,9 +24,11 @@ from bisyncer.model import (
     Action,
     Agreement,
     Algorithm,
+    Ancestor,
     Delta,
     Digest,
     Entry,
+    Fold,
     Item,
     Mode,
     RunOutcome,
@@ -196,20 +198,46 @@ class KeptPlan(NamedTuple):
 
 
 def still_so(
-    actions: Iterator[Action], endpoints: Mapping[Side, Endpoint], policy: Policy, width: int
+    actions: Iterator[Action],
+    endpoints: Mapping[Side, Endpoint],
+    policy: Policy,
+    width: int,
+    recorded: Callable[[Collection[str]], Mapping[str, Ancestor]],
 ) -> Generator[list[tuple[Action, str | None]]]:
     """Yield batches of actions, each with what moved since it was planned; None: all is as it was."""
     with ThreadPoolExecutor(width, thread_name_prefix="looks") as pool:
         while batch := list(islice(actions, _BATCH)):
-            moved = pool.map(lambda action: _moved(action, endpoints, policy), batch)
+            known = recorded([_recorded_key(action) for action in batch])
+            settled = [_settled_since(action, known) for action in batch]
+            moved = pool.map(
+                lambda action, settled: settled or _moved(action, endpoints, policy), batch, settled
+            )
             yield list(zip(batch, moved, strict=True))
+
+
+def _recorded_key(action: Action) -> str:
+    return action.key if action.origin is None else action.origin.key
+
+
+def _settled_since(action: Action, known: Mapping[str, Ancestor]) -> str | None:
+    """Why an action that writes a store is no longer due: what it goes by isn't recorded any more."""
+    if action.verdict.side is None or action.reason == EXCLUDED:
+        return None
+    new = {Delta.ABSENT, Delta.NEW}
+    was_recorded = action.origin is not None or not {action.delta1, action.delta2} <= new
+    key = _recorded_key(action)
+    if not was_recorded or key in known:
+        return None
+    return f"{key!r} was settled since the plan was made. It is left alone; the next run decides."
 
 
 def _moved(action: Action, endpoints: Mapping[Side, Endpoint], policy: Policy) -> str | None:
     if action.verdict is Verdict.FORGET and (action.reason is not None or action.key.endswith("/")):
         return None  # left out, or a directory that isn't empty: neither side is touched
     # What the filters leave out and a mirror deletes from path2, path1 may well hold.
-    sides = Side if action.reason != EXCLUDED else (Side.PATH2,)
+    sides = tuple(Side) if action.reason != EXCLUDED else (Side.PATH2,)
+    if _is_spelled_anew(action) and (side := action.verdict.side) is not None:
+        sides = (side,)  # across it has another content than is recorded, which the next run follows
     seen: list[tuple[Side, str, Entry | None]] = [(side, action.key, action.entry(side)) for side in sides]
     if action.origin is not None and (side := action.verdict.side) is not None:
         seen += [(side, action.origin.key, action.origin), (side.other, action.origin.key, None)]
@@ -218,6 +246,14 @@ def _moved(action: Action, endpoints: Mapping[Side, Endpoint], policy: Policy) -
         if (how := _changed(entry, now, restless=side in policy.restless)) is not None:
             return f"{side}: {key!r} {how} since the plan was made. It is left alone; the next run decides."
     return None
+
+
+def _is_spelled_anew(action: Action) -> bool:
+    """Whether a move only gives a name another spelling, whatever content it has across."""
+    if action.origin is None or action.agreement is not None:
+        return False
+    fold = Fold(case=True, unicode=True)
+    return fold.folded(action.key) == fold.folded(action.origin.key)
 
 
 def _changed(entry: Entry | None, now: Item | None, *, restless: bool) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bisyncer.core.bounds import ahead, left_alone, outside, waits
 from bisyncer.engine.marked import Marked
 from bisyncer.job import ANY_VERSION, Bounds
-from bisyncer.model import Action, Tally, Verdict
+from bisyncer.model import Action, Delta, Tally, Verdict
 
 _STANDS = frozenset({Verdict.HOLD, Verdict.FORGET})  # such a verdict touches no side
 
@@ -34,6 +34,7 @@ class LeftAlone:
             return left_alone(action, why)
         if waits(action, self._bounds, now_ns):
             self._tally.waiting += 1
+            self._tally.open += Delta.DELETED in {action.delta1, action.delta2}
             return None
         self._tally.ahead += ahead(action, self._bounds, now_ns)
         return action

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from bisyncer.endpoints.base import Endpoint
+from bisyncer.errors import Rejected
 from bisyncer.model import Side
 
 
@@ -32,7 +33,7 @@ class Marked:
         self._looked |= folders
         asked = [(folder, endpoint) for folder in sorted(folders) for endpoint in endpoints.values()]
         with ThreadPoolExecutor(width, thread_name_prefix="looks") as pool:
-            found = pool.map(lambda each: each[1].stat(each[0] + self._name) is not None, asked)
+            found = pool.map(lambda each: _is_there(each[1], each[0] + self._name), asked)
             self._folders |= {folder for (folder, _), there in zip(asked, found, strict=True) if there}
 
     @property
@@ -55,6 +56,13 @@ class Marked:
         """In words why the key is left alone; None where it isn't."""
         folder = next((folder for folder in _above(key) if folder in self._folders), None)
         return None if folder is None else f"there is {folder}{self._name}"
+
+
+def _is_there(endpoint: Endpoint, key: str) -> bool:
+    try:
+        return endpoint.stat(key) is not None
+    except Rejected:  # no file, or a name that this store can't hold: a listing wouldn't pass it either
+        return False
 
 
 def _above(key: str) -> Iterator[str]:

@@ -183,7 +183,7 @@ def take(run: Run, kept: KeptPlan) -> None:
     """Take up the actions of a kept plan; what moved since is left alone, and is a problem."""
     run.reporter.tell(PhaseBegan(Phase.CHECK, kept.total))
     looked = 0
-    batches = still_so(kept.actions(), run.endpoints, run.policy, run.job.transfers)
+    batches = still_so(kept.actions(), run.endpoints, run.policy, run.job.transfers, run.recorded)
     with closing(batches):
         for batch in batches:
             run.go_on()
@@ -281,6 +281,7 @@ def match_spellings(run: Run) -> None:
             run.go_on()
             for before, after in settled.held:
                 recount(before.action, after.action, run.tally)
+                run.tally.open += Delta.DELETED in {after.action.delta1, after.action.delta2}
             run.store.actions.amend(run.number, [after for _, after in settled.held])
             held = (after.action for _, after in settled.held)
             run.hold(Problem(action.key, action.reason) for action in held if action.reason is not None)

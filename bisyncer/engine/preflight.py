@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 from bisyncer.core.gates import let_pass
 from bisyncer.endpoints.base import Endpoint, Probe
@@ -26,9 +27,10 @@ def halts(
     job: Job,
     endpoints: Mapping[Side, Endpoint],
     probes: Mapping[Side, Probe],
-    otherwise: _Otherwise = let_pass,
+    otherwise: _Otherwise | None = None,
 ) -> tuple[Halt, ...]:
-    """All closed gates; `otherwise` says of each what else lets it pass."""
+    """All closed gates; `otherwise` says of each what else lets it pass, if not what does for a run."""
+    otherwise = otherwise or partial(let_pass, resync=job.resync)
     return (*_mount(job, endpoints, probes, otherwise), *_check_file(job, endpoints, otherwise))
 
 

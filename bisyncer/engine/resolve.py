@@ -84,12 +84,16 @@ class Resolving:
             gone = conflict.key if named is None else conflict.beside
             raise _moved(conflict, f"{gone} was deleted or renamed since.")
         _refuse_edited(conflict, named, aside)
-        folder = folder_of(self.store.now_ns(), f"c{conflict_id}")
+        latest_ns = self.store.latest_start(self.pair, self.store.now_ns())
+        folder = folder_of(latest_ns, f"c{conflict_id}")
         trash = opened_trash(self.job.trash, self.endpoints, self.probes, folder)
         kept = winner(conflict.met(Side.PATH1), conflict.met(Side.PATH2), Resolve(keep))
+        swap = not _holds(named, conflict.met(kept))
+        if swap and not _holds(aside, conflict.met(kept)):
+            raise _moved(conflict, f"{named.key} was edited since.")
         try:
             stores = _Stores(self.endpoints, trash, self.lease)
-            ancestor = _settle(conflict, named, aside, stores, swap=kept is not conflict.winner)
+            ancestor = _settle(conflict, named, aside, stores, swap=swap)
         except Changed as error:
             raise _moved(conflict, str(error)) from error
         for endpoint in self.endpoints.values():
@@ -116,8 +120,12 @@ def _refuse_edited(conflict: Conflict, named: Ancestor, aside: Ancestor) -> None
     shown = {side: conflict.met(side) for side in Side}
     lost = shown[conflict.winner.other]
     for held, may_be in ((named, tuple(shown.values())), (aside, (lost,))):
-        if all(by_digest(held.path1.digests, met.digests) is not Agreement.SAME for met in may_be):
+        if not any(_holds(held, met) for met in may_be):
             raise _moved(conflict, f"{held.key} was edited since.")
+
+
+def _holds(ancestor: Ancestor, met: Entry) -> bool:
+    return by_digest(ancestor.path1.digests, met.digests) is Agreement.SAME
 
 
 def _settle(

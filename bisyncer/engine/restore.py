@@ -105,7 +105,7 @@ def _newest(pair: str, endpoints: Mapping[Side, Endpoint], wanted: Wanted) -> tu
             f"No version of {wanted.key} is in the trash{side}{run}. "
             f"`bisyncer trash list {pair}` tells what is."
         )
-    return max(found, key=lambda each: each[1].name)
+    return max(found, key=lambda each: each[1].age)
 
 
 def _keys(trashed: Trashed, wanted: Wanted, endpoint: Endpoint) -> Iterator[str]:

@@ -108,6 +108,7 @@ def _folders(job: Job, endpoints: Mapping[Side, Endpoint]) -> Sequence[Folder]:
 def _begin(run: Run) -> None:
     run.started_ns = run.now_ns()
     scope = run.job.scope.words
+    latest_ns = run.store.latest_start(run.pair, run.started_ns)
     run.number = run.store.begin_run(run.pair, dry_run=run.job.dry_run, resync=run.job.resync, scope=scope)
     run.reporter.tell(
         RunBegan(
@@ -128,7 +129,7 @@ def _begin(run: Run) -> None:
     run.identity = Identity(run.pair, run.endpoints, run.store, run.job.mode.writes)
     found = preflight.halts(run.job, run.endpoints, probes) + tuple(run.identity.look())
     _close(run, found)
-    folder = folder_of(run.started_ns, run.number)
+    folder = folder_of(latest_ns, run.number)
     run.trash = opened_trash(run.job.trash, run.endpoints, probes, folder)
     run.versioned = frozenset(side for side in Side if probes[side].versioned)
     if not run.job.dry_run:
@@ -158,7 +159,9 @@ def _gate(run: Run) -> None:
     run.reporter.tell(PlanMade(run.tally))
     if run.job.dry_run:
         _show(run)
-    halts = run.closed + judge(run.tally, run.job.limits, run.job.mode, _places(run), run.policy)
+    halts = run.closed + judge(
+        run.tally, run.job.limits, run.job.mode, _places(run), run.policy, resync=run.job.resync
+    )
     if run.job.strict and run.problems:
         halts += (strict(run.problem_count, run.problems[0]),)
     if halts:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby, islice
 from typing import Final, NamedTuple
 
-from bisyncer.core.renames import Rename, is_new
+from bisyncer.core.renames import Rename, is_as_recorded, is_new
 from bisyncer.core.spellings import Pair, clashes, pair_of, told
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.spool import in_order
@@ -123,6 +123,8 @@ def _spelled_anew(deleted: Planned, copied: Planned, old: Ancestor | None) -> Se
     """
     side = deleted.action.verdict.side
     if old is None or side is None or copied.action.verdict.side is not side:
+        return Settled((), ())
+    if not is_as_recorded(deleted, side):  # an edit of it isn't what the new name is to have
         return Settled((), ())
     then = old.side(side.other)._replace(key=copied.action.key)
     one, two = (None, then) if side is Side.PATH1 else (then, None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from bisyncer.core.bounds import waits
+from bisyncer.core.bounds import outside, waits
 from bisyncer.core.conflict import replaces
 from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Endpoint
@@ -26,7 +26,7 @@ from bisyncer.engine.plan import EXCLUDED
 from bisyncer.engine.room import Room
 from bisyncer.engine.transfer import agreed, transfer
 from bisyncer.engine.trash import Trash
-from bisyncer.errors import BisyncerError, Changed, Clash, EndpointError, Rejected, Transient
+from bisyncer.errors import BisyncerError, Blocked, Changed, Clash, EndpointError, Rejected, Transient
 from bisyncer.job import Policy
 from bisyncer.model import (
     DELETES,
@@ -190,6 +190,8 @@ class Worker:
         found = judge(triple, self.endpoints, self.policy)
         if found is None:
             return Done(planned, None)  # it came and went: neither side holds it
+        if outside(found, self.policy.bounds, self.now_ns()) is not None:
+            return Waits(planned)  # it has outgrown them, and is left alone by the next plan
         again = Planned(planned.seq, found, again=True)
         if found.verdict in IN_STATE:
             return Done(again, _settled(found))
@@ -289,14 +291,16 @@ class Worker:
         return Done(planned, agreed(action.key, both[Side.PATH1], both[Side.PATH2]))
 
     def _copy_renamed(self, planned: Planned, side: Side, origin: Entry) -> Done:
-        """Copy what was renamed, and delete its old name, which may be what stands in the way of the copy.
+        """Copy what was renamed, and delete its old name, which may stand in the way of another copy.
 
-        That loses no version, since the other side has it under the new name.
+        That loses no version, since the other side has it under the new name, where it can be read.
         """
         try:
             done = self._copy(planned)
-        except Rejected as error:
-            if not isinstance(error, Clash):
+        except Blocked:
+            renamed = planned.action.entry(side.other)
+            assert renamed is not None, "a move has two names"
+            with self.endpoints[side.other].read(renamed.key, expect=renamed):
                 self._remove(side, origin)
             raise
         with suppress(Changed):  # an edit of the old name is a new key from now on

@@ -14,7 +14,7 @@ from contextlib import closing
 from heapq import merge
 from itertools import pairwise
 from operator import lt
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -87,6 +87,8 @@ _PRUNE_RUNS = (
 
 # Made once: making it takes longer than asking it.
 _PAIR_OF = select(schema.run.c.pair_id).where(schema.run.c.id == bindparam("run"))
+
+_STARTS: Final = 100  # of runs, which the latest is looked for among
 
 
 class Store:
@@ -325,6 +327,17 @@ class Store:
             ).scalar_one()
         return begun
 
+    def latest_start(self, pair: Pair, now_ns: int) -> int:
+        """The latest time at which one of the last runs of a pair began; now, unless the clock was set back.
+
+        Of so many that a clock that ran ahead once doesn't count for ever.
+        """
+        table = schema.run.c
+        last = select(table.started_ns).where(table.pair_id == pair.id).order_by(table.id.desc())
+        with self.database.read() as connection:
+            found = connection.execute(last.limit(_STARTS)).scalars().all()
+        return max(now_ns, *found) if found else now_ns
+
     def commit(self, run: int, outcomes: Sequence[Outcome], lease: Fence) -> list[tuple[int, str]]:
         """Write what came of some actions, all in one transaction; return the new conflicts (id, key).
 
@@ -524,17 +537,28 @@ class Store:
             )
             write_ancestors(self.database, connection, lease.pair_id, ancestors, now)
 
-    def settle_conflicts(self, pair: Pair, lease: Fence) -> None:
-        """Settle the open conflicts whose other version is gone; for the end of an alignment."""
+    def unrecorded_conflicts(self, pair: Pair, most: int | None) -> list[tuple[int, str]]:
+        """The open conflicts of whose other version nothing is recorded: each number, and that key."""
         table, kept = schema.conflict.c, schema.ancestor.c
-        there = select(kept.key).where(kept.pair_id == pair.id, kept.key == table.kept_as).exists()
+        recorded = select(kept.key).where(kept.pair_id == pair.id, kept.key == table.kept_as).exists()
+        open_ = select(table.id, table.kept_as).where(
+            table.pair_id == pair.id, table.state == ConflictState.OPEN.value, table.kept_as.is_not(None)
+        )
+        with self.database.read() as connection:
+            found = connection.execute(open_.where(~recorded).order_by(table.id.desc()).limit(most))
+            return [(number, key) for number, key in found]
+
+    def settle_conflicts(self, pair: Pair, ids: Collection[int], lease: Fence) -> None:
+        """Settle conflicts whose other version is gone from both sides."""
+        table = schema.conflict.c
         with self.database.write() as connection:
             fence.hold(connection, lease, pair.id)
-            connection.execute(
-                update(schema.conflict)
-                .where(table.pair_id == pair.id, table.state == ConflictState.OPEN.value, ~there)
-                .values(state=ConflictState.SETTLED.value, resolved_ns=self.now_ns())
-            )
+            for chunk in chunks(ids, CHUNK):
+                connection.execute(
+                    update(schema.conflict)
+                    .where(table.id.in_(chunk), table.state == ConflictState.OPEN.value)
+                    .values(state=ConflictState.SETTLED.value, resolved_ns=self.now_ns())
+                )
 
     # Inside
 

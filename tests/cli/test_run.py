@@ -284,6 +284,27 @@ def test_of_several_pairs_the_most_serious_code_counts_and_each_has_its_turn(des
     assert held(desk.folder / "docs2") == {"a": "x"}
 
 
+def test_a_secret_that_one_pair_misses_keeps_no_other_from_its_turn(desk: Desk) -> None:
+    desk.align({"cms": "", "media": "", "docs": ""})
+    put(desk.one, {"a": "x"})
+    put(desk.folder / "docs1", {"a": "x"})
+    text = desk.config.read_text().replace(f'path2 = "{desk.folder / "media2"}"', 'path2 = "m:bucket"')
+    desk.config.write_text(
+        text + '[remotes.m]\ntype = "s3"\nendpoint_url = "http://127.0.0.1:1"\n'
+        'secret_access_key_env = "NOT_SET"\n'
+    )
+
+    answer = desk("run", "--all")
+
+    assert answer.code == 2
+    assert "bisyncer: media: " in answer.err
+    assert "the environment has no NOT_SET" in answer.err
+    assert held(desk.two) == held(desk.folder / "docs2") == {"a": "x"}
+    put(desk.one, {"b": "x"})
+    assert desk("run", "cms", "media").code == 2, "who names the pairs is told before anything is done"
+    assert held(desk.two) == {"a": "x"}
+
+
 Write = Callable[..., Any]
 
 

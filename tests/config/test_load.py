@@ -151,6 +151,30 @@ def test_the_first_of_the_five_places_is_the_config_in_use(
     assert loading.find(asked) == (asked, True)
 
 
+def test_a_place_that_may_not_be_searched_is_passed_over_unless_it_is_named_or_the_systems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = write(PAIR, tmp_path / "etc/bisyncer.toml")
+    monkeypatch.setattr(loading, "SYSTEM_FILE", system)
+    named = tmp_path / "closed/bisyncer.toml"
+    closed = {Path("bisyncer.toml"), tmp_path / "home/.config/bisyncer/bisyncer.toml", named}
+    exists = Path.exists
+
+    def searched(path: Path) -> bool:
+        if path in closed:
+            raise PermissionError(13, "Permission denied", str(path))  # as stat() of a user who isn't root
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", searched)
+    assert loading.find(None) == (system, True)
+
+    with pytest.raises(UsageError, match=r"closed/bisyncer\.toml can't be looked at: permission denied"):
+        loading.find(named)
+    closed.add(system)
+    with pytest.raises(UsageError, match=r"etc/bisyncer\.toml can't be looked at"):
+        loading.find(None)
+
+
 def test_a_flag_beats_the_environment_which_beats_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     text = PAIR + "transfers = 1\nmodify_window = '1s'\nexclude = ['a']\n"
     monkeypatch.setenv("BISYNCER_TRANSFERS", "2")

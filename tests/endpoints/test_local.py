@@ -733,6 +733,29 @@ def test_the_mount_of_a_path_is_the_nearest_and_the_latest(
     assert mounts.mount_of("/proc/self") == ("/proc", "unknown")
 
 
+def test_a_directory_that_a_unit_binds_to_its_own_place_is_not_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        "27 1 254:0 / / ro - ext4 /dev/vda rw\n"
+        "30 27 254:0 /mnt/plain /mnt/plain rw - ext4 /dev/vda rw\n"
+        "31 30 254:0 /mnt/plain/a\\040b /mnt/plain/a\\040b rw - ext4 /dev/vda rw\n"
+        "32 27 254:0 /mnt/other /mnt/elsewhere rw - ext4 /dev/vda rw\n"
+        "33 27 0:40 / /mnt/nfs ro - nfs4 host:/a rw\n"
+        "34 33 0:40 /content /mnt/nfs/content rw - nfs4 host:/a rw\n"
+        "35 34 0:40 /content /mnt/nfs/content rw - nfs4 host:/a rw\n"
+        "36 27 0:50 /@home /home rw - btrfs /dev/vdb rw\n"
+    )
+    monkeypatch.setattr(mounts, "_MOUNTS", table)
+
+    assert mounts.mount_of("/mnt/plain/x") == ("/", "ext4")
+    assert mounts.mount_of("/mnt/plain/a b") == ("/", "ext4")
+    assert mounts.mount_of("/mnt/elsewhere") == ("/mnt/elsewhere", "ext4")
+    assert mounts.mount_of("/mnt/nfs/content/x") == ("/mnt/nfs", "nfs4")
+    assert mounts.mount_of("/home/me") == ("/home", "btrfs")
+
+
 # Durability.
 
 

@@ -251,13 +251,31 @@ def test_each_gate_names_both_ways_to_let_a_run_pass_and_each_way_opens_it(
     assert halts
     for halt in halts:
         assert f"--force {gate}" in halt.sentence
-        assert "`bisyncer plan --out FILE`" in halt.sentence
+        assert "`bisyncer plan PAIR --out FILE`" in halt.sentence
         assert "`bisyncer apply`" in halt.sentence
 
     forced = Limits(force=frozenset({gate} | ({"max-delete"} if gate == "emptied" else set())))
     assert world.run(limits=forced, dry_run=True).exit_code == 0
     assert apply(world, keep(world)).outcome is RunOutcome.SUCCESS
     assert world.held(TWO)["new"] == "a change"
+
+
+@pytest.mark.parametrize("gate", ["check-file", "mount", "free-space", "clock-skew"])
+def test_a_gate_that_halts_a_resync_says_what_lets_that_pass(
+    gate: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"mount": {"require_mount": True}, "check-file": {"check_file": ".here"}}
+    world.align(TEN)
+    world.job = replace(world.job, **settings.get(gate, {}))  # type: ignore[arg-type]
+    world.put(ONE, {"new": "a change"})
+    GATES[gate](world, monkeypatch)
+
+    [sentence] = {halt.sentence for halt in world.run(resync=True).halts if halt.gate == gate}
+
+    assert f"`bisyncer run PAIR --resync --force {gate}`" in sentence
+    assert "apply" not in sentence
+    forced = Limits(force=frozenset({gate}))
+    assert world.run(resync=True, limits=forced).outcome is RunOutcome.SUCCESS
 
 
 def test_a_gate_that_closes_only_now_is_closed(world: World) -> None:

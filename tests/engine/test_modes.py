@@ -12,8 +12,9 @@ from bisyncer.endpoints.base import Probe
 from bisyncer.engine.explain import explain
 from bisyncer.engine.kept_plan import KeptPlan
 from bisyncer.engine.pairing import guarded
-from bisyncer.errors import Rejected, UsageError
-from bisyncer.model import Mode, RunOutcome, Side, Verdict
+from bisyncer.errors import Changed, Rejected, UsageError
+from bisyncer.job import Bounds
+from bisyncer.model import Item, Mode, RunOutcome, Side, Unreadable, Verdict
 from bisyncer.report.events import RunBegan
 from tests.engine.test_kept_plan import apply, keep
 from tests.pair import paired
@@ -207,6 +208,44 @@ def test_what_path2_of_a_mirror_lost_is_not_taken_for_deleted_when_the_mode_beco
 
     assert carried_out(mirror.run()) == {"copy-to-path2": 1}
     mirror.remove(TWO, "b")
+    assert carried_out(mirror.run()) == {"delete-from-path1": 1}
+
+
+@pytest.mark.parametrize("what", ["refused", "changing", "hidden", "young"])
+def test_what_a_first_run_in_a_mode_could_not_make_good_is_not_taken_for_deleted_by_the_second(
+    mirror: World, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror.align({"a": "1", "b": "2", "d/c": "3"})
+    in_mode(mirror, Mode.BISYNC)
+
+    def refuse(method: str, key: str) -> None:
+        if method == "write" and key == "a":
+            raise Rejected("no space is left") if what == "refused" else Changed("it changed")
+
+    def scan(low: str = "", high: str | None = None) -> Iterator[Item]:
+        items = [item for item in listed(low, high) if not item[0].startswith("d/")]
+        return iter(sorted([*items, Unreadable("d/", "permission denied.")], key=lambda item: item[0]))
+
+    listed = mirror.hooked[TWO].scan
+    if what == "hidden":
+        monkeypatch.setattr(mirror.hooked[TWO], "scan", scan)
+        gone = "d/c"
+    elif what == "young":
+        mirror.job = replace(mirror.job, policy=replace(mirror.job.policy, bounds=Bounds(min_age_ns=10**15)))
+        mirror.touch(ONE, "a")
+        mirror.remove(TWO, gone := "a")
+    else:
+        mirror.hooked[TWO].before = refuse
+        mirror.remove(TWO, gone := "a")
+    mirror.run()
+
+    monkeypatch.undo()
+    mirror.hooked[TWO].before = lambda _method, _key: None
+    mirror.job = replace(mirror.job, policy=replace(mirror.job.policy, bounds=Bounds()))
+    if what == "hidden":
+        mirror.remove(TWO, gone)
+    assert carried_out(mirror.run()) == {"copy-to-path2": 1}
+    mirror.remove(TWO, gone)
     assert carried_out(mirror.run()) == {"delete-from-path1": 1}
 
 

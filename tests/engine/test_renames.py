@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bisyncer.errors import Rejected
+from bisyncer.core.reserved import is_reserved
+from bisyncer.errors import Blocked, Rejected
 from bisyncer.job import Limits
 from bisyncer.model import Entry, RunOutcome, Side
 from tests.world import ONE, TWO, World, carried_out
@@ -179,6 +180,44 @@ def test_what_a_store_can_not_move_is_copied_and_deleted(
     assert world.plan() == []
 
 
+def test_a_renamed_file_that_can_neither_be_moved_nor_copied_keeps_its_old_name(world: World) -> None:
+    world.align({"a": "text", "b": "more text"})
+    world.rename(ONE, "a", "c")
+
+    def refuse(method: str, key: str) -> None:
+        if method == "move" or (method == "write" and not is_reserved(key)):
+            raise Rejected("no space is left")
+
+    world.hooked[TWO].before = refuse
+
+    assert [problem.key for problem in world.run().problems] == ["c"]
+    assert world.held(TWO) == {"a": "text", "b": "more text"}
+    assert world.trash(TWO) == {}
+
+
+def test_a_renamed_file_that_can_not_be_read_keeps_its_old_name_across(world: World) -> None:
+    world.align({"a": "text", "b": "more text"})
+    world.rename(ONE, "a", "c")
+
+    blocked: list[str] = []
+
+    def block(method: str, key: str) -> None:
+        if method in {"move", "copy_from", "write"} and not is_reserved(key):
+            blocked.append(method)
+            raise Blocked("a file is in the way")
+
+    def archive(method: str, key: str) -> None:
+        if method == "read" and key == "c" and blocked:
+            raise Rejected("it is archived")
+
+    world.hooked[TWO].before = block
+    world.hooked[ONE].before = archive
+    world.run()
+
+    assert blocked[0] == "move"
+    assert world.held(TWO) == {"a": "text", "b": "more text"}
+
+
 def test_names_that_stand_in_each_others_way_come_to_rest(world: World) -> None:
     world.align({"a": "text of a", "d/b": "the text of d/b", "x": "one", "z": "two!"})
     world.rename(ONE, "a", "a/b")
@@ -192,7 +231,7 @@ def test_names_that_stand_in_each_others_way_come_to_rest(world: World) -> None:
         if method == "write" and any(
             key.startswith(f"{other}/") or other.startswith(f"{key}/") for other in held
         ):
-            raise Rejected("a file is in the way")
+            raise Blocked("a file is in the way")
 
     world.hooked[TWO].before = is_tree
     monkeypatched = world.hooked[TWO].move

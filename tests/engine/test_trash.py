@@ -358,6 +358,38 @@ def test_a_clock_that_jumps_ahead_takes_nothing_out_of_the_trash(world: World) -
     assert world.trash(TWO) == kept
 
 
+def test_what_is_trashed_while_the_clock_is_set_back_stays_for_as_long_as_all_else(world: World) -> None:
+    world.align(TEN)
+    run_on(world, 2)
+    world.remove(ONE, "k0")
+    run_on(world, -250)
+    world.remove(ONE, "k1")
+    run_on(world, -250)
+    kept = world.trash(TWO)
+    assert len(kept) == 2
+
+    for day in range(2, 31):
+        run_on(world, day)
+    assert world.trash(TWO) == kept
+    for day in range(31, 35):
+        run_on(world, day)
+    assert world.trash(TWO) == {}
+
+
+def test_a_clock_that_ran_ahead_names_no_more_than_the_folders_of_some_runs(world: World) -> None:
+    world.align(TEN)
+    run_on(world, 4000)
+    for _ in range(100):
+        run_on(world, 1)
+    world.remove(ONE, "k0")
+    run_on(world, 1)
+
+    [name] = world.trash(TWO)
+    found = read_name(name)
+    assert found is not None
+    assert found.instant[:4] == str(time.gmtime().tm_year)
+
+
 def test_a_run_that_purges_nothing_lists_no_more_than_what_is_due(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
