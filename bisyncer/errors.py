@@ -21,6 +21,7 @@
          +- Rejected                  this store will not do this to this key (becomes a problem)
              +- Clash                 it has the name already, in another spelling
              +- Blocked               a file is where a directory is to be, or the other way round
+             +- NoFile                a link, a socket or a device is there
              +- NoRanges              it gives bodies whole, and no part of one
 
 An error is a sentence: what happened, to which key or endpoint, and what to do now.
@@ -159,6 +160,14 @@ class Clash(Rejected):
 
 class Blocked(Rejected):
     """Another name stands in the way: a file where a directory is to be, or a directory where a file is."""
+
+
+class NoFile(Rejected):
+    """What is there is no file: a symbolic link, a socket, a device; `what` says which, in words."""
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(f"{key}: {what}. Move it away.")
+        self.what = what
 
 
 class NoRanges(Rejected):

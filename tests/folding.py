@@ -21,7 +21,7 @@ from bisyncer.endpoints import linux, memory
 from bisyncer.endpoints.base import Capabilities, Source
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.errors import Clash
-from bisyncer.model import Entry
+from bisyncer.model import Entry, Side
 from tests.world import ONE, Hooked, World
 
 _stat, _open, _rename, _link, _rename2 = os.stat, os.open, os.rename, os.link, linux._rename
@@ -114,10 +114,10 @@ class Folding(Hooked):
             raise Clash(f"{key}: is spelled {there!r} here, and can't be both. Rename one of the two.")
 
 
-def folding_world(folder: Path) -> World:
-    """A world whose path1 folds case."""
+def folding_world(folder: Path, side: Side = ONE) -> World:
+    """A world of which one side folds case."""
     world = World(folder)
-    folding = Folding(f"one-{world.number}")
-    world.hooked[ONE] = folding
+    folding = Folding(f"{'one' if side is ONE else 'two'}-{world.number}")
+    world.hooked[side] = folding
     world.endpoints = world.hooked
     return world

@@ -58,6 +58,7 @@ from bisyncer.errors import (
     Changed,
     Clash,
     EndpointError,
+    NoFile,
     Rejected,
     UsageError,
 )
@@ -219,7 +220,7 @@ class LocalEndpoint:
         if self._links is not None and stat.S_ISLNK(seen.st_mode):
             return None  # it has a key of its own
         if not stat.S_ISREG(seen.st_mode):
-            raise Rejected(f"{key}: {kind(seen)}. Move it away.")
+            raise NoFile(key, kind(seen))
         return make_entry(key, seen, self._now_ns())
 
     def read(

@@ -16,7 +16,7 @@ from bisyncer.engine.left_alone import LeftAlone
 from bisyncer.engine.look import by_facts, judge, look
 from bisyncer.engine.marked import Marked
 from bisyncer.engine.pairing import bound_pair, policy_for, resilient
-from bisyncer.errors import UsageError
+from bisyncer.errors import EndpointError, NoFile, UsageError
 from bisyncer.job import Job
 from bisyncer.model import TRASH, Agreement, Delta, Entry, Mode, Side, Tally, Triple, Verdict
 from bisyncer.state.store import Store
@@ -60,6 +60,8 @@ def explain(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, key: str
             sentence = f"left alone on both sides: {why}"
             return Explanation(triple, first.delta1, first.delta2, first.agreement, None, None, sentence)
     action = judge(triple, endpoints, policy)
+    if action is not None and ancestor is None and (skipped := _skipped(key, endpoints)) is not None:
+        return Explanation(triple, action.delta1, action.delta2, None, None, None, skipped)
     if action is None:
         sentence = "neither side holds it, now or before"
         return Explanation(triple, Delta.ABSENT, Delta.ABSENT, None, None, None, sentence)
@@ -72,3 +74,17 @@ def explain(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, key: str
         action.winner,
         action.reason or meaning(policy.mode, action.verdict),
     )
+
+
+def _skipped(key: str, endpoints: Mapping[Side, Endpoint]) -> str | None:
+    """In words why a run passes over what has this name, where no file has it on either side."""
+    found: str | None = None
+    for side, endpoint in endpoints.items():
+        try:
+            if endpoint.stat(key) is not None:
+                return None
+        except NoFile as error:
+            found = found or f"{side}: {error.what}; runs pass over it. See the setting `links`."
+        except EndpointError:
+            return None
+    return found

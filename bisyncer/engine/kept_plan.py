@@ -224,7 +224,8 @@ def _settled_since(action: Action, known: Mapping[str, Ancestor]) -> str | None:
     if action.verdict.side is None or action.reason == EXCLUDED:
         return None
     new = {Delta.ABSENT, Delta.NEW}
-    was_recorded = action.origin is not None or not {action.delta1, action.delta2} <= new
+    renamed = action.origin is not None and action.agreement is None
+    was_recorded = renamed or not {action.delta1, action.delta2} <= new
     key = _recorded_key(action)
     if not was_recorded or key in known:
         return None

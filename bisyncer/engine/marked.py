@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from bisyncer.endpoints.base import Endpoint
-from bisyncer.errors import Rejected
+from bisyncer.errors import NoFile
 from bisyncer.model import Side
 
 
@@ -59,9 +59,10 @@ class Marked:
 
 
 def _is_there(endpoint: Endpoint, key: str) -> bool:
+    """Whether a listing would pass it: not where something else has its name, or nothing can have that."""
     try:
-        return endpoint.stat(key) is not None
-    except Rejected:  # no file, or a name that this store can't hold: a listing wouldn't pass it either
+        return endpoint.refusal(key) is None and endpoint.stat(key) is not None
+    except NoFile:
         return False
 
 

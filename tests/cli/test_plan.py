@@ -50,6 +50,16 @@ def test_a_plan_as_json_is_the_report_with_the_actions_behind_it(desk: Desk) -> 
     assert report["plan"] == [{"action": "copy-to-path2", "key": "a", "path1": "new", "path2": "absent"}]
 
 
+def test_a_link_that_runs_pass_over_is_explained_as_that(desk: Desk) -> None:
+    desk.align()
+    (desk.one / "link").symlink_to("elsewhere")
+
+    said = desk("plan", "cms", "--explain", "link").out
+
+    assert "path1: is a symbolic link; links are not followed; runs pass over it. See the setting" in said
+    assert "hold" not in said
+
+
 def test_one_key_is_explained_from_its_facts_to_the_verdict(desk: Desk) -> None:
     desk.align(files=1)
     put(desk.one, {"f000": "changed"})

@@ -12,9 +12,9 @@ import pytest
 
 from bisyncer.core.bounds import outside, waits
 from bisyncer.engine.explain import explain
-from bisyncer.errors import Rejected
+from bisyncer.errors import NoFile, Rejected
 from bisyncer.job import Bounds, Policy, Scope
-from bisyncer.model import Action, Delta, Entry, Item, Mode, Side, Summary, Unreadable, Verdict
+from bisyncer.model import Action, Delta, Entry, Item, Mode, RunOutcome, Side, Summary, Unreadable, Verdict
 from tests.pair import paired
 from tests.places import BUCKETS, Places, Tree
 from tests.world import ONE, TWO, World, carried_out
@@ -153,6 +153,37 @@ def test_a_file_that_is_edited_once_while_it_is_copied_is_young_again_and_waits(
         put(world, ONE, "a", "2", 2 * HOUR_NS)
         edits[:] = [0] if waiting else []
     assert carried_out(world.run(policy=YOUNG)) == {"copy-to-path2": 1}
+
+
+def test_a_file_that_outgrows_its_bounds_while_it_is_copied_is_left_alone(world: World) -> None:
+    align(world, "a")
+    put(world, ONE, "b", "1")
+
+    def grow(method: str, key: str) -> None:
+        if method == "read" and key == "b":
+            put(world, ONE, key, "x" * 100)
+
+    world.hooked[ONE].before = grow
+    bounded = Policy(bounds=Bounds(max_size=50))
+    assert quiet(world.run(policy=bounded))
+    assert quiet(world.run(policy=bounded))
+    assert world.held(TWO) == {"a": "old"}
+
+
+def test_a_strict_run_goes_on_where_a_key_only_waits(world: World) -> None:
+    align(world, "a")
+    put(world, ONE, "b", "1", 2 * HOUR_NS)
+    put(world, ONE, "c", "1", 2 * HOUR_NS)
+
+    def edit(method: str, key: str) -> None:
+        if method == "read" and key == "b":
+            put(world, ONE, key, "edited")
+
+    world.hooked[ONE].before = edit
+    summary = world.run(policy=YOUNG, strict=True, transfers=1)
+
+    assert (summary.outcome, summary.waiting) == (RunOutcome.SUCCESS, 1)
+    assert world.held(TWO) == {"a": "old", "c": "1"}
 
 
 def test_gates_weigh_what_is_done_against_the_keys_that_do_not_wait(world: World) -> None:
@@ -333,6 +364,20 @@ def test_a_place_that_can_not_be_read_in_a_marked_directory_is_no_problem(
     summary = world.run(exclude_if_present=".nosync")
 
     assert [problem.key for problem in summary.problems] == ["e/in/"]
+
+
+def test_what_is_no_file_under_that_name_marks_no_directory(world: World) -> None:
+    align(world, "a")
+    put(world, ONE, "d/new", "1")
+
+    def refuse(method: str, key: str) -> None:
+        if method == "stat" and key == "d/.nosync":
+            raise NoFile(key, "is a symbolic link; links are not followed")
+
+    world.hooked[ONE].before = refuse
+    summary = world.run(exclude_if_present=".nosync", scope=Scope(prefix="d"))
+
+    assert carried_out(summary) == {"copy-to-path2": 1}
 
 
 @pytest.mark.parametrize("scope", [Scope(prefix="d/sub"), Scope(keys=("d/sub/new", "other"))])

@@ -168,6 +168,25 @@ def test_a_second_time_there_is_nothing_left_to_carry_out(world: World) -> None:
     assert world.held(ONE) == world.held(TWO) == held
 
 
+def test_what_was_deleted_by_a_plan_and_restored_is_not_deleted_by_it_again(world: World) -> None:
+    world.align(TEN)
+    world.remove(ONE, "k0")
+    file = keep(world)
+    before = world.stores[TWO].entry("k0")
+    assert carried_out(apply(world, file)) == {"delete-from-path2": 1}
+    world.stores[TWO].put("k0", TEN["k0"].encode())
+    after = world.stores[TWO].entry("k0")
+    assert before is not None
+    assert after is not None
+    world.hooked[TWO].stat = lambda key: after._replace(stamp=before.stamp) if key == "k0" else None  # type: ignore[method-assign]
+
+    summary = apply(world, file)
+
+    assert [problem.key for problem in summary.problems] == ["k0"]
+    assert "was settled since the plan was made" in summary.problems[0].sentence
+    assert world.held(TWO)["k0"] == TEN["k0"]
+
+
 def test_a_dry_run_of_it_tells_what_would_still_be_done(world: World) -> None:
     change_all(world)
     file = keep(world)

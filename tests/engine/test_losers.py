@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
@@ -12,7 +13,7 @@ import pytest
 from bisyncer.engine.suffix import dated
 from bisyncer.errors import Rejected, Transient, Unfinished
 from bisyncer.job import Loser, Policy, Resolve, Retention
-from bisyncer.model import Conditions, Side
+from bisyncer.model import Conditions, Entry, Item, Side, Unreadable
 from tests.world import ONE, TWO, World, carried_out
 
 TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}
@@ -261,3 +262,66 @@ def test_a_version_beside_that_is_named_after_its_side_lasts_while_it_is_resolve
 
     assert "edited meanwhile" in world.held(ONE).values()
     assert world.held(ONE) == world.held(TWO)
+
+
+@pytest.mark.parametrize("how", ["unreadable", "excluded", "failing"])
+def test_a_resync_that_did_not_see_the_other_version_leaves_its_conflict_open(
+    world: World, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align({"k": "text", "b": "other"})
+    world.put(ONE, {"k": "written in one"})
+    world.put(TWO, {"k": "then in two"})
+    world.run()
+    (conflict,) = world.conflicts()
+    listed = world.hooked[TWO].scan
+
+    def scan(low: str = "", high: str | None = None) -> Iterator[Item]:
+        for item in listed(low, high):
+            yield Unreadable(item[0], "permission denied.") if item[0] == conflict.beside else item
+
+    def stat(key: str) -> Entry | None:
+        if key == conflict.beside:
+            raise Rejected("permission denied.")
+        return looked(key)
+
+    looked = world.hooked[TWO].stat
+    if how == "unreadable":
+        monkeypatch.setattr(world.hooked[TWO], "scan", scan)
+        monkeypatch.setattr(world.hooked[TWO], "stat", stat)
+    elif how == "failing":
+        world.remove(TWO, conflict.beside)
+
+        def refuse(method: str, key: str) -> None:
+            if method == "write" and key == conflict.beside:
+                raise Rejected("no space is left.")
+
+        world.hooked[TWO].before = refuse
+    world.run(resync=True, exclude=("*.conflict1",) if how == "excluded" else ())
+
+    assert [each.id for each in world.conflicts()] == [conflict.id]
+    monkeypatch.undo()
+    world.hooked[TWO].before = lambda _method, _key: None
+    world.run()
+    assert [each.id for each in world.conflicts()] == [conflict.id]
+
+
+def test_a_run_after_an_alignment_that_was_cut_short_settles_the_conflicts_whose_copies_are_gone(
+    world: World,
+) -> None:
+    world.align({"k": "text", "b": "other"})
+    world.put(ONE, {"k": "written in one"})
+    world.put(TWO, {"k": "then in two"})
+    world.run()
+    (conflict,) = world.conflicts()
+    for side in Side:
+        world.remove(side, conflict.beside)
+    world.put(ONE, {"new": "1"})
+    world.hooked[TWO].before = lambda method, _key: world.stop.set() if method == "write" else None
+    world.run(resync=True)
+    world.stop.clear()
+    world.hooked[TWO].before = lambda _method, _key: None
+    assert len(world.conflicts()) == 1
+
+    world.run()
+
+    assert world.conflicts() == []

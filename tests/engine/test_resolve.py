@@ -91,6 +91,21 @@ def test_an_edit_that_a_run_has_synced_since_was_never_shown_and_is_not_touched(
     assert met.conflicts() == []
 
 
+def test_where_the_other_version_was_copied_over_the_name_only_that_one_can_be_kept(met: World) -> None:
+    (conflict,) = met.conflicts()
+    won, lost = met.held(ONE)["k0"], met.held(ONE)[conflict.beside]
+    met.put(ONE, {"k0": lost})
+    met.run()
+    chosen = {"then in two": "path2", "written in one": "path1"}
+
+    with pytest.raises(Unfinished, match="k0 was edited since"):
+        settle(met, chosen[won])
+    assert met.held(ONE)[conflict.beside] == met.held(TWO)[conflict.beside] == lost
+
+    settle(met, chosen[lost])
+    assert met.held(ONE) == met.held(TWO) == TEN | {"k0": lost}
+
+
 @pytest.mark.parametrize("keep", ["path1", "path2"])
 def test_a_conflict_of_the_other_version_keeps_what_it_holds_now(met: World, keep: str) -> None:
     met.put(ONE, {"k0.conflict1": "merged in one"})

@@ -11,8 +11,10 @@ from bisyncer.engine import session
 from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
 from bisyncer.errors import Rejected
 from bisyncer.job import MatchNames, Policy, Scope
-from bisyncer.model import Problem, RunOutcome, Side, Summary
+from bisyncer.model import Mode, Problem, RunOutcome, Side, Summary
 from bisyncer.report.events import Silent
+from tests.engine.test_kept_plan import apply, keep
+from tests.folding import folding_world
 from tests.world import ONE, TWO, World, carried_out
 
 NFC, NFD = "caf\u00e9", "cafe\u0301"
@@ -212,3 +214,47 @@ def test_the_problem_of_a_content_that_cannot_be_compared_says_why(world: World)
         "README", "can't be compared with its other spelling: it may not be read"
     )
     assert summary.problem_count == 2
+
+
+def test_an_edit_on_a_path2_that_folds_case_does_not_pass_for_the_file_that_path1_respelled(
+    tmp_path: Path,
+) -> None:
+    world = folding_world(tmp_path, TWO)
+    world.job = replace(world.job, mode=Mode.MIRROR)
+    world.align({"README": "text", "b": "other"})
+    world.rename(ONE, "README", "readme")
+    world.put(TWO, {"README": "edited"})
+
+    for _ in range(3):
+        world.run()
+
+    assert world.held(TWO) == world.held(ONE) == {"readme": "text", "b": "other"}
+    assert "edited" in world.trash(TWO).values()
+    world.close()
+
+
+def test_a_kept_plan_spells_a_name_anew_whose_content_is_another(tmp_path: Path) -> None:
+    world = folding_world(tmp_path, TWO)
+    world.align({"README": "text", "b": "other"})
+    world.remove(ONE, "README")
+    world.put(ONE, {"readme": "another text"})
+    file = keep(world)
+
+    assert carried_out(apply(world, file)) == {"move-on-path2": 1}
+    assert carried_out(world.run()) == {"copy-to-path2": 1}
+    assert world.held(TWO) == world.held(ONE) == {"readme": "another text", "b": "other"}
+    world.close()
+
+
+def test_a_conflict_passes_over_a_name_that_a_side_holds_in_another_spelling(tmp_path: Path) -> None:
+    world = folding_world(tmp_path, TWO)
+    world.align({"a.conflict1": "an older one", "A": "text"})
+    world.put(ONE, {"A": "written in one"})
+    world.put(TWO, {"A": "then in two"})
+
+    summary = world.run()
+
+    assert (summary.outcome, len(world.conflicts())) == (RunOutcome.SUCCESS, 1)
+    assert world.held(ONE) == world.held(TWO)
+    assert set(world.held(ONE)) == {"a.conflict1", "A", "A.conflict2"}
+    world.close()
