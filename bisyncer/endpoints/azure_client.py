@@ -54,6 +54,8 @@ class Client:
         self._query = url.query  # a SAS, where it came with the address
         self._version = sdk.api_version
         self.endpoint_url = self._container.rpartition("/")[0]
+        # Without TLS a whole body is sent in one call, which has the time that a connection has.
+        self._is_plain = url.scheme == "http"
 
     def close(self) -> None:
         """Give back the connections."""
@@ -81,11 +83,15 @@ class Client:
                 request,
                 # The SDK parses each body whose stream isn't said to be wanted, nor not to be.
                 **({"stream": True} if stream else {}),
+                **({"connection_timeout": READ_TIMEOUT_S} if body and self._is_plain else {}),
                 raw_request_hook=lambda _: self._counts.count(kind),
             ).http_response
             status: int = response.status_code
             if status >= 300:
                 raise self._heard(answered(status, response.headers, response.read()))
+            if name is not None and _is_tagged(method, query or {}) and "ETag" not in response.headers:
+                response.close()
+                raise self._heard(unanswered(AzureError("its answer has no ETag"), self.endpoint_url))
             pieces = response.iter_raw() if stream else iter(())
             return Answer(response.headers, b"" if stream else response.content, pieces, response.close)
         except AzureError as error:
@@ -155,6 +161,13 @@ class Client:
         if self._query:
             parts.append(self._query)
         return f"{url}?{'&'.join(parts)}" if parts else url
+
+
+def _is_tagged(method: str, query: Mapping[str, str]) -> bool:
+    """Whether the answer to a request about a blob tells which version it is."""
+    if method == "PUT":
+        return query.get("comp") in {None, "blocklist"}
+    return method in {"GET", "HEAD"} and not query
 
 
 def connect(container: str, remote: Remote, counts: Requests) -> Client:

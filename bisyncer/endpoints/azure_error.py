@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
+from bisyncer.endpoints.backoff import asked_s
 from bisyncer.endpoints.silence import why_silent
 from bisyncer.errors import EndpointError, Rejected, Transient
 
@@ -172,14 +172,7 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     for name in ("x-ms-retry-after-ms", "retry-after-ms"):
         if (text := headers.get(name, "")).isdecimal():
             return int(text) / 1000
-    text = headers.get("Retry-After", "")
-    if text.isdecimal():
-        return float(text)
-    try:  # RFC 9110, 10.2.3: a date, by the store's own clock
-        wait = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("Date", ""))
-    except (ValueError, TypeError):
-        return None
-    return max(0.0, wait.total_seconds())
+    return asked_s(headers.get("Retry-After"), headers.get("Date"))
 
 
 def archived(said: str) -> Trouble:

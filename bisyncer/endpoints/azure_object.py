@@ -21,7 +21,7 @@ from bisyncer.model import Algorithm, Digest, Entry
 
 MTIME = "x-ms-meta-mtime"
 
-_SECONDS = re.compile(r"(-?)([0-9]+)(?:\.([0-9]*))?")
+_SECONDS = re.compile(r"(-?)([0-9]{1,100})(?:\.([0-9]*))?")
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9:]{8})(?:\.([0-9]+))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from azure.core.exceptions import AzureError
+from urllib3.exceptions import HTTPError
 
 from bisyncer.endpoints.azure_container import Container
 from bisyncer.endpoints.azure_metadata import told
@@ -42,6 +43,8 @@ class Reading:
                 following = next(self._answer.pieces, None)
             except AzureError as error:
                 raise self._cut(self._container.client.failure(error).trouble.sentence) from None
+            except HTTPError as error:  # what the SDK doesn't take for one of its own: TLS that breaks off
+                raise self._cut(f"{' '.join(str(error).split())}.") from None
             if following is None:
                 self._end()
                 return b""

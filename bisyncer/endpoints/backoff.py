@@ -5,9 +5,12 @@ https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
 from bisyncer.errors import Transient
@@ -33,6 +36,24 @@ def pause_s(attempt: int, error: Transient) -> float:
     spread = random.uniform(0, min(_LONGEST_S, _FIRST_S * 2 ** (attempt - 1)))  # noqa: S311 -- jitter, no secret
     asked = error.retry_after_s
     return spread if asked is None else min(asked, ASKED_S) + spread
+
+
+def asked_s(retry_after: str | None, date: str | None) -> float | None:
+    """How long a store wants to be left alone; None where it doesn't say. `date` is its own clock.
+
+    RFC 9110, section 10.2.3: seconds, or a date.
+    """
+    if retry_after is None:
+        return None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            until = parsedate_to_datetime(retry_after)
+            seconds = (until - (parsedate_to_datetime(date) if date else datetime.now(UTC))).total_seconds()
+        except (TypeError, ValueError):  # TypeError: one of two dates has no zone
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def persist(deed: Callable[[], T], *, wait: Callable[[float], object] = nap) -> T:

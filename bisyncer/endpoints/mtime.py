@@ -13,7 +13,7 @@ from functools import lru_cache
 
 MTIME = "mtime"
 
-_SECONDS = re.compile(r"(-?)([0-9]+)(?:\.([0-9]*))?")
+_SECONDS = re.compile(r"(-?)([0-9]{1,100})(?:\.([0-9]*))?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _S_NS = 1_000_000_000
 _A_SECOND = "2000-01-01T00:00:00"

@@ -124,7 +124,7 @@ class Client:
                 headers=dict(request.headers),
                 data=request.body,
                 auth=signer,
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                timeout=(_connect_timeout_s(request, to), READ_TIMEOUT_S),
                 stream=request.stream,
                 allow_redirects=False,
             )
@@ -138,6 +138,12 @@ class Client:
                 raise answered(answer.status_code, answer.content, answer.headers)
         except _NO_ANSWER as error:
             raise unanswered(to.endpoint_url, error) from None
+
+
+def _connect_timeout_s(request: Request, to: Service) -> int:
+    """Without TLS a whole body is sent in one call, which has the time that a connection has."""
+    plain = to.endpoint_url.startswith("http://")
+    return READ_TIMEOUT_S if plain and request.body else CONNECT_TIMEOUT_S
 
 
 def post(body: object, headers: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from bisyncer.endpoints.backoff import asked_s
 from bisyncer.endpoints.silence import why_silent
 from bisyncer.errors import EndpointError, Rejected, Transient
 
@@ -106,7 +104,7 @@ def answered(status: int, body: bytes, headers: Mapping[str, str]) -> Failed:
     said = ", ".join(part for part in (f"status {status}", code) if part) + (f": {words}" if words else "")
     otherwise = Kind.PASSING if status >= 500 else Kind.REFUSED
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, otherwise)
-    wanted = _wait_s(headers.get("retry-after"))
+    wanted = asked_s(headers.get("retry-after"), headers.get("date"))
     return Failed(Trouble(kind, _SENTENCES[kind].format(said), status in _THROTTLED, wanted))
 
 
@@ -133,20 +131,6 @@ def puzzling(reason: str) -> Failed:
 def one_line(text: str) -> str:
     """A text as a part of a sentence."""
     return " ".join(text.split()).rstrip(".")
-
-
-def _wait_s(retry_after: str | None) -> float | None:
-    """How long the store wants to be left alone: RFC 9110, section 10.2.3; None where it doesn't say."""
-    if retry_after is None:
-        return None
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
-        except (TypeError, ValueError):  # TypeError: a date without a zone
-            return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _said(body: bytes) -> tuple[str, str]:

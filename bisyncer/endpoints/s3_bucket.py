@@ -12,7 +12,7 @@ from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Uploads
 from bisyncer.endpoints.body import Parts
 from bisyncer.endpoints.s3_client import Clients, Requests, connect
-from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble, judge
+from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, NoETag, Trouble, judge
 from bisyncer.endpoints.s3_object import OPAQUE, entry
 from bisyncer.endpoints.s3_page import Known, keeps_a_tree
 from bisyncer.errors import Changed, Rejected
@@ -21,6 +21,8 @@ from bisyncer.model import Conditions, Entry
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
+
+_MOST_UNCLEAR = 20  # requests that obstore couldn't carry out, one after the other
 
 MAX_NAME_BYTES = 1024  # of a whole name in a bucket
 
@@ -34,6 +36,8 @@ _ENCRYPTED = {
     "upload_part",
     "upload_part_copy",
 }
+# The requests whose answers tell which version it is.
+_TAGGED = {"complete_multipart_upload", "get_object", "head_object", "put_object", "upload_part"}
 _DIRECTORY_BUCKET = (
     "--x-s3"  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/directory-bucket-naming-rules.html
 )
@@ -63,6 +67,7 @@ class Bucket:
         self._clients: Clients | None = None
         self._parts: Parts | None = None
         self._direct: list[S3Store | None] = []  # of one item, once it is known
+        self._unclear = 0  # times in a row that boto3 did what obstore couldn't
 
     # Connections: made when they are first needed, by one thread.
 
@@ -93,6 +98,16 @@ class Bucket:
             if not self._direct:
                 self._direct = [s3_direct.store(self.bucket, self.remote, clients)]
             return self._direct[0]
+
+    def note_direct(self, *, worked: bool) -> None:
+        """Take note of whether obstore carried out a request, or boto3 did after it couldn't.
+
+        What never works costs each body a request more: a region that only boto3 finds, or an authority that
+        only it knows.
+        """
+        self._unclear = 0 if worked else self._unclear + 1
+        if self._unclear == _MOST_UNCLEAR:
+            self.close_direct()
 
     def close_direct(self) -> None:
         """Go through the SDK from now on."""
@@ -182,6 +197,8 @@ class Bucket:
             arguments.pop("ContentMD5", None)
         try:
             answer = getattr(clients.client, operation)(Bucket=self.bucket, **extra, **arguments)
+            if operation in _TAGGED and "ETag" not in answer:
+                raise NoETag
         except SDK_ERRORS as error:
             trouble = self.judge(error)
             if trouble.heard:
@@ -249,7 +266,7 @@ class Bucket:
         The same bytes under another time are those that were there before.
         """
         found = persist(lambda: self.head(wanted.key))
-        if found is None or (found.stamp, found.size) != (wanted.stamp, wanted.size):
+        if found is None or (found.stamp.lower(), found.size) != (wanted.stamp, wanted.size):
             return None
         return found if wanted.mtime_ns in {None, found.mtime_ns} else None
 

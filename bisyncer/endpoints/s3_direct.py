@@ -6,9 +6,10 @@ user asks boto3 whenever an answer is anything but clear.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import obstore
 import obstore.exceptions
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 # A clear answer: the condition did not hold. Any other `Unclear` may mean anything.
 Stale = (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError)
 Unclear = (obstore.exceptions.BaseError, OSError, *SDK_ERRORS)  # an SDK's from its search for credentials
+
+MOST_BYTES: Final = 1 << 20  # of a body: its timeout for reading counts from the begin of the request on
+
+# Names of a field of an object's own that it takes for a header, besides those that are one.
+_TAKEN: Final = frozenset({
+    "cachecontrol", "contentdisposition", "contentencoding", "contentlanguage", "contenttype",
+    "storage-class", "storageclass",
+})  # fmt: skip
 
 _CREDENTIALS_LIVE = timedelta(minutes=5)  # boto3 renews its own at least that long before they end
 
@@ -48,6 +57,11 @@ def can_name(name: str) -> bool:
     return name.isprintable() and has_plain_segments(name)
 
 
+def can_send(body: bytes, attributes: Mapping[str, str]) -> bool:
+    """Whether obstore sends exactly this: a body that a slow line takes too, and fields as they are."""
+    return len(body) <= MOST_BYTES and _TAKEN.isdisjoint(attributes)
+
+
 def has_plain_segments(name: str) -> bool:
     """Whether no segment of `name` is empty, '.' or '..'."""
     within = f"/{name}/"
@@ -61,7 +75,8 @@ def store(bucket: str, remote: Remote, clients: Clients) -> S3Store | None:
     if remote.request_payer or clients.customer_key:
         return None  # it has no way to send either
     meta = clients.client.meta
-    if meta.endpoint_url.startswith("https:") and clients.core.get_config_variable("ca_bundle"):
+    bundle = clients.core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    if meta.endpoint_url.startswith("https:") and bundle:
         return None  # obstore would judge the server's certificate by other authorities
     if clients.session.get_credentials() is None:
         return None

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import botocore.exceptions
 
+from bisyncer.endpoints.backoff import asked_s
 from bisyncer.errors import EndpointError, Rejected, Transient
 
 
@@ -23,6 +24,7 @@ class Kind(StrEnum):
     KEYS = "keys"  # the access keys are wrong or too old, or there are none
     CLOCK = "clock"
     ARCHIVED = "archived"
+    FULL = "full"
     UNSUPPORTED = "unsupported"  # 501: the server doesn't know this kind of request
     REFUSED = "refused"  # whatever else won't change by itself
 
@@ -66,6 +68,7 @@ _BY_CODE = {
     "NoSuchUpload": Kind.NO_UPLOAD,
     "NotImplemented": Kind.UNSUPPORTED,
     "ObjectNotInActiveTierError": Kind.ARCHIVED,  # of what is to be copied
+    "QuotaExceeded": Kind.FULL,
     "RequestExpired": Kind.CLOCK,
     "RequestLimitExceeded": Kind.PASSING,
     "RequestTimeTooSkewed": Kind.CLOCK,
@@ -86,6 +89,7 @@ _BY_STATUS = {
     412: Kind.STALE,
     429: Kind.PASSING,
     501: Kind.UNSUPPORTED,
+    507: Kind.FULL,
 }
 _THROTTLING = {
     "RequestLimitExceeded",
@@ -110,12 +114,26 @@ _SENTENCES = {
     Kind.KEYS: "the access keys are not accepted ({}). Correct or renew them.",
     Kind.CLOCK: "the clocks of this host and of the store differ too much ({}). Set the clock.",
     Kind.ARCHIVED: "is archived and can't be read ({}). Restore it in the store, then run again.",
+    Kind.FULL: "the store has no room for it ({}). Free some, or raise the quota.",
     Kind.UNSUPPORTED: (
         "the store doesn't know this kind of request ({}). bisyncer needs it; use a store that does."
     ),
     Kind.REFUSED: "the store refused it ({}). Correct what it says.",
 }
+_SILENT = (
+    "the store refused it ({}) and doesn't say why. The access keys may have run out, or the object is "
+    "encrypted with a key that it was asked for without (sse_customer_key_env). Renew or give them."
+)
+
+
+class NoETag(botocore.exceptions.BotoCoreError):
+    """An answer without the ETag that it can't lack: what was asked for may be done."""
+
+    fmt = "its answer has no ETag"
+
+
 _NO_ANSWER = (
+    NoETag,
     botocore.exceptions.ConnectionError,
     botocore.exceptions.HTTPClientError,  # refused, cut, timed out, TLS
     botocore.exceptions.IncompleteReadError,
@@ -153,6 +171,7 @@ def judge(error: Exception, endpoint_url: str) -> Trouble:
 
 
 def _answered(error: botocore.exceptions.ClientError) -> Trouble:
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = error.response.get("Error", {}).get("Code", "")
     words = _one_line(error.response.get("Error", {}).get("Message", ""))
@@ -163,19 +182,14 @@ def _answered(error: botocore.exceptions.ClientError) -> Trouble:
             said += f": {words}"
     otherwise = Kind.PASSING if status >= 500 else Kind.REFUSED
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, otherwise)
+    # The answer to HEAD has no body, so it has no code but its status.
+    silent = status == 400 and code in {"", "400"}
     return Trouble(
         kind,
-        _SENTENCES[kind].format(said),
+        (_SILENT if silent else _SENTENCES[kind]).format(said),
         throttled=code in _THROTTLING or status in _THROTTLING_STATUSES,
-        retry_after_s=_retry_after_s(
-            error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
-        ),
+        retry_after_s=asked_s(headers.get("retry-after"), headers.get("date")),
     )
-
-
-def _retry_after_s(text: str) -> float | None:
-    """The pause that a Retry-After in seconds asks for (RFC 9110, section 10.2.3)."""
-    return float(text) if text.isascii() and text.isdecimal() else None
 
 
 def _one_line(text: str) -> str:

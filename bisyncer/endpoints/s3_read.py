@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from urllib3.exceptions import HTTPError
+
 from bisyncer.endpoints import s3_direct
 from bisyncer.endpoints.mtime import MTIME, parse_mtime, time_ns
 from bisyncer.endpoints.s3_bucket import Bucket, quoted
@@ -65,7 +67,7 @@ class Reading:
         while not self._piece:
             try:
                 following = next(self._pieces, None)
-            except s3_direct.Unclear as error:
+            except (*s3_direct.Unclear, HTTPError) as error:  # urllib3's own where TLS breaks off
                 raise self._cut(" ".join(str(error).split())) from None
             if following is None:
                 if self._unread:
@@ -95,20 +97,24 @@ def open_reading(bucket: Bucket, key: str, expect: Entry, start: int, stop: int 
         return Reading(bucket.place(key), Found(entry(key, answer), fields(answer)), 0, iter(()))
     name = bucket.name(key)
     span = _Span(start, None if stop is None or stop >= expect.size else stop)
-    return _direct(bucket, key, name, expect, span) or _through_sdk(bucket, key, name, expect, span)
-
-
-def _direct(bucket: Bucket, key: str, name: str, expect: Entry, span: _Span) -> Reading | None:
     store = bucket.direct(name)
     if store is None:
-        return None
+        return _through_sdk(bucket, key, name, expect, span)
     bucket.requests.count("get")
+    got: GetResult | None = None
     try:
         got = s3_direct.get(store, name, expect.stamp, *span)
     except s3_direct.Stale:
         raise bucket.changed(key, expect) from None
     except s3_direct.Unclear:
-        return None  # boto3 asks again, and its answer says what is wrong
+        reading = _through_sdk(bucket, key, name, expect, span)  # its answer says what is wrong, if anything
+    else:
+        reading = _direct(bucket, key, expect, span, got)
+    bucket.note_direct(worked=got is not None)
+    return reading
+
+
+def _direct(bucket: Bucket, key: str, expect: Entry, span: _Span, got: GetResult) -> Reading:
     meta = got.meta
     etag = (meta["e_tag"] or "").strip('"')
     if etag != expect.stamp:  # there are stores that ignore the condition

@@ -47,13 +47,16 @@ def write(bucket: Bucket, key: str, source: Source, expect: Entry | None) -> Ent
         bucket.look(key, expect)
     sending = _Sending(name, body, fields, wanted, expect)
     repeated = False
-    store = bucket.direct(name)
+    store = bucket.direct(name) if s3_direct.can_send(body, fields) else None
     if store is not None:
         written = _direct(bucket, store, sending)
         if written is not None:
             return written
         repeated = True  # boto3 tries again, and its answer says what is wrong
-    return _through_sdk(bucket, sending, repeated=repeated)
+    sent = _through_sdk(bucket, sending, repeated=repeated)
+    if repeated:
+        bucket.note_direct(worked=False)
+    return sent
 
 
 def placed(bucket: Bucket, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -98,11 +101,12 @@ def _direct(bucket: Bucket, store: S3Store, sending: _Sending) -> Entry | None:
         raise bucket.changed(wanted.key, expect) from None
     except s3_direct.Unclear:
         return bucket.landed(wanted)
+    bucket.note_direct(worked=True)
     if etag != wanted.stamp:
         # obstore doesn't tell whether the bucket encrypts, which gives ETags that aren't MD5s.
         # Where somebody has deleted it meanwhile, it was written all the same.
         answer = persist(lambda: bucket.found(wanted.key))
-        if answer is not None and is_md5(etag) and not opaque(answer):
+        if answer is not None and is_md5(etag) and not opaque(answer) and etag.lower() != wanted.stamp:
             raise garbled(bucket, wanted.key)
         bucket.close_direct()  # boto3's answers tell it at once
         return wanted._replace(stamp=etag)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import heapq
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from typing import IO, Any, TypeVar
+
+from bisyncer.errors import ListingIncomplete
 
 HELD_ROWS = 200_000  # in memory at a time, about 60 MB
 
@@ -25,9 +28,16 @@ def in_order(rows: Iterable[R], held_rows: int = HELD_ROWS) -> Iterator[R]:
     with ExitStack() as files:
         runs = []
         while held:
-            run = files.enter_context(tempfile.TemporaryFile("w+", encoding="ascii", newline="\n"))
-            run.writelines(json.dumps(row) + "\n" for row in held)
-            run.seek(0)
+            try:
+                run = files.enter_context(tempfile.TemporaryFile("w+", encoding="ascii", newline="\n"))
+                run.writelines(json.dumps(row) + "\n" for row in held)
+                run.seek(0)
+            except OSError as error:
+                raise ListingIncomplete(
+                    f"The folder for temporary files, {tempfile.gettempdir()}, can't take the names that are "
+                    f"to be sorted: {os.strerror(error.errno or 0)}. Nothing was changed. Make room there, "
+                    "or name another one by TMPDIR, and run again."
+                ) from error
             runs.append(_rows(run, type(held[0])))
             held = sorted(islice(unread, held_rows))
         yield from heapq.merge(*runs)

@@ -15,9 +15,12 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import obstore.exceptions
 import pytest
 from obstore.auth.boto3 import Boto3CredentialProvider
+from urllib3.exceptions import SSLError
 
+from bisyncer.endpoints import s3_direct
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.body import PART_SIZE, part_size
 from bisyncer.endpoints.memory import MemoryEndpoint
@@ -520,6 +523,85 @@ class TestSeaweed(S3Contract):
             with pytest.raises(Transient, match="in the middle of the object"):
                 whole_in_large_pieces(endpoint, entry)
 
+    @pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])
+    def test_a_body_whose_tls_breaks_off_is_not_taken_for_whole(
+        self,
+        endpoint: S3Endpoint,
+        behind: Behind,
+        key: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        behind.plant(key, b"0123456789" * 1000)
+        entry = now(endpoint, key)
+        with endpoint.read(key, expect=entry) as source:
+            monkeypatch.setattr(source, "_pieces", torn(SSLError("bad record mac")))
+            with pytest.raises(Transient, match=r"in the middle of the object \(bad record mac\)"):
+                source.read()
+
+    @pytest.mark.parametrize("name", ["storage-class", "contenttype", "StorageClass"])
+    def test_an_own_field_that_obstore_would_take_for_a_header_stays_one(
+        self, endpoint: Endpoint, behind: S3Behind, name: str
+    ) -> None:
+        source = BytesSource(b"text", metadata={name: "GLACIER"})
+
+        written = endpoint.write("k.txt", source, expect=None)
+
+        with endpoint.read("k.txt", expect=written) as opened:
+            assert opened.metadata[name.lower()] == "GLACIER"
+            assert opened.metadata["content-type"] == "text/plain"
+        told = behind.client.head_object(Bucket=BUCKET, Key=f"{behind.prefix}k.txt")
+        assert told.get("StorageClass") != "GLACIER"
+
+    def test_a_body_that_may_take_a_slow_line_long_goes_through_boto3(
+        self, endpoint: S3Endpoint, behind: Behind, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sizes: list[int] = []
+        sent = s3_direct.put
+
+        def note(to: Any, name: str, body: bytes, *more: Any) -> str:
+            sizes.append(len(body))
+            return sent(to, name, body, *more)
+
+        monkeypatch.setattr(s3_direct, "put", note)
+        for number, size in enumerate((1, 1 << 20, (1 << 20) + 1)):
+            put(endpoint, f"k{number}", b"x" * size)
+
+        assert sizes == [1, 1 << 20]
+        assert behind.content("k2") == b"x" * ((1 << 20) + 1)
+
+    def test_obstore_is_given_up_where_only_boto3_gets_answers(
+        self, seaweed: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str] = []
+
+        def fail(_store: Any, name: str, *_: Any) -> Any:
+            asked.append(name)
+            raise obstore.exceptions.GenericError("301 Moved Permanently")
+
+        monkeypatch.setattr(s3_direct, "put", fail)
+        monkeypatch.setattr(s3_direct, "get", fail)
+        with opened(seaweed, prefix) as endpoint:
+            for number in range(15):
+                entry = put(endpoint, f"k{number}", b"1")
+                with endpoint.read(f"k{number}", expect=entry) as source:
+                    assert source.read() == b"1"
+        assert len(asked) == 20
+
+    @pytest.mark.parametrize("key", [BY_OBSTORE, BY_BOTO3])
+    def test_a_write_that_is_answered_by_nothing_at_all_is_looked_for(
+        self, seaweed: S3Server, prefix: str, behind: Behind, key: str
+    ) -> None:
+        def nothing(request: BaseHTTPRequestHandler, _body: bytes) -> Answer | None:
+            return Answer(200) if request.command == "PUT" else None
+
+        with (
+            proxy(seaweed.endpoint_url, instead=nothing) as url,
+            opened(seaweed, prefix, endpoint_url=url) as endpoint,
+            pytest.raises(Transient, match="has no ETag"),
+        ):
+            put(endpoint, key, b"1")
+        assert behind.names() == []
+
     # What is wrong, in words, and at once.
 
     def test_a_bucket_that_is_not_there_is_named(self, seaweed: S3Server) -> None:
@@ -712,6 +794,12 @@ class _Zeros(BytesSource):
         return piece
 
 
+def torn(error: Exception) -> Iterator[bytes]:
+    """A body that breaks off at once."""
+    yield from ()
+    raise error
+
+
 def whole_in_large_pieces(endpoint: Endpoint, entry: Entry) -> bytes:
     with endpoint.read(entry.key, expect=entry) as source:
         return b"".join(iter(lambda: source.read(1 << 20), b""))
@@ -841,6 +929,17 @@ class TestListing:
 
     def test_an_answer_that_forbids_a_look_is_not_taken_for_absence(self) -> None:
         with listing_of(Answer(403)) as endpoint, pytest.raises(Rejected, match="access denied"):
+            endpoint.stat("k")
+
+    @pytest.mark.parametrize(
+        ("answer", "words"),
+        [
+            (Answer(400), r"doesn't say why.*sse_customer_key_env"),
+            (Answer(507), "has no room for it"),
+        ],
+    )
+    def test_an_answer_without_a_body_says_what_may_be_wrong(self, answer: Answer, words: str) -> None:
+        with listing_of(answer) as endpoint, pytest.raises(Rejected, match=words):
             endpoint.stat("k")
 
     def test_a_store_that_is_no_store_is_told(self) -> None:

@@ -35,7 +35,7 @@ def test_no_time_is_no_metadata() -> None:
     assert metadata(None) == {}
 
 
-@pytest.mark.parametrize("text", [None, "", "now", "1e9", "1,5", ".5", "1.5s", "0x1", "٣"])
+@pytest.mark.parametrize("text", [None, "", "now", "9" * 5000, "1e9", "1,5", ".5", "1.5s", "0x1", "٣"])
 def test_what_tells_no_time_is_none(text: str | None) -> None:
     assert parse_mtime(text) is None
 

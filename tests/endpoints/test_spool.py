@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bisyncer.endpoints.listing import Row
 from bisyncer.endpoints.spool import in_order
+from bisyncer.errors import ListingIncomplete
 
 
 @given(st.lists(st.text(max_size=6), unique=True, max_size=40), st.integers(1, 50))
@@ -18,6 +23,17 @@ def test_a_key_that_is_no_text_survives_the_spool() -> None:
     rows = [Row(key, 1, "etag", "time") for key in ("b\udcff", "new\nline", "a\0", "\U0001f600")]
 
     assert list(in_order(rows, 1)) == sorted(rows)
+
+
+def test_a_folder_for_temporary_files_that_takes_nothing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    rows = [Row(str(number), 1, "etag", "time") for number in range(9)]
+
+    assert list(in_order(rows, 10)) == rows, "which needs none"
+    with pytest.raises(ListingIncomplete, match=r"/none, can't take .* No such file .* TMPDIR"):
+        list(in_order(rows, 2))
 
 
 def test_rows_may_be_left_unread() -> None:
