@@ -42,7 +42,7 @@ AGREEMENTS: Final[Mapping[Agreement, str]] = {
 CODES: Final[Mapping[int, str]] = {
     0: "Done, and nothing is left over. Conflicts that wait don't count without `--fail-on-conflict`.",
     1: "Something failed, and running again may help; or a pair is stale (`bisyncer status`); or both sides "
-    "differ (`bisyncer check`).",
+    "differ (`bisyncer check`); or something is to be put right (`bisyncer doctor`).",
     2: "Wrong usage, wrong config, a root that isn't there or may not be used, or a state that can't be "
     "used. Running again won't help before something is put right.",
     3: "Done, but some keys have problems, `max_duration` was over, or `strict` stopped it. The next run "

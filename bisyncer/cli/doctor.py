@@ -80,6 +80,9 @@ def _findings(config: Config, names: list[str]) -> Iterator[tuple[str | None, Fi
                 try:
                     for each in examine(config.job(name), store):
                         yield name, each
+                    if config.stale_after_ns(name) is None:
+                        told = "stale_after is off, so `bisyncer status` never finds it stale. Set it."
+                        yield name, Finding("status", Grade.WARN, told)
                 except BisyncerError as error:  # a bad value in one pair keeps no other from its turn
                     yield name, Finding("pair", Grade.FAIL, str(error))
     except BisyncerError as error:

@@ -80,6 +80,7 @@ def init(
         if new:
             pair = _free_name(roots, config, store) if name is None else name
             config = config.with_pair(pair, *roots)
+            _refuse_unwritten(config, asked)
         job = config.job(pair, resync=resync)
         from bisyncer.engine import pairing  # noqa: PLC0415 -- see `opened`
 
@@ -331,6 +332,13 @@ def _free_name(roots: Sequence[str], config: Config, store: Store) -> str:
     return next(
         name for number in count(1) if (name := base if number == 1 else f"{base}-{number}") not in taken
     )
+
+
+def _refuse_unwritten(config: Config, asked: Asked) -> None:
+    if asked.remotes or asked.state:
+        from bisyncer.config.write import refuse_unwritten  # noqa: PLC0415 -- as above
+
+        refuse_unwritten(config.path, asked.remotes, config.state if asked.state else None)
 
 
 def _write(config: Config, pair: str, asked: Asked) -> None:

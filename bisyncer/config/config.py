@@ -19,6 +19,7 @@ from bisyncer.errors import UsageError
 from bisyncer.job import Bounds, FilterFile, Job, Limits, Loser, Policy, Remote, Retention
 
 PAIR_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 ROOTS: Final = (setting.PATH1, setting.PATH2, setting.BACKUP_DIR1, setting.BACKUP_DIR2)
 
 
@@ -172,9 +173,11 @@ class Config:
             for each in setting.REMOTE:
                 value = values.get(each)
                 if each.name.endswith("_env") and value is not None and not os.environ.get(str(value)):
+                    # What can't be a name may be the secret itself, by mistake.
+                    said = f"has no {value}" if _VARIABLE.fullmatch(str(value)) else "has no such variable"
                     raise UsageError(
-                        f"{values.where(each)}: the environment has no {value}. Set it, or name the variable "
-                        "that holds the secret."
+                        f"{values.where(each)}: the environment {said}. Set it, or name the variable that "
+                        "holds the secret."
                     )
                 if each.name.endswith("_file") and value is not None and not _is_readable(str(value)):
                     raise UsageError(

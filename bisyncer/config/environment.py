@@ -16,6 +16,7 @@ VARIABLE: Final = "BISYNCER_CONFIG"
 TOP: Final = (setting.STATE, setting.RCLONE_CONFIG)  # settings of the top level
 REMOTE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +@-]{0,63}")
 
+_COMMA = re.compile(r",(?![^{}]*\})")
 _REMOTE_PREFIX = PREFIX + "REMOTES_"
 
 
@@ -52,9 +53,9 @@ def environment(
 
 
 def _from_environment(each: Setting[object], value: str) -> object:
-    """A list is written with commas in the environment."""
+    """A list is written with commas in the environment; those in the braces of a pattern part nothing."""
     if each.shape is Shape.MANY:
-        return [part.strip() for part in value.split(",") if part.strip()]
+        return [part.strip() for part in _COMMA.split(value) if part.strip()]
     return value
 
 

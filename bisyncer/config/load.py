@@ -172,8 +172,11 @@ def _subtables(path: Path, text: str, kind: str, tables: object) -> dict[str, di
 
 def _counted(kind: str, key: str, value: object, folder: Path) -> object:
     """A value with a relative path in it counted from `folder`."""
-    if kind != "pairs" or not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value:
         return value
+    if kind == "remotes":
+        counts = key.endswith("_file") and value[0] != "~"
+        return absolute_file(value, folder) if counts else value
     if key in {each.name for each in ROOTS}:
         return absolute_root(value, folder)
     return absolute_file(value, folder) if key == setting.FILTERS_FILE.name else value

@@ -95,7 +95,8 @@ def text(value: object) -> str:
     if not value.strip():
         raise Unfit("it is empty; give it a value or leave it out")
     if _CONTROL.search(value):
-        raise Unfit(f"{value!r} holds a control character; take it out")
+        # Which isn't repeated here: it may be a secret, with the line end of its file.
+        raise Unfit("it holds a control character, such as the end of a line; take that out")
     return value
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tomlkit
 
+from bisyncer.config.relative import absolute_state
 from bisyncer.errors import UsageError
 
 
@@ -47,6 +48,29 @@ def add_pair(
             f"The pair '{name}' can't be written to {path}: {error.strerror}. Name another file "
             "with --config."
         ) from error
+
+
+def refuse_unwritten(path: Path, remotes: Sequence[str], state: str | None) -> None:
+    """Raise `UsageError` where a new pair would be tried with settings that the file has otherwise.
+
+    They aren't written over, so the pair's next command would go by others.
+    """
+    known = tomllib.loads(_text(path))
+    for flag in remotes:
+        target, _, text = flag.partition("=")
+        remote, _, key = target.rpartition(".")
+        there = known.get("remotes", {}).get(remote)
+        if there is not None and there.get(key) != text:
+            raise UsageError(
+                f"--remote {target}: {path} has [remotes.{remote}] already, and a new pair goes by what "
+                f"stands there. Change {key} there, or describe a remote of another name."
+            )
+    there = known.get("state", state)
+    if state is not None and absolute_state(str(there), path.parent) != state:
+        raise UsageError(
+            f"--state: {path} names another state, by which all its pairs go. Leave --state out, or name "
+            "another file with --config."
+        )
 
 
 def _tables(name: str, values: Mapping[str, object], remotes: Sequence[str], known: set[str]) -> str:

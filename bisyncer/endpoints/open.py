@@ -200,7 +200,9 @@ def _oci(place: str, remote: Remote, given: _Given, root: str) -> Endpoint:
     except ModuleNotFoundError as error:
         if error.name != "oci":
             raise
-        raise UsageError(f"{root}: needs the SDK of OCI: pip install 'bisyncer[oci]'") from None
+        raise UsageError(
+            f"{root}: needs the SDK of OCI: pip install 'bisyncer[oci]', or '.[oci]' in a checkout"
+        ) from None
     _refuse_dots(place, root)
     bucket, _, prefix = place.partition("/")
     bucket, _, namespace = bucket.partition("@")

@@ -40,7 +40,7 @@ from bisyncer.endpoints.s3_copy import copy
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
 from bisyncer.endpoints.s3_move import move, remove
 from bisyncer.endpoints.s3_page import Where, keeps_a_tree
-from bisyncer.endpoints.s3_probe import first_page, remarks, try_conditions
+from bisyncer.endpoints.s3_probe import first_page, keeps_versions, remarks, try_conditions
 from bisyncer.endpoints.s3_read import open_reading
 from bisyncer.endpoints.s3_scan import scan
 from bisyncer.endpoints.s3_send import send
@@ -155,6 +155,8 @@ class S3Endpoint:
                 bucket.honoured = try_conditions(bucket, tree=told_tree)
                 bucket.known.tree = told_tree or bucket.honoured.tree
                 told = remarks(bucket)
+            elif bucket.honoured.versions:  # somebody may have suspended that since
+                bucket.honoured = bucket.honoured._replace(versions=keeps_versions(bucket))
         except SDK_ERRORS as error:
             raise _unusable(bucket.root, bucket.judge(error)) from None
         capabilities = self.capabilities

@@ -59,7 +59,8 @@ def remarks(bucket: Bucket) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _keeps_versions(bucket: Bucket) -> bool:
+def keeps_versions(bucket: Bucket) -> bool:
+    """Whether the bucket says that it keeps what is replaced or deleted."""
     # Not every user may ask, and not every server knows the question.
     with contextlib.suppress(*SDK_ERRORS):
         return bool(bucket.ask("get_bucket_versioning").get("Status") == "Enabled")
@@ -103,7 +104,7 @@ def try_conditions(bucket: Bucket, *, tree: bool) -> Conditions:
         delete = one.fails("delete_object", IfMatch=_WRONG) and one.holds("delete_object", IfMatch=one.etag())
     # Measured with SeaweedFS 4.48, as above.
     torn = complete and tree
-    return Conditions(put, complete, delete, copy, _keeps_versions(bucket), torn, batch=batch, tree=hidden)
+    return Conditions(put, complete, delete, copy, keeps_versions(bucket), torn, batch=batch, tree=hidden)
 
 
 @contextlib.contextmanager

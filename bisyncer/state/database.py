@@ -169,7 +169,7 @@ class Database:
         except ModuleNotFoundError as error:
             raise StateUnusable(
                 "A state in PostgreSQL needs a driver that isn't installed: "
-                "pip install 'bisyncer[postgresql]'."
+                "pip install 'bisyncer[postgresql]', or '.[postgresql]' in a checkout."
             ) from error
         return cls(engine, url.render_as_string(hide_password=True))
 

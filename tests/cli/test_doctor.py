@@ -24,7 +24,7 @@ def grades(rows: Any) -> dict[tuple[str | None, str | None, str], str]:
 
 
 def test_a_pair_that_is_well_is_ok_in_every_line(desk: Desk) -> None:
-    desk.align(files=3)
+    desk.align({"cms": 'stale_after = "1h"'}, files=3)
 
     answer = desk("doctor", "--json")
 

@@ -231,6 +231,30 @@ def test_a_list_in_the_environment_has_commas_and_a_switch_is_a_word(monkeypatch
     assert job.require_mount
 
 
+def test_a_pattern_in_the_environment_keeps_the_commas_in_its_braces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BISYNCER_EXCLUDE", "*.{jpg,png}, *.tmp ,{a,b}/x,c")
+
+    assert read(PAIR).job("cms").exclude == ("*.{jpg,png}", "*.tmp", "{a,b}/x", "c")
+
+
+def test_a_secret_in_the_wrong_place_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = PAIR.replace("/b", "m:bucket")
+    with pytest.raises(UsageError) as told:
+        read(pair + "[remotes.m]\nsecret_access_key_env = 'wJalr/XUtn+FEMI'\n").job("cms")
+    assert "wJalr" not in str(told.value)
+    monkeypatch.setenv("BISYNCER_STATE", "postgresql+psycopg://u:secret@h/db\r")
+    with pytest.raises(UsageError, match="holds a control character") as told:
+        read(PAIR)
+    assert "secret" not in str(told.value)
+
+
+def test_the_file_of_a_secret_counts_from_the_folder_of_the_config(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    path = write(PAIR + "[remotes.m]\nsecret_access_key_file = 'key'\n", tmp_path / "deep/b.toml")
+
+    assert loading.load(path).remotes["m"].secret_access_key_file == str(tmp_path / "deep/key")
+
+
 def test_a_timetable_in_the_environment_keeps_its_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BISYNCER_BWLIMIT", "08:00,1M 18:00,off")
     monkeypatch.setenv("BISYNCER_METADATA", "no")

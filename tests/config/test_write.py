@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bisyncer.config.load import load
-from bisyncer.config.write import add_pair
+from bisyncer.config.write import add_pair, refuse_unwritten
 from bisyncer.errors import UsageError
 from bisyncer.job import Remote
 
@@ -69,6 +69,19 @@ def test_a_state_or_a_remote_that_the_file_has_already_stays(tmp_path: Path) -> 
     config = load(path)
     assert config.state == "sqlite:////old.db"
     assert config.remotes["m"].region == "old"
+
+
+def test_a_setting_that_the_file_has_otherwise_is_refused_for_a_new_pair(tmp_path: Path) -> None:
+    path = tmp_path / "bisyncer.toml"
+    path.write_text('state = "sqlite:///own.db"\n[remotes.m]\nregion = "here"\n')
+    own = f"sqlite:///{tmp_path / 'own.db'}"
+
+    refuse_unwritten(path, ("m.region=here", "new.region=there"), own)
+    refuse_unwritten(tmp_path / "none.toml", ("m.region=there",), "sqlite:////x.db")
+    with pytest.raises(UsageError, match=r"--remote m\.region: .* has \[remotes\.m\] already"):
+        refuse_unwritten(path, ("m.region=there",), None)
+    with pytest.raises(UsageError, match=r"--state: .* names another state"):
+        refuse_unwritten(path, (), "sqlite:////other.db")
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

@@ -473,6 +473,17 @@ def versions(client: Any, bucket: str) -> tuple[int, int]:
     return len(answer.get("Versions", ())), len(answer.get("DeleteMarkers", ()))
 
 
+def test_a_bucket_whose_versioning_was_suspended_is_not_believed_to_keep_anything(
+    versioned: tuple[S3Endpoint, Any], prefix: str
+) -> None:
+    endpoint, client = versioned
+    assert endpoint.probe(scratch=True).versioned
+    assert endpoint.probe().versioned
+    client.put_bucket_versioning(Bucket=prefix, VersioningConfiguration={"Status": "Suspended"})
+
+    assert not endpoint.probe().versioned
+
+
 def test_what_is_replaced_or_deleted_stays_as_a_version_and_is_absent(
     versioned: tuple[S3Endpoint, Any], prefix: str
 ) -> None:

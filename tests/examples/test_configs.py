@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bisyncer.config.load import load
+from bisyncer.endpoints.bandwidth import limit_at
 from bisyncer.errors import UsageError
 from bisyncer.job import Limit, Retention
 from bisyncer.model import Mode
@@ -57,8 +58,9 @@ def test_the_clouds_of_an_example_are_what_their_comments_say(monkeypatch: pytes
         "amsterdam": "oci",
     }
     assert media.require_conditional and media.max_duration_ns == 5 * 3600 * 10**9
-    assert media.bwlimit[0] == Limit(None, 7 * 60, 20 * 1024**2)
-    assert [limit.bytes_per_s for limit in media.bwlimit[1:]] == [None, None, None]
+    assert media.bwlimit[0] == Limit(0, 7 * 60, 20 * 1024**2)
+    allowed = [[limit_at(media.bwlimit, day, hour * 60) for hour in (6, 8, 20)] for day in range(7)]
+    assert allowed == 5 * [[None, 20 * 1024**2, None]] + 2 * [[None, None, None]]
     assert (regions.path1, regions.path2) == ("frankfurt:content", "amsterdam:content")
     monkeypatch.delenv("MEDIA_AZURE_SECRET")
     with pytest.raises(UsageError, match="the environment has no MEDIA_AZURE_SECRET"):
