@@ -336,7 +336,8 @@ class Store:
         last = select(table.started_ns).where(table.pair_id == pair.id).order_by(table.id.desc())
         with self.database.read() as connection:
             found = connection.execute(last.limit(_STARTS)).scalars().all()
-        return max(now_ns, *found) if found else now_ns
+            latest: int = max([now_ns, *map(rows.number, found)])
+        return latest
 
     def commit(self, run: int, outcomes: Sequence[Outcome], lease: Fence) -> list[tuple[int, str]]:
         """Write what came of some actions, all in one transaction; return the new conflicts (id, key).
