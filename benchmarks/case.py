@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -165,11 +164,14 @@ def up_between_buckets(bench: Bench, keys: int) -> Iterator[Turn]:
 
 
 def down(bench: Bench, keys: int) -> Iterator[Turn]:
-    """A first alignment that fetches everything."""
+    """A first alignment that fetches everything.
+
+    The trees stay until the end: what a file system has just deleted slows down what is made after it (ext4
+    passes over each number of a file that was freed in the last minute).
+    """
     place = bench.shared(bench.servers.s3(), keys)
     for tool in bench.all(place):
-        made: list[Path] = []
-        yield Turn(tool, partial(_emptied, bench, place, made), tool.down, partial(_tidy, made))
+        yield Turn(tool, partial(_emptied, bench, place), tool.down)
 
 
 def equal(bench: Bench, keys: int) -> Iterator[Turn]:
@@ -251,14 +253,8 @@ def _beside(bench: Bench, root: Path | Prefix, store: Store, bucket: str = BUCKE
     return Place(root, bench.prefix(store, bucket))
 
 
-def _emptied(bench: Bench, place: Place, made: list[Path]) -> Place:
-    made.append(bench.empty_tree())
-    return place._replace(path1=made[-1])
-
-
-def _tidy(made: list[Path]) -> None:
-    while made:
-        shutil.rmtree(made.pop())
+def _emptied(bench: Bench, place: Place) -> Place:
+    return place._replace(path1=bench.empty_tree())
 
 
 def _first_of_all(bench: Bench, tool: Tool, place: Place) -> Sequence[str]:
