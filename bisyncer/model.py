@@ -382,8 +382,7 @@ class Tally:
 
     `scanned` counts entries by side, `ancestors` the keys recorded before the run, `changed` the keys
     by side whose content is another than recorded. `size` is bytes to be copied to each side, and `replaced`
-    bytes there whose place they take. `open` counts recorded keys that a side lost, or may have, and that are
-    left as they are.
+    bytes there whose place they take.
     """
 
     scanned: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
@@ -392,7 +391,6 @@ class Tally:
     ahead: int = 0  # keys with a time to come, whose age can't be told
     ancestors: int = 0
     unchanged: int = 0
-    open: int = 0
     changed: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     verdicts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     size: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
@@ -401,7 +399,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Count what another piece of the same plan came to."""
-        for name in ("skipped", "waiting", "ahead", "ancestors", "unchanged", "open", "survived"):
+        for name in ("skipped", "waiting", "ahead", "ancestors", "unchanged", "survived"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for side in Side:
             self.scanned[side] += other.scanned[side]

@@ -21,6 +21,7 @@ from bisyncer.cli.stopping import stopping
 from bisyncer.cli.table import entry_row, entry_text, say
 from bisyncer.config import setting
 from bisyncer.config.config import Config
+from bisyncer.config.environment import counted_remote_flag
 from bisyncer.endpoints.base import Probe
 from bisyncer.errors import BisyncerError, UsageError
 from bisyncer.job import Job, Scope
@@ -338,7 +339,8 @@ def _refuse_unwritten(config: Config, asked: Asked) -> None:
     if asked.remotes or asked.state:
         from bisyncer.config.write import refuse_unwritten  # noqa: PLC0415 -- as above
 
-        refuse_unwritten(config.path, asked.remotes, config.state if asked.state else None)
+        remotes = list(map(counted_remote_flag, asked.remotes))
+        refuse_unwritten(config.path, remotes, config.state if asked.state else None)
 
 
 def _write(config: Config, pair: str, asked: Asked) -> None:
@@ -354,7 +356,8 @@ def _write(config: Config, pair: str, asked: Asked) -> None:
     # A relative place would count from the folder of the config there.
     places = (setting.FILTERS_FILE, setting.BACKUP_DIR1, setting.BACKUP_DIR2)
     counted = {each.name: values[each] for each in places if each.name in asked.flags}
-    add_pair(config.path, pair, roots | dict(asked.flags) | counted, remotes=asked.remotes, top=top)
+    remotes = list(map(counted_remote_flag, asked.remotes))
+    add_pair(config.path, pair, roots | dict(asked.flags) | counted, remotes=remotes, top=top)
 
 
 def _init_row(found: InitReport, job: Job) -> dict[str, object]:

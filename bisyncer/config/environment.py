@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 from bisyncer.config import setting
+from bisyncer.config.relative import absolute_file
 from bisyncer.config.setting import PREFIX, Setting, Shape
 from bisyncer.config.values import Given, meant
 from bisyncer.errors import UsageError
@@ -16,7 +18,6 @@ VARIABLE: Final = "BISYNCER_CONFIG"
 TOP: Final = (setting.STATE, setting.RCLONE_CONFIG)  # settings of the top level
 REMOTE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +@-]{0,63}")
 
-_COMMA = re.compile(r",(?![^{}]*\})")
 _REMOTE_PREFIX = PREFIX + "REMOTES_"
 
 
@@ -55,8 +56,19 @@ def environment(
 def _from_environment(each: Setting[object], value: str) -> object:
     """A list is written with commas in the environment; those in the braces of a pattern part nothing."""
     if each.shape is Shape.MANY:
-        return [part.strip() for part in _COMMA.split(value) if part.strip()]
+        return [part.strip() for part in _parts(value) if part.strip()]
     return value
+
+
+def _parts(value: str) -> list[str]:
+    parts, depth = [""], 0
+    for letter in value:
+        depth += {"{": 1, "}": -1}.get(letter, 0)
+        if letter == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
 
 
 def _remote_variable(variable: str, stores: Iterable[str]) -> tuple[str, str]:
@@ -83,4 +95,13 @@ def remote_flag(flag: str) -> tuple[str, dict[str, Given]]:
         raise UsageError("--remote: write NAME.KEY=VALUE, such as minio.endpoint_url=http://127.0.0.1:9000.")
     if key not in known:
         raise UsageError(f"--remote: unknown key '{key}' of a remote{meant(key, known)}")
+    if key.endswith("_file") and value[:1] != "~":
+        value = absolute_file(value, Path.cwd())
     return name, {key: Given(value, f"--remote {target}")}
+
+
+def counted_remote_flag(flag: str) -> str:
+    """The same flag, with a relative file in it counted from here: it may go into a config elsewhere."""
+    name, given = remote_flag(flag)
+    [(key, (value, _))] = given.items()
+    return f"{name}.{key}={value}"

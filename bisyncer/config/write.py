@@ -60,17 +60,22 @@ def refuse_unwritten(path: Path, remotes: Sequence[str], state: str | None) -> N
         target, _, text = flag.partition("=")
         remote, _, key = target.rpartition(".")
         there = known.get("remotes", {}).get(remote)
-        if there is not None and there.get(key) != text:
+        if there is not None and str(there.get(key, "")).lower() != text.lower():
             raise UsageError(
                 f"--remote {target}: {path} has [remotes.{remote}] already, and a new pair goes by what "
                 f"stands there. Change {key} there, or describe a remote of another name."
             )
     there = known.get("state", state)
-    if state is not None and absolute_state(str(there), path.parent) != state:
+    if state is not None and not _is_same(absolute_state(str(there), path.parent), state):
         raise UsageError(
             f"--state: {path} names another state, by which all its pairs go. Leave --state out, or name "
             "another file with --config."
         )
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two database URLs name one database, by what is written."""
+    return os.path.normpath(one) == os.path.normpath(other)
 
 
 def _tables(name: str, values: Mapping[str, object], remotes: Sequence[str], known: set[str]) -> str:

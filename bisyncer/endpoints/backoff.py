@@ -51,7 +51,7 @@ def asked_s(retry_after: str | None, date: str | None) -> float | None:
         try:
             until = parsedate_to_datetime(retry_after)
             seconds = (until - (parsedate_to_datetime(date) if date else datetime.now(UTC))).total_seconds()
-        except (TypeError, ValueError):  # TypeError: one of two dates has no zone
+        except (TypeError, ValueError, OverflowError):  # TypeError: one of two dates has no zone
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
 

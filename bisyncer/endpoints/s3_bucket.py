@@ -106,7 +106,7 @@ class Bucket:
         only it knows.
         """
         self._unclear = 0 if worked else self._unclear + 1
-        if self._unclear == _MOST_UNCLEAR:
+        if self._unclear >= _MOST_UNCLEAR:
             self.close_direct()
 
     def close_direct(self) -> None:
@@ -198,6 +198,8 @@ class Bucket:
         try:
             answer = getattr(clients.client, operation)(Bucket=self.bucket, **extra, **arguments)
             if operation in _TAGGED and "ETag" not in answer:
+                if operation == "get_object":
+                    answer["Body"].close()
                 raise NoETag
         except SDK_ERRORS as error:
             trouble = self.judge(error)

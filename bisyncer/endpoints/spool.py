@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
 from typing import IO, Any, TypeVar
 
@@ -28,19 +28,29 @@ def in_order(rows: Iterable[R], held_rows: int = HELD_ROWS) -> Iterator[R]:
     with ExitStack() as files:
         runs = []
         while held:
-            try:
-                run = files.enter_context(tempfile.TemporaryFile("w+", encoding="ascii", newline="\n"))
-                run.writelines(json.dumps(row) + "\n" for row in held)
-                run.seek(0)
-            except OSError as error:
-                raise ListingIncomplete(
-                    f"The folder for temporary files, {tempfile.gettempdir()}, can't take the names that are "
-                    f"to be sorted: {os.strerror(error.errno or 0)}. Nothing was changed. Make room there, "
-                    "or name another one by TMPDIR, and run again."
-                ) from error
+            run = files.enter_context(_written(held))
             runs.append(_rows(run, type(held[0])))
             held = sorted(islice(unread, held_rows))
         yield from heapq.merge(*runs)
+
+
+def _written(rows: Iterable[tuple[Any, ...]]) -> IO[str]:
+    """A temporary file with these rows, to be read from its start."""
+    run: IO[str] | None = None
+    try:
+        run = tempfile.TemporaryFile("w+", encoding="ascii", newline="\n")  # noqa: SIM115 -- whoever reads it closes it
+        run.writelines(json.dumps(row) + "\n" for row in rows)
+        run.seek(0)
+    except OSError as error:
+        if run is not None:
+            with suppress(OSError):  # it writes once more what it couldn't
+                run.close()
+        raise ListingIncomplete(
+            f"The folder for temporary files, {tempfile.gettempdir()}, can't take the names that are to be "
+            f"sorted: {os.strerror(error.errno or 0)}. Nothing was changed. Make room there, or name another "
+            "one by TMPDIR, and run again."
+        ) from error
+    return run
 
 
 def _rows(run: IO[str], row: Callable[..., R]) -> Iterator[R]:

@@ -82,8 +82,8 @@ def carry_out(run: Run) -> None:
     _commit(run, waiting)
     run.go_on()
     _settle_conflicts(run)
-    # What a side lost and hasn't got back, a mode that deletes would take for deleted.
-    if run.pair.mode is not run.job.mode and run.job.scope.words is None and not run.tally.open:
+    # What a side lost where it couldn't be read, a mode that deletes would take for deleted.
+    if run.pair.mode is not run.job.mode and run.job.scope.words is None and not run.hides_recorded:
         run.pair = run.store.record_mode(run.pair, run.job.mode, run.lease)
     if changes:
         # A copy of a side that somebody took meanwhile is older than its seal from now on.
@@ -100,11 +100,11 @@ def _settle_conflicts(run: Run) -> None:
         return
     excluded = Filters.of(run.job).excluded
     found = run.store.unrecorded_conflicts(run.pair, None if run.job.resync else LOOKS)
-    gone = [
-        number
-        for number, key in found
-        if not excluded(key) and all(look_at(run.endpoints[side], key) is None for side in Side)
-    ]
+    gone: list[int] = []
+    for number, key in found:
+        run.go_on()
+        if not excluded(key) and all(look_at(run.endpoints[side], key) is None for side in Side):
+            gone.append(number)
     if gone:
         run.store.settle_conflicts(run.pair, gone, run.lease)
 
@@ -126,6 +126,18 @@ def purge_daily(run: Run) -> None:
         with suppress(EndpointError):
             run.lease.assert_held()
             purge(run.endpoints[side], before_ns, run.job.transfers, run.stop.is_set)
+
+
+def _lost(run: Run, outcomes: Sequence[Outcome]) -> list[str]:
+    """Keys that a side lost and that a first run in a mode couldn't bring back.
+
+    Without a record they are new to the next run, which would else take them for deleted.
+    """
+    if run.policy.mode is run.job.mode:
+        return []
+    found = (outcome.planned.action for outcome in outcomes if not isinstance(outcome, Done))
+    lost = {Delta.DELETED, Delta.UNREADABLE}
+    return [action.key for action in found if not lost.isdisjoint((action.delta1, action.delta2))]
 
 
 def _seal(run: Run) -> None:
@@ -213,18 +225,16 @@ def _flush(run: Run) -> None:
 def _commit(run: Run, outcomes: Sequence[Outcome]) -> None:
     _flush(run)
     run.store.actions.amend(run.number, [o.planned for o in outcomes if o.planned.again])
-    run.conflicts += run.store.commit(run.number, outcomes, run.lease)
+    run.conflicts += run.store.commit(run.number, outcomes, run.lease, _lost(run, outcomes))
     for outcome in outcomes:
-        action = outcome.planned.action
-        if not isinstance(outcome, Done):
-            run.tally.open += Delta.DELETED in {action.delta1, action.delta2}
-            if isinstance(outcome, Waits):
-                run.tally.waiting += 1
-            else:
-                run.count_problem(outcome.problem)
+        if isinstance(outcome, Waits):
+            run.tally.waiting += 1
             continue
-        verdict = action.verdict
+        if not isinstance(outcome, Done):
+            run.count_problem(outcome.problem)
+            continue
+        verdict = outcome.planned.action.verdict
         run.done[verdict] += 1
-        run.survived += action.survivor is not None
+        run.survived += outcome.planned.action.survivor is not None
         if verdict.side is not None:
             run.size[verdict.side] += outcome.size

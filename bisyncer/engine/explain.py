@@ -84,7 +84,8 @@ def _skipped(key: str, endpoints: Mapping[Side, Endpoint]) -> str | None:
             if endpoint.stat(key) is not None:
                 return None
         except NoFile as error:
-            found = found or f"{side}: {error.what}; runs pass over it. See the setting `links`."
+            hint = " See the setting `links`." if "symbolic link" in error.what else ""
+            found = found or f"{side}: {error.what}; runs pass over it.{hint}"
         except EndpointError:
             return None
     return found

@@ -108,6 +108,7 @@ def _put_aside(
 
     A side that folds case is the first, since only a write tells that it has the name in another spelling.
     """
+    clashes = 0
     while True:
         name, held = _free_name(candidates, endpoints, endpoints[loses], lost)
         aside: dict[Side, Entry] = {}
@@ -122,6 +123,9 @@ def _put_aside(
                     else there
                 )
         except Clash:
+            clashes += 1
+            if clashes == _REFUSED:  # it isn't the name: a directory above is spelled otherwise
+                raise
             continue
         return name, aside
 

@@ -16,8 +16,16 @@ class LeftAlone:
     """Judges the actions of a plan as it is made; what waits is counted in the tally."""
 
     def __init__(
-        self, bounds: Bounds, marked: Marked | None, now_ns: Callable[[], int], tally: Tally
+        self,
+        bounds: Bounds,
+        marked: Marked | None,
+        now_ns: Callable[[], int],
+        tally: Tally,
+        *,
+        first: bool = False,
     ) -> None:
+        """`first`: what a side lost isn't taken for deleted yet, and would be by the next run."""
+        self._first = first
         self._bounds = bounds
         self._marked = marked
         self._now_ns = now_ns
@@ -32,12 +40,15 @@ class LeftAlone:
         why = self.why(action, now_ns)
         if why is not None:
             return left_alone(action, why)
-        if waits(action, self._bounds, now_ns):
+        if (young := waits(action, self._bounds, now_ns)) is not None:
             self._tally.waiting += 1
-            self._tally.open += Delta.DELETED in {action.delta1, action.delta2}
-            return None
+            return action._replace(verdict=Verdict.FORGET, reason=young) if self.forgets(action) else None
         self._tally.ahead += ahead(action, self._bounds, now_ns)
         return action
+
+    def forgets(self, action: Action) -> bool:
+        """Whether the record of a key that is not brought back now is to be dropped, which makes it new."""
+        return self._first and Delta.DELETED in {action.delta1, action.delta2}
 
     def why(self, action: Action, now_ns: int) -> str | None:
         """Why the key is left alone however long one waits; None where it isn't."""

@@ -139,7 +139,8 @@ class Planner:
         return Agreed(may_agree, take)
 
     def _left_alone(self, draft: Draft) -> LeftAlone:
-        return LeftAlone(self.policy.bounds, self.marked, self.now_ns, draft.tally)
+        first = self.policy.mode is not self.job.mode
+        return LeftAlone(self.policy.bounds, self.marked, self.now_ns, draft.tally, first=first)
 
     def _recorded(self, shard: Shard) -> Generator[Recorded]:
         if not self.job.resync:  # a resync is the same table, read with no ancestors

@@ -91,7 +91,16 @@ def plan(run: Run) -> None:
             run.forked.pool.shutdown(cancel_futures=True)
     if scope.words is not None:
         places += _told(run, reaching)
-    run.hold(place for place in places if run.marked is None or not run.marked.has(place.key))
+    places = [place for place in places if run.marked is None or not run.marked.has(place.key)]
+    run.hold(places)
+    run.hides_recorded = any(_is_recorded(run, place.key) for place in places)
+
+
+def _is_recorded(run: Run, place: str) -> bool:
+    """Whether anything is recorded of a place that can't be read: a key, or a directory with its '/'."""
+    shard = below(place[:-1]) if place.endswith("/") else at_or_below(place)[0]
+    with closing(run.store.recorded(run.pair.id, shard.low, shard.high)) as recorded:
+        return next(recorded, None) is not None
 
 
 def _shards(run: Run) -> list[Shard]:
@@ -281,7 +290,6 @@ def match_spellings(run: Run) -> None:
             run.go_on()
             for before, after in settled.held:
                 recount(before.action, after.action, run.tally)
-                run.tally.open += Delta.DELETED in {after.action.delta1, after.action.delta2}
             run.store.actions.amend(run.number, [after for _, after in settled.held])
             held = (after.action for _, after in settled.held)
             run.hold(Problem(action.key, action.reason) for action in held if action.reason is not None)

@@ -63,6 +63,7 @@ class Run:
     problem_count: int = 0
     conflicts: list[tuple[int | None, str]] = field(default_factory=list)
     survived: int = 0
+    hides_recorded: bool = False  # a place that can't be read holds keys that are recorded
     closed: tuple[Halt, ...] = ()  # gates of which a dry run tells in the end
     identity: Identity = field(init=False)
     probes: Mapping[Side, Probe] = field(default_factory=dict)

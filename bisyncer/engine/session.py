@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from bisyncer.core.conflict import replaces
 from bisyncer.core.gates import Place, judge, strict
@@ -32,6 +33,8 @@ from bisyncer.model import Action, RunOutcome, Side, Summary, Verdict
 from bisyncer.report.events import PlanMade, Reporter, RunBegan, WouldAct
 from bisyncer.state.lease import Lease
 from bisyncer.state.store import Store
+
+_AHEAD_NS: Final = 60_000_000_000  # by which a store's clock is believed rather than this host's
 
 
 def run(
@@ -108,7 +111,6 @@ def _folders(job: Job, endpoints: Mapping[Side, Endpoint]) -> Sequence[Folder]:
 def _begin(run: Run) -> None:
     run.started_ns = run.now_ns()
     scope = run.job.scope.words
-    latest_ns = run.store.latest_start(run.pair, run.started_ns)
     run.number = run.store.begin_run(run.pair, dry_run=run.job.dry_run, resync=run.job.resync, scope=scope)
     run.reporter.tell(
         RunBegan(
@@ -129,11 +131,21 @@ def _begin(run: Run) -> None:
     run.identity = Identity(run.pair, run.endpoints, run.store, run.job.mode.writes)
     found = preflight.halts(run.job, run.endpoints, probes) + tuple(run.identity.look())
     _close(run, found)
-    folder = folder_of(latest_ns, run.number)
+    folder = folder_of(_latest_ns(run), run.number)
     run.trash = opened_trash(run.job.trash, run.endpoints, probes, folder)
     run.versioned = frozenset(side for side in Side if probes[side].versioned)
     if not run.job.dry_run:
         abort_leftovers(run.pair.id, run.endpoints, run.store)
+
+
+def _latest_ns(run: Run) -> int:
+    """When the run began, by the clock that is furthest ahead: this host's may have been set back.
+
+    By that of an earlier run, and by that of a store.
+    """
+    ahead = [probe.skew_ns for probe in run.probes.values() if probe.skew_ns is not None]
+    by_stores = [run.started_ns + skew_ns for skew_ns in ahead if skew_ns >= _AHEAD_NS]
+    return max(run.store.latest_start(run.pair, run.started_ns), *by_stores, 0)
 
 
 def _probe(run: Run) -> Mapping[Side, Probe]:
@@ -141,7 +153,8 @@ def _probe(run: Run) -> Mapping[Side, Probe]:
     tried = frozenset() if run.job.dry_run else run.job.mode.writes - run.pair.mode.writes
     probes = preflight.probed(run.endpoints, tried)
     if tried:
-        one, two = (probes[side].conditions for side in Side)
+        known = dict(zip(Side, run.pair.conditions, strict=True))
+        one, two = (probes[side].conditions if side in tried else known[side] for side in Side)
         run.pair = run.store.record_conditions(run.pair, (one, two))
         require_conditions(run.job, run.endpoints)
     return probes

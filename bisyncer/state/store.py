@@ -339,11 +339,14 @@ class Store:
             latest: int = max([now_ns, *map(rows.number, found)])
         return latest
 
-    def commit(self, run: int, outcomes: Sequence[Outcome], lease: Fence) -> list[tuple[int, str]]:
+    def commit(
+        self, run: int, outcomes: Sequence[Outcome], lease: Fence, lost: Collection[str] = ()
+    ) -> list[tuple[int, str]]:
         """Write what came of some actions, all in one transaction; return the new conflicts (id, key).
 
         An action that was done makes its ancestor, and ends its problem; one that failed or raced
-        keeps its old ancestor, and is a problem. Raises `LeaseLost`, having written nothing, where
+        keeps its old ancestor, unless its key is one of `lost`, and is a problem. Raises `LeaseLost`,
+        having written nothing, where
         another run has taken the pair over.
         """
         done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
@@ -375,7 +378,9 @@ class Store:
         # Durable where there are conflicts: no later run could find out that a person should look.
         with self.database.write(durable=bool(kept)) as connection:
             fence.hold(connection, lease, _pair_of(connection, run))
-            write_ancestors(self.database, connection, lease.pair_id, ancestors, now, left=left_alone(done))
+            known = ancestors | dict.fromkeys(lost)
+            left = left_alone(done).union(lost)
+            write_ancestors(self.database, connection, lease.pair_id, known, now, left=left)
             met = {"pair_id": lease.pair_id, "run_id": run, "detected_ns": now}
             conflicts = [
                 (insert_conflict(connection, met, key, settled, kept_as), key)

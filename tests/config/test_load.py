@@ -232,9 +232,9 @@ def test_a_list_in_the_environment_has_commas_and_a_switch_is_a_word(monkeypatch
 
 
 def test_a_pattern_in_the_environment_keeps_the_commas_in_its_braces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BISYNCER_EXCLUDE", "*.{jpg,png}, *.tmp ,{a,b}/x,c")
+    monkeypatch.setenv("BISYNCER_EXCLUDE", "*.{jpg,{png,gif}}, *.tmp ,{a,b}/x,c")
 
-    assert read(PAIR).job("cms").exclude == ("*.{jpg,png}", "*.tmp", "{a,b}/x", "c")
+    assert read(PAIR).job("cms").exclude == ("*.{jpg,{png,gif}}", "*.tmp", "{a,b}/x", "c")
 
 
 def test_a_secret_in_the_wrong_place_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:

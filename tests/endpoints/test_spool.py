@@ -34,6 +34,9 @@ def test_a_folder_for_temporary_files_that_takes_nothing_is_told(
     assert list(in_order(rows, 10)) == rows, "which needs none"
     with pytest.raises(ListingIncomplete, match=r"/none, can't take .* No such file .* TMPDIR"):
         list(in_order(rows, 2))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda *_, **__: Path("/dev/full").open("w+"))  # noqa: SIM115 -- as in the code
+    with pytest.raises(ListingIncomplete, match=r"No space left on device"):
+        list(in_order(rows, 2))
 
 
 def test_rows_may_be_left_unread() -> None:

@@ -239,6 +239,10 @@ def test_what_a_first_run_in_a_mode_could_not_make_good_is_not_taken_for_deleted
         mirror.remove(TWO, gone := "a")
     mirror.run()
 
+    if what != "hidden":  # what lasts keeps no other deletion from being followed
+        mirror.remove(ONE, "b")
+        mirror.run()
+        assert (mirror.held(ONE), mirror.held(TWO)) == ({"a": "1", "d/c": "3"}, {"d/c": "3"})
     monkeypatch.undo()
     mirror.hooked[TWO].before = lambda _method, _key: None
     mirror.job = replace(mirror.job, policy=replace(mirror.job.policy, bounds=Bounds()))

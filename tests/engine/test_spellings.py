@@ -9,7 +9,7 @@ import pytest
 
 from bisyncer.engine import session
 from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
-from bisyncer.errors import Rejected
+from bisyncer.errors import Clash, Rejected
 from bisyncer.job import MatchNames, Policy, Scope
 from bisyncer.model import Mode, Problem, RunOutcome, Side, Summary
 from bisyncer.report.events import Silent
@@ -257,4 +257,23 @@ def test_a_conflict_passes_over_a_name_that_a_side_holds_in_another_spelling(tmp
     assert (summary.outcome, len(world.conflicts())) == (RunOutcome.SUCCESS, 1)
     assert world.held(ONE) == world.held(TWO)
     assert set(world.held(ONE)) == {"a.conflict1", "A", "A.conflict2"}
+    world.close()
+
+
+def test_a_directory_that_was_spelled_anew_meanwhile_does_not_keep_a_conflict_looking_for_names(
+    tmp_path: Path,
+) -> None:
+    world = folding_world(tmp_path, TWO)
+    world.align({"Docs/a": "text", "b": "other"})
+    world.put(ONE, {"Docs/a": "written in one"})
+    world.put(TWO, {"Docs/a": "then in two"})
+
+    def refuse(method: str, key: str) -> None:
+        if method == "write" and ".conflict" in key:
+            raise Clash("Docs: is spelled 'docs' here")
+
+    world.hooked[TWO].before = refuse
+
+    assert [problem.key for problem in world.run().problems] == ["Docs/a"]
+    assert world.held(TWO)["Docs/a"] == "then in two"
     world.close()
