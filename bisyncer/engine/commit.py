@@ -16,6 +16,7 @@ from bisyncer.engine.moving import Moving
 from bisyncer.engine.room import Room
 from bisyncer.engine.run import REPORTED, Run
 from bisyncer.engine.trash import purge
+from bisyncer.engine.untold import record_untold
 from bisyncer.engine.worker import Worker
 from bisyncer.errors import EndpointError, Gone, Halted
 from bisyncer.model import COPIES, DELETES, Delta, Done, Mode, Outcome, Planned, Side, Verdict, Waits
@@ -81,7 +82,9 @@ def carry_out(run: Run) -> None:
         raise
     _commit(run, waiting)
     run.go_on()
-    _settle_conflicts(run)
+    if run.job.scope.words is None:
+        record_untold(run)
+        _settle_conflicts(run)
     # What a side lost where it couldn't be read, a mode that deletes would take for deleted.
     if run.pair.mode is not run.job.mode and run.job.scope.words is None and not run.hides_recorded:
         run.pair = run.store.record_mode(run.pair, run.job.mode, run.lease)
@@ -96,8 +99,6 @@ def _settle_conflicts(run: Run) -> None:
 
     That nothing is recorded says little: it may not have been looked at, or an alignment was cut short.
     """
-    if run.job.scope.words is not None:
-        return
     excluded = Filters.of(run.job).excluded
     found = run.store.unrecorded_conflicts(run.pair, None if run.job.resync else LOOKS)
     gone: list[int] = []

@@ -7,7 +7,7 @@ from contextlib import closing
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, case, delete, func, or_, select, true
+from sqlalchemy import Connection, Row, Select, and_, case, delete, func, or_, select, true
 
 from bisyncer.model import Action, Planned, Side, Verdict
 from bisyncer.state import rows, schema
@@ -159,12 +159,17 @@ class Actions:
         """Yield spans that together cover the actions a run has now."""
         return spans(self._database, schema.action, run, _PAGE)
 
-    def sweep(self, run: int, *, dry_run: bool) -> None:
-        """Delete a run's actions that tell nobody anything; many short transactions."""
+    def sweep(self, run: int, *, dry_run: bool, but: Verdict | None = None) -> None:
+        """Delete a run's actions that tell nobody anything; many short transactions.
+
+        Those of the verdict `but` stay, even if they still wait.
+        """
         table = schema.action.c
         told = or_(
             table.state == ActionState.PLANNED.value, table.verdict.in_([verdict.value for verdict in QUIET])
         )
+        if but is not None:
+            told = and_(told, table.verdict != but.value)
         for span in self.spans(run):
             with self._database.write() as connection:
                 connection.execute(

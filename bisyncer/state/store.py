@@ -35,6 +35,7 @@ from bisyncer.model import (
     Ancestor,
     Conditions,
     Done,
+    Kept,
     Mode,
     Outcome,
     Planned,
@@ -43,6 +44,7 @@ from bisyncer.model import (
     Recorded,
     RunOutcome,
     Side,
+    Verdict,
     Waits,
 )
 from bisyncer.state import fence, rows, schema
@@ -297,7 +299,8 @@ class Store:
         `scope` says in words which part it looks at; None: all of the pair.
 
         Since nobody else can be running, runs of the pair that have no outcome were killed: they
-        become interrupted, and what they had planned and not done is dropped.
+        become interrupted, and what they had planned and not done is dropped. Only the conflicts among it
+        stay: one of them may have been settled, and not recorded.
         """
         table = schema.run.c
         with self.database.read() as connection:
@@ -305,7 +308,7 @@ class Store:
                 select(table.id, table.dry_run).where(table.pair_id == pair.id, table.outcome.is_(None))
             ).all()
         for number, was_dry in killed:
-            self._sweep(number, dry_run=was_dry)
+            self._sweep(number, dry_run=was_dry, but=Verdict.CONFLICT)
         now = self.now_ns()
         with self.database.write() as connection:
             if killed:
@@ -460,7 +463,8 @@ class Store:
         if begun is None:
             return  # it failed before it was recorded, so there is nothing to end
         pair_id, dry_run, scope = begun
-        self._sweep(run, dry_run=dry_run)
+        # What a run that failed had settled of conflicts may not be recorded: a later one looks.
+        self._sweep(run, dry_run=dry_run, but=Verdict.CONFLICT if outcome is RunOutcome.FAILED else None)
         with self.database.write() as connection:
             ended = connection.execute(
                 update(schema.run)
@@ -543,6 +547,40 @@ class Store:
             )
             write_ancestors(self.database, connection, lease.pair_id, ancestors, now)
 
+    def runs_cut_short(self, pair: Pair, before: int) -> list[int]:
+        """The runs of a pair that ended early, since the last one before `before` that came to its end."""
+        table = schema.run.c
+        good = (RunOutcome.SUCCESS.value, RunOutcome.UNFINISHED.value)
+        short = (RunOutcome.INTERRUPTED.value, RunOutcome.FAILED.value)
+        whole = and_(table.pair_id == pair.id, table.id < before, table.dry_run.is_(False))
+        last = select(func.coalesce(func.max(table.id), 0)).where(whole, table.outcome.in_(good))
+        found = select(table.id).where(
+            whole, table.outcome.in_(short), table.id > last.where(table.scope.is_(None)).scalar_subquery()
+        )
+        with self.database.read() as connection:
+            return [number for (number,) in connection.execute(found.order_by(table.id))]
+
+    def is_conflict_recorded(self, pair: Pair, kept_as: str, since: int) -> bool:
+        """Whether a run from `since` on has recorded a conflict whose other version is kept as that."""
+        table = schema.conflict.c
+        found = select(table.id).where(
+            table.pair_id == pair.id, table.kept_as == kept_as, table.run_id >= since
+        )
+        with self.database.read() as connection:
+            return connection.execute(found.limit(1)).first() is not None
+
+    def record_conflict(self, run: int, key: str, kept: Kept, kept_as: str, lease: Fence) -> int:
+        """Record a conflict that an earlier run has settled; return its number."""
+        with self.database.write(durable=True) as connection:
+            fence.hold(connection, lease, lease.pair_id)
+            met = {"pair_id": lease.pair_id, "run_id": run, "detected_ns": self.now_ns()}
+            return insert_conflict(connection, met, key, kept, kept_as)
+
+    def drop_conflicts_left(self, runs: Collection[int]) -> None:
+        """Drop the conflicts that these runs had planned: what became of each is known."""
+        for run in runs:
+            self._sweep(run, dry_run=False)
+
     def unrecorded_conflicts(self, pair: Pair, most: int | None) -> list[tuple[int, str]]:
         """The open conflicts of whose other version nothing is recorded: each number, and that key."""
         table, kept = schema.conflict.c, schema.ancestor.c
@@ -568,9 +606,9 @@ class Store:
 
     # Inside
 
-    def _sweep(self, run: int, *, dry_run: bool) -> None:
-        """Drop what a run planned and tells nobody anything."""
-        self.actions.sweep(run, dry_run=dry_run)
+    def _sweep(self, run: int, *, dry_run: bool, but: Verdict | None = None) -> None:
+        """Drop what a run planned and tells nobody anything, but for one verdict."""
+        self.actions.sweep(run, dry_run=dry_run, but=but)
         self.agreed.sweep(run)
 
     def _newest_run(self, pair_id: int, wanted: ColumnElement[bool]) -> Run | None:

@@ -284,6 +284,7 @@ def test_a_crash_at_any_point_costs_nothing_but_the_next_run(
 ) -> None:
     expected, number = without_crash(aligned, change)
     assert number > 20
+    met = {key for key in expected if f"{key}.conflict1" in expected}
 
     for point in range(number):
         world = aligned()
@@ -294,6 +295,8 @@ def test_a_crash_at_any_point_costs_nothing_but_the_next_run(
         world.run()
 
         assert world.held(ONE) == world.held(TWO) == expected, f"crash at {point} of {number}"
+        told = [(conflict.key, conflict.beside) for conflict in world.conflicts()]
+        assert sorted(told) == sorted((key, f"{key}.conflict1") for key in met), f"crash at {point}"
         trashed = {*world.trash(ONE).values(), *world.trash(TWO).values()}
         assert stood <= {*expected.values(), *trashed}, f"crash at {point} of {number}"
         assert world.plan() == [], f"crash at {point} of {number}"
