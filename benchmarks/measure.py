@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -71,11 +72,12 @@ def _family(pid: int) -> list[int]:
     """A process and all that descend from it."""
     found = [pid]
     for each in found:
-        for task in Path(f"/proc/{each}/task").glob("*/children"):
-            try:
-                found += map(int, task.read_text(encoding="ascii").split())
-            except OSError:
-                continue  # it has ended
+        tasks: list[Path] = []
+        with suppress(OSError):  # it has ended
+            tasks = list(Path(f"/proc/{each}/task").iterdir())
+        for task in tasks:
+            with suppress(OSError):  # this thread has
+                found += map(int, (task / "children").read_text(encoding="ascii").split())
     return found
 
 
