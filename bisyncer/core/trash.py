@@ -3,7 +3,7 @@
 FOLDER is `INSTANT-RUN`, as in `20261125T080000Z-42`: when the run began, in UTC, and its number; `c3` in its
 place is the conflict that a person resolved. A `.2` at its end is a second version of a key, of the same run.
 Instants sort as text, so what is older than some instant is a range of names. Where the clock was set back
-the instant is that of an earlier run, since by its own the version would be purged too early.
+the instant is that of an earlier run or of a store, since by its own the version would be purged too early.
 """
 
 from __future__ import annotations

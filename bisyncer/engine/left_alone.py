@@ -9,6 +9,7 @@ from bisyncer.engine.marked import Marked
 from bisyncer.job import ANY_VERSION, Bounds
 from bisyncer.model import Action, Delta, Tally, Verdict
 
+_LOST = frozenset({Delta.DELETED, Delta.UNREADABLE})
 _STANDS = frozenset({Verdict.HOLD, Verdict.FORGET})  # such a verdict touches no side
 
 
@@ -48,7 +49,7 @@ class LeftAlone:
 
     def forgets(self, action: Action) -> bool:
         """Whether the record of a key that is not brought back now is to be dropped, which makes it new."""
-        return self._first and Delta.DELETED in {action.delta1, action.delta2}
+        return self._first and not _LOST.isdisjoint((action.delta1, action.delta2))
 
     def why(self, action: Action, now_ns: int) -> str | None:
         """Why the key is left alone however long one waits; None where it isn't."""

@@ -71,7 +71,7 @@ def make_plan(
         tally.changed[Side.PATH1] += delta1 is Delta.CHANGED
         tally.changed[Side.PATH2] += delta2 is Delta.CHANGED
         action = _with_reason(action, triple, endpoints, excluded)
-        if action.verdict is Verdict.HOLD and left_alone.forgets(action):
+        if action.verdict is Verdict.HOLD and action.reason is not None and left_alone.forgets(action):
             action = action._replace(verdict=Verdict.FORGET)
         tally.ancestors -= action.reason is _EXCLUDED_NOW  # as above
         count(action, tally)

@@ -145,7 +145,7 @@ def _latest_ns(run: Run) -> int:
     """
     ahead = [probe.skew_ns for probe in run.probes.values() if probe.skew_ns is not None]
     by_stores = [run.started_ns + skew_ns for skew_ns in ahead if skew_ns >= _AHEAD_NS]
-    return max(run.store.latest_start(run.pair, run.started_ns), *by_stores, 0)
+    return max([run.store.latest_start(run.pair, run.started_ns), *by_stores])
 
 
 def _probe(run: Run) -> Mapping[Side, Probe]:

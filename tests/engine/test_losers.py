@@ -268,9 +268,7 @@ def test_a_version_beside_that_is_named_after_its_side_lasts_while_it_is_resolve
 def test_a_resync_that_did_not_see_the_other_version_leaves_its_conflict_open(
     world: World, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.align({"k": "text", "b": "other"})
-    world.put(ONE, {"k": "written in one"})
-    world.put(TWO, {"k": "then in two"})
+    collide(world)
     world.run()
     (conflict,) = world.conflicts()
     listed = world.hooked[TWO].scan
@@ -308,9 +306,7 @@ def test_a_resync_that_did_not_see_the_other_version_leaves_its_conflict_open(
 def test_a_run_after_an_alignment_that_was_cut_short_settles_the_conflicts_whose_copies_are_gone(
     world: World,
 ) -> None:
-    world.align({"k": "text", "b": "other"})
-    world.put(ONE, {"k": "written in one"})
-    world.put(TWO, {"k": "then in two"})
+    collide(world)
     world.run()
     (conflict,) = world.conflicts()
     for side in Side:

@@ -211,7 +211,7 @@ def test_what_path2_of_a_mirror_lost_is_not_taken_for_deleted_when_the_mode_beco
     assert carried_out(mirror.run()) == {"delete-from-path1": 1}
 
 
-@pytest.mark.parametrize("what", ["refused", "changing", "hidden", "young"])
+@pytest.mark.parametrize("what", ["refused", "changing", "hidden", "linked", "young"])
 def test_what_a_first_run_in_a_mode_could_not_make_good_is_not_taken_for_deleted_by_the_second(
     mirror: World, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,14 +222,17 @@ def test_what_a_first_run_in_a_mode_could_not_make_good_is_not_taken_for_deleted
         if method == "write" and key == "a":
             raise Rejected("no space is left") if what == "refused" else Changed("it changed")
 
+    place, gone = Unreadable("d/", "permission denied."), "d/c"
+    if what == "linked":
+        place, gone = Unreadable("a", "is a symbolic link", skipped=True), "a"
+
     def scan(low: str = "", high: str | None = None) -> Iterator[Item]:
-        items = [item for item in listed(low, high) if not item[0].startswith("d/")]
-        return iter(sorted([*items, Unreadable("d/", "permission denied.")], key=lambda item: item[0]))
+        items = [item for item in listed(low, high) if not item[0].startswith(place.prefix)]
+        return iter(sorted([*items, place], key=lambda item: item[0]))
 
     listed = mirror.hooked[TWO].scan
-    if what == "hidden":
+    if what in {"hidden", "linked"}:
         monkeypatch.setattr(mirror.hooked[TWO], "scan", scan)
-        gone = "d/c"
     elif what == "young":
         mirror.job = replace(mirror.job, policy=replace(mirror.job.policy, bounds=Bounds(min_age_ns=10**15)))
         mirror.touch(ONE, "a")
@@ -239,14 +242,14 @@ def test_what_a_first_run_in_a_mode_could_not_make_good_is_not_taken_for_deleted
         mirror.remove(TWO, gone := "a")
     mirror.run()
 
-    if what != "hidden":  # what lasts keeps no other deletion from being followed
+    if what not in {"hidden", "linked"}:  # what lasts keeps no other deletion from being followed
         mirror.remove(ONE, "b")
         mirror.run()
         assert (mirror.held(ONE), mirror.held(TWO)) == ({"a": "1", "d/c": "3"}, {"d/c": "3"})
     monkeypatch.undo()
     mirror.hooked[TWO].before = lambda _method, _key: None
     mirror.job = replace(mirror.job, policy=replace(mirror.job.policy, bounds=Bounds()))
-    if what == "hidden":
+    if what in {"hidden", "linked"}:
         mirror.remove(TWO, gone)
     assert carried_out(mirror.run()) == {"copy-to-path2": 1}
     mirror.remove(TWO, gone)
