@@ -8,6 +8,7 @@ import pytest
 
 from bisyncer.config import load as loading
 from bisyncer.config.config import Config
+from bisyncer.config.environment import counted_remote_flag
 from bisyncer.config.load import load
 from bisyncer.config.relative import absolute_root
 from bisyncer.errors import UsageError
@@ -253,6 +254,15 @@ def test_the_file_of_a_secret_counts_from_the_folder_of_the_config(tmp_path: Pat
     path = write(PAIR + "[remotes.m]\nsecret_access_key_file = 'key'\n", tmp_path / "deep/b.toml")
 
     assert loading.load(path).remotes["m"].secret_access_key_file == str(tmp_path / "deep/key")
+
+
+def test_the_file_of_a_secret_in_a_flag_counts_from_here_and_is_written_so(tmp_path: Path) -> None:
+    assert counted_remote_flag("m.sas_file=key") == f"m.sas_file={Path.cwd() / 'key'}"
+    assert counted_remote_flag("m.sas_file=~/key") == "m.sas_file=~/key"
+    assert counted_remote_flag("m.region=eu=1") == "m.region=eu=1"
+    path = write(PAIR, tmp_path / "deep/b.toml")
+    config = loading.load(path, remotes=["m.secret_access_key_file=key"])
+    assert config.remotes["m"].secret_access_key_file == str(Path.cwd() / "key")
 
 
 def test_a_timetable_in_the_environment_keeps_its_commas(monkeypatch: pytest.MonkeyPatch) -> None:

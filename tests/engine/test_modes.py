@@ -291,6 +291,24 @@ def test_an_alignment_of_a_mirror_that_was_cut_short_is_followed_by_one_that_del
     assert carried_out(mirror.run()) == {"delete-from-path2": 1}
 
 
+def test_a_change_of_the_mode_records_nothing_of_a_side_that_it_did_not_try(
+    mirror: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror.align({"a": "1"})
+    before = mirror.state.pair("p")
+    probe = mirror.hooked[TWO].inner.probe()
+    less = replace(probe, conditions=probe.conditions._replace(copy=not probe.conditions.copy))
+    monkeypatch.setattr(mirror.hooked[TWO], "probe", lambda **_: less)
+
+    in_mode(mirror, Mode.BISYNC).run()
+
+    after = mirror.state.pair("p")
+    assert before is not None
+    assert after is not None
+    assert after.mode is Mode.BISYNC
+    assert after.conditions[1] == before.conditions[1]
+
+
 def test_path1_is_tried_before_a_mode_writes_it_for_the_first_time(
     mirror: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

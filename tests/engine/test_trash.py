@@ -376,6 +376,21 @@ def test_what_is_trashed_while_the_clock_is_set_back_stays_for_as_long_as_all_el
     assert world.trash(TWO) == {}
 
 
+def test_the_clock_of_a_store_that_is_ahead_says_when_something_was_trashed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align(TEN)
+    world.remove(ONE, "k0")
+    probe = replace(world.hooked[TWO].inner.probe(), skew_ns=250 * DAY_NS)
+    monkeypatch.setattr(world.hooked[TWO], "probe", lambda **_: probe)
+    monkeypatch.setattr(Store, "latest_start", lambda _self, _pair, now_ns: now_ns)
+
+    run_on(world, -250)
+
+    [name] = world.trash(TWO)
+    assert name.startswith(f"{TRASH}/{time.strftime('%Y%m%dT', time.gmtime())}")
+
+
 def test_a_clock_that_ran_ahead_names_no_more_than_the_folders_of_some_runs(world: World) -> None:
     world.align(TEN)
     run_on(world, 4000)
