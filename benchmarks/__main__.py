@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -89,21 +89,21 @@ def _is(case: Case, word: str) -> bool:
 
 def _measured(case: Case, bench: Bench, runs: int, folder: Path | None) -> bool:
     """Measure one case and tell what came of it; whether no tool failed."""
+    result = Result(case.name, today(), bench.seed, machine(), versions(), {})
     try:
-        found = _alternating(case, bench, runs)
+        for result.tools in _rounds(case, bench, runs):
+            if folder and result.measured:  # a long case that is cut off keeps its whole rounds
+                result.write(folder)
     except RuntimeError as error:  # in what is done before: the other cases go on
         said = shown(str(error).split(), bench.work)[-500:]
         print(f"{case.name}: can't be prepared: {said}", file=sys.stderr, flush=True)
         return False
-    result = Result(case.name, today(), bench.seed, machine(), versions(), found)
     print(f"\n{case.name}\n{result.table()}", flush=True)
-    if folder:
-        result.write(folder)
-    return not any(figures.failed for figures in found.values())
+    return not any(figures.failed for figures in result.tools.values())
 
 
-def _alternating(case: Case, bench: Bench, runs: int) -> dict[str, Figures]:
-    """Measure every tool once a round, each round beginning with another one.
+def _rounds(case: Case, bench: Bench, runs: int) -> Iterator[dict[str, Figures]]:
+    """Measure every tool once a round, each round beginning with another one; the figures after each round.
 
     So what the machine does meanwhile, and what one tool leaves behind in a cache, hits all alike.
     """
@@ -119,7 +119,7 @@ def _alternating(case: Case, bench: Bench, runs: int) -> dict[str, Figures]:
                 if figures.failed or len(figures.runs) >= most or (number == 0 and runs > most == 1):
                     continue
                 _one(case, bench, turn, figures, counted=number > 0)
-    return found
+            yield found
 
 
 def _one(case: Case, bench: Bench, turn: Turn, figures: Figures, *, counted: bool) -> None:
