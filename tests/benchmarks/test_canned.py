@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from benchmarks.canned import Bucket
 from benchmarks.case import Bench, Turn
 from benchmarks.cases import LONG, Case, no_change_canned
 from benchmarks.measure import measure
+from benchmarks.place import Place
 from benchmarks.result import shown
 from bisyncer.endpoints import listing
 
@@ -89,6 +91,26 @@ def test_a_case_that_cannot_be_prepared_is_told_and_the_next_one_is_measured(
     told = capsys.readouterr()
     assert "c, 1: can't be prepared: false ended with 1" in told.err
     assert "no change, canned pages, 1" in told.out
+
+
+def test_a_case_that_is_cut_off_keeps_the_rounds_that_were_measured(tmp_path: Path) -> None:
+    def prepare(bench: Bench) -> Iterator[Turn]:
+        for turn in no_change_canned(1).prepare(bench):
+            runs = count()
+
+            def command(place: Place, turn: Turn = turn, runs: Iterator[int] = runs) -> Sequence[str]:
+                if next(runs) == 3:  # after the one that warms up, and two
+                    raise KeyboardInterrupt
+                return turn.command(place)
+
+            yield turn._replace(command=command)
+
+    arguments = ["--json", str(tmp_path / "results"), "--work", str(tmp_path), "--tool", "rclone sync"]
+    with pytest.raises(KeyboardInterrupt):
+        benchmarks.main(arguments, [Case("c", 1, prepare)])
+
+    (file,) = (tmp_path / "results").iterdir()
+    assert len(json.loads(file.read_text())["cases"]["c, 1"]["rclone sync"]) == 2
 
 
 def test_what_only_one_run_has_is_not_shown(tmp_path: Path) -> None:
