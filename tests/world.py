@@ -331,7 +331,7 @@ class World:
             return this.settle(conflict_id, keep)
 
     def conflicts(self) -> list[Conflict]:
-        return self.state.conflicts("p")
+        return self.state.conflicts.told("p")
 
 
 def line(action: Action) -> str:

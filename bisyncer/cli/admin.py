@@ -201,7 +201,7 @@ def forget_pair(asked: Asked, pair: StatePair, *, yes: Yes = False, as_json: Jso
     with opened_store(config) as store:
         known = _known(store, pair)
         keys = shown_count(store.count_ancestors(known.id), "key")
-        waiting = shown_count(len(store.conflicts(pair)), "conflict")
+        waiting = shown_count(len(store.conflicts.told(pair)), "conflict")
         _confirm(
             f"Forget pair {pair} ({keys}, {waiting} open)? {known.path1} and {known.path2} are left alone.",
             yes=yes,

@@ -76,7 +76,7 @@ def list_conflicts(
     """List the conflicts that wait."""
     config = asked.load()
     with opened_store(config) as store:
-        every = store.conflicts(known_pair(pair, config, store), state=None if settled else "open")
+        every = store.conflicts.told(known_pair(pair, config, store), state=None if settled else "open")
     found = [conflict for conflict in every if _fits(conflict, glob)]
     if as_json:
         print_json(map(_row, found))
@@ -209,7 +209,7 @@ def resolve_conflicts(
     told: list[dict[str, object]] = []
     with opened_store(config) as store:
         if many:
-            waiting = store.conflicts(known_pair(pair, config, store))
+            waiting = store.conflicts.told(known_pair(pair, config, store))
             found = [conflict for conflict in waiting if _fits(conflict, glob)]
         else:
             found = [_conflict(store, number) for number in dict.fromkeys(numbers or [])]
@@ -259,7 +259,7 @@ def _fits(conflict: Conflict, glob: str | None) -> bool:
 
 
 def _conflict(store: Store, number: int) -> Conflict:
-    found = store.conflict(number)
+    found = store.conflicts.one(number)
     if found is None:
         raise UsageError(f"There is no conflict {number}. See `bisyncer conflicts list`.")
     return found

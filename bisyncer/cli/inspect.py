@@ -197,7 +197,7 @@ def _status_row(name: str, config: Config, store: Store) -> dict[str, object]:
         if last is None
         else {"run": last.id, "outcome": last.outcome, "started": instant(last.started_ns)},
         "keys": store.count_ancestors(pair.id) if pair else 0,
-        "conflicts": len(store.conflicts(name)),
+        "conflicts": len(store.conflicts.told(name)),
         "problems": store.problems.count(pair.id) if pair else 0,
         "waiting": 0 if last is None else last.summary.get("waiting", 0),
     }

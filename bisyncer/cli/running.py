@@ -118,7 +118,7 @@ def _run_opened(
         nonlocal wait, would
         code = stop.exit_code(summary)
         if code == 0 and fail_on_conflict:
-            wait = len(store.conflicts(job.pair))
+            wait = len(store.conflicts.told(job.pair))
             would = len(summary.conflicts) if summary.dry_run else 0
         return ConflictsRemain.exit_code if wait or would else code
 

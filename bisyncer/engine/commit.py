@@ -100,14 +100,14 @@ def _settle_conflicts(run: Run) -> None:
     That nothing is recorded says little: it may not have been looked at, or an alignment was cut short.
     """
     excluded = Filters.of(run.job).excluded
-    found = run.store.unrecorded_conflicts(run.pair, None if run.job.resync else LOOKS)
+    found = run.store.conflicts.unrecorded(run.pair, None if run.job.resync else LOOKS)
     gone: list[int] = []
     for number, key in found:
         run.go_on()
         if not excluded(key) and all(look_at(run.endpoints[side], key) is None for side in Side):
             gone.append(number)
     if gone:
-        run.store.settle_conflicts(run.pair, gone, run.lease)
+        run.store.conflicts.settle(run.pair, gone, run.lease)
 
 
 def purge_daily(run: Run) -> None:

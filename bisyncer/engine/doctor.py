@@ -86,7 +86,7 @@ def _waiting(pair: Pair | None, store: Store) -> Iterator[Finding]:
         yield Finding(
             "problems", Grade.WARN, f"{problems} wait: `bisyncer problems {pair.name}` tells which, and why."
         )
-    if conflicts := len(store.conflicts(pair.name)):
+    if conflicts := len(store.conflicts.told(pair.name)):
         yield Finding(
             "conflicts", Grade.WARN, f"{conflicts} wait: `bisyncer conflicts list {pair.name}` tells which."
         )

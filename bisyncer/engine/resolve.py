@@ -68,7 +68,7 @@ class Resolving:
                 "settling a conflict removes a version from both sides. Nothing was changed. Delete on path1 "
                 "what isn't wanted, or say --keep both."
             )
-        conflict = self.store.conflict(conflict_id)
+        conflict = self.store.conflicts.one(conflict_id)
         if conflict is None or conflict.pair != self.pair.name:
             raise UsageError(
                 f"Pair '{self.pair.name}' has no conflict {conflict_id}. See `bisyncer conflicts list`."
@@ -76,7 +76,7 @@ class Resolving:
         if conflict.state is not ConflictState.OPEN:
             raise UsageError(f"Conflict {conflict_id} ({conflict.key}) {_CLOSED[conflict.state]}.")
         if keep == BOTH:
-            self.store.resolve_conflict(conflict_id, BOTH, {}, self.lease)
+            self.store.conflicts.resolve(conflict_id, BOTH, {}, self.lease)
             return f"{conflict.key} and {conflict.beside} both stay"
         known = self.store.ancestors_of(self.pair.id, [conflict.key, conflict.beside])
         named, aside = known.get(conflict.key), known.get(conflict.beside)
@@ -99,7 +99,7 @@ class Resolving:
         for endpoint in self.endpoints.values():
             endpoint.flush()
         settled = {conflict.key: ancestor, conflict.beside: None}
-        self.store.resolve_conflict(conflict_id, keep, settled, self.lease)
+        self.store.conflicts.resolve(conflict_id, keep, settled, self.lease)
         return f"{conflict.key} is the version of {kept}; {conflict.beside} is removed"
 
 

@@ -28,8 +28,8 @@ def record_untold(run: Run) -> None:
             run.go_on()
             for action, kept in _settled(run, batch):
                 assert kept.loser is not None, "it was found"
-                if not run.store.is_conflict_recorded(run.pair, kept.loser.key, number):
-                    made = run.store.record_conflict(run.number, action.key, kept, kept.loser.key, run.lease)
+                if not run.store.conflicts.is_recorded(run.pair, kept.loser.key, number):
+                    made = run.store.conflicts.record(run.number, action.key, kept, kept.loser.key, run.lease)
                     run.conflicts.append((made, action.key))
     run.store.drop_conflicts_left(cut_short)
 

@@ -35,7 +35,6 @@ from bisyncer.model import (
     Ancestor,
     Conditions,
     Done,
-    Kept,
     Mode,
     Outcome,
     Planned,
@@ -50,8 +49,8 @@ from bisyncer.model import (
 from bisyncer.state import fence, rows, schema
 from bisyncer.state.actions import QUIET, Actions
 from bisyncer.state.agreed import AgreedKeys, AgreedRows
-from bisyncer.state.ancestors import judge, judged, left_alone, select_ancestors, write_ancestors, write_rows
-from bisyncer.state.conflicts import insert_conflict, settled_at_once
+from bisyncer.state.ancestors import judged, left_alone, select_ancestors, write_ancestors, write_rows
+from bisyncer.state.conflicts import Conflicts
 from bisyncer.state.database import CHUNK, Database, chunks
 from bisyncer.state.fence import Fence
 from bisyncer.state.history import Deed, History
@@ -61,14 +60,10 @@ from bisyncer.state.problems import Problems
 from bisyncer.state.records import (
     ActionRow,
     ActionState,
-    Conflict,
-    ConflictState,
     Pair,
     Run,
-    conflict_of,
     pair_of,
     run_of,
-    select_conflicts,
     select_runs,
 )
 from bisyncer.state.seals import Seals
@@ -79,7 +74,6 @@ RUNS_KEPT = 1000  # a pair; of older ones, only what changed something is kept .
 ACTIONS_KEPT_NS = 90 * 24 * 3600 * 10**9  # ... and that for 90 days: who deleted it, when, and why
 
 
-_PRUNE_CONFLICTS = 'DELETE FROM "conflict" WHERE pair_id = ? AND state IN (?, ?) AND detected_ns < ?'
 _PRUNE_RUNS = (
     "DELETE FROM run WHERE pair_id = ? AND id <= "
     "(SELECT id FROM run WHERE pair_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?) AND (started_ns < ? OR NOT "
@@ -101,6 +95,7 @@ class Store:
         self.now_ns = now_ns
         self.actions = Actions(database)
         self.agreed = AgreedRows(database)
+        self.conflicts = Conflicts(database, now_ns)
         self.history = History(database)
         self.problems = Problems(database)
         self.uploads = Uploads(database, now_ns)
@@ -386,11 +381,10 @@ class Store:
             write_ancestors(self.database, connection, lease.pair_id, known, now, left=left)
             met = {"pair_id": lease.pair_id, "run_id": run, "detected_ns": now}
             conflicts = [
-                (insert_conflict(connection, met, key, settled, kept_as), key)
+                (self.conflicts.write(connection, met, key, settled, kept_as), key)
                 for key, settled, kept_as in kept
             ]
-            if told := [met | each for each in settled_at_once(done, now)]:
-                connection.execute(insert(schema.conflict), told)
+            self.conflicts.write_settled(connection, met, done, now)
             self.problems.end(connection, lease.pair_id, list(ancestors))
             self.problems.write(connection, lease.pair_id, run, troubled, now)
             self.actions.finish(connection, finished, dropped)
@@ -476,8 +470,7 @@ class Store:
             if scope is None and not dry_run and outcome in {RunOutcome.SUCCESS, RunOutcome.UNFINISHED}:
                 self.problems.end_others(connection, pair_id, run)
             old_ns = self.now_ns() - ACTIONS_KEPT_NS
-            told = ConflictState.REPLACED.value, ConflictState.SURVIVED.value
-            self.database.execute(connection, _PRUNE_CONFLICTS, (pair_id, *told, old_ns))
+            self.conflicts.prune(connection, pair_id, old_ns)
             self.database.execute(connection, _PRUNE_RUNS, (pair_id, pair_id, RUNS_KEPT, old_ns))
 
     def runs(self, pair: str | None = None, limit: int = 50) -> list[Run]:
@@ -501,52 +494,6 @@ class Store:
         """The newest whole run, ended or not; dry runs don't count."""
         return self._newest_run(pair_id, true())
 
-    # Conflicts
-
-    def conflicts(self, pair: str | None = None, *, state: str | None = "open") -> list[Conflict]:
-        """The conflicts in `state` (None: in any), oldest first."""
-        statement = select_conflicts().order_by(schema.conflict.c.id)
-        if pair is not None:
-            statement = statement.where(schema.pair.c.name == pair)
-        if state is not None:
-            statement = statement.where(schema.conflict.c.state == state)
-        with self.database.read() as connection:
-            return [conflict_of(row) for row in connection.execute(statement)]
-
-    def conflict(self, id: int) -> Conflict | None:  # noqa: A002 -- it's what the column is called
-        """The conflict with this number."""
-        with self.database.read() as connection:
-            row = connection.execute(select_conflicts().where(schema.conflict.c.id == id)).first()
-            return None if row is None else conflict_of(row)
-
-    def resolve_conflict(
-        self,
-        id: int,  # noqa: A002 -- it's what the column is called
-        resolution: str,
-        ancestors: Mapping[str, Ancestor | None],
-        lease: Fence,
-    ) -> None:
-        """Mark an open conflict as resolved by a person, with the ancestors that its resolution left.
-
-        Raises `LeaseLost`, or `UsageError` where the conflict isn't open; nothing is written then.
-        """
-        for key, ancestor in ancestors.items():
-            if ancestor is not None:
-                judge(key, ancestor)
-        now = self.now_ns()
-        table = schema.conflict.c
-        with self.database.write(durable=True) as connection:
-            row = connection.execute(select(table.pair_id, table.state).where(table.id == id)).first()
-            if row is None or row.state != ConflictState.OPEN.value:
-                raise UsageError(f"Conflict {id} is not open: see `bisyncer conflicts list`.")
-            fence.hold(connection, lease, row.pair_id)
-            connection.execute(
-                update(schema.conflict)
-                .where(table.id == id)
-                .values(state=ConflictState.RESOLVED.value, resolved_ns=now, resolution=resolution)
-            )
-            write_ancestors(self.database, connection, lease.pair_id, ancestors, now)
-
     def runs_cut_short(self, pair: Pair, before: int) -> list[int]:
         """The runs of a pair that ended early, since the last one before `before` that came to its end."""
         table = schema.run.c
@@ -560,49 +507,10 @@ class Store:
         with self.database.read() as connection:
             return [number for (number,) in connection.execute(found.order_by(table.id))]
 
-    def is_conflict_recorded(self, pair: Pair, kept_as: str, since: int) -> bool:
-        """Whether a run from `since` on has recorded a conflict whose other version is kept as that."""
-        table = schema.conflict.c
-        found = select(table.id).where(
-            table.pair_id == pair.id, table.kept_as == kept_as, table.run_id >= since
-        )
-        with self.database.read() as connection:
-            return connection.execute(found.limit(1)).first() is not None
-
-    def record_conflict(self, run: int, key: str, kept: Kept, kept_as: str, lease: Fence) -> int:
-        """Record a conflict that an earlier run has settled; return its number."""
-        with self.database.write(durable=True) as connection:
-            fence.hold(connection, lease, lease.pair_id)
-            met = {"pair_id": lease.pair_id, "run_id": run, "detected_ns": self.now_ns()}
-            return insert_conflict(connection, met, key, kept, kept_as)
-
     def drop_conflicts_left(self, runs: Collection[int]) -> None:
         """Drop the conflicts that these runs had planned: what became of each is known."""
         for run in runs:
             self._sweep(run, dry_run=False)
-
-    def unrecorded_conflicts(self, pair: Pair, most: int | None) -> list[tuple[int, str]]:
-        """The open conflicts of whose other version nothing is recorded: each number, and that key."""
-        table, kept = schema.conflict.c, schema.ancestor.c
-        recorded = select(kept.key).where(kept.pair_id == pair.id, kept.key == table.kept_as).exists()
-        open_ = select(table.id, table.kept_as).where(
-            table.pair_id == pair.id, table.state == ConflictState.OPEN.value, table.kept_as.is_not(None)
-        )
-        with self.database.read() as connection:
-            found = connection.execute(open_.where(~recorded).order_by(table.id.desc()).limit(most))
-            return [(number, key) for number, key in found]
-
-    def settle_conflicts(self, pair: Pair, ids: Collection[int], lease: Fence) -> None:
-        """Settle conflicts whose other version is gone from both sides."""
-        table = schema.conflict.c
-        with self.database.write() as connection:
-            fence.hold(connection, lease, pair.id)
-            for chunk in chunks(ids, CHUNK):
-                connection.execute(
-                    update(schema.conflict)
-                    .where(table.id.in_(chunk), table.state == ConflictState.OPEN.value)
-                    .values(state=ConflictState.SETTLED.value, resolved_ns=self.now_ns())
-                )
 
     # Inside
 

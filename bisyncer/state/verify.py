@@ -111,6 +111,6 @@ def _history(store: Store) -> _Look:
 
 
 def _waiting(store: Store) -> _Look:
-    store.conflicts(state=None)
+    store.conflicts.told(state=None)
     store.problems.told()
     yield from ()

@@ -92,7 +92,7 @@ def test_a_loser_that_is_to_be_deleted_is_in_the_trash_of_its_side(world: World)
     assert carried_out(summary) == {"conflict": 1}
     assert summary.conflicts == ()
     assert world.conflicts() == []
-    [conflict] = world.state.conflicts("p", state=None)
+    [conflict] = world.state.conflicts.told("p", state=None)
     assert (conflict.state, conflict.winner, conflict.run) == ("replaced", TWO, summary.run)
     assert [conflict.kept_as] == list(world.trash(ONE))
     assert (conflict.met(ONE).size, conflict.met(TWO).size) == (14, 11)
@@ -121,7 +121,7 @@ def test_a_loser_whose_bucket_keeps_versions_needs_no_trash(
 
     assert world.held(ONE) == world.held(TWO) == TEN | {"k0": "then in two"}
     assert world.trash(ONE) == {}
-    [conflict] = world.state.conflicts("p", state=None)
+    [conflict] = world.state.conflicts.told("p", state=None)
     assert (conflict.state, conflict.kept_as) == ("replaced", None)
 
 

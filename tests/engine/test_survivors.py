@@ -29,7 +29,7 @@ def test_the_edit_survives_and_is_listed_among_the_settled(met: World) -> None:
     assert carried_out(summary) == {"copy-to-path1": 1, "copy-to-path2": 1}
     assert summary.survived == 2
     assert (summary.conflicts, met.conflicts()) == ((), [])
-    found = {conflict.key: conflict for conflict in met.state.conflicts("p", state=None)}
+    found = {conflict.key: conflict for conflict in met.state.conflicts.told("p", state=None)}
     for key, side in (("k0", ONE), ("k1", TWO)):
         assert (found[key].state, found[key].winner, found[key].kept_as) == ("survived", side, None)
         assert found[key].met(side).size == len("edited in one")
@@ -41,7 +41,7 @@ def test_a_dry_run_tells_the_same_and_lists_nothing(met: World) -> None:
     summary = met.run(dry_run=True)
 
     assert summary.survived == 2
-    assert met.state.conflicts("p", state=None) == []
+    assert met.state.conflicts.told("p", state=None) == []
     assert {event.action.survivor for event in met.heard.events if isinstance(event, WouldAct)} == set(Side)
 
 
@@ -59,7 +59,7 @@ def test_a_key_that_is_deleted_while_its_edit_is_copied_is_told_too(world: World
 
     assert world.held(TWO)["k0"] == "edited in one"
     assert summary.survived == 1
-    assert [conflict.state for conflict in world.state.conflicts("p", state=None)] == ["survived"]
+    assert [conflict.state for conflict in world.state.conflicts.told("p", state=None)] == ["survived"]
 
 
 def test_an_edit_of_what_is_there_and_a_new_key_survive_nothing(world: World) -> None:
@@ -68,7 +68,7 @@ def test_an_edit_of_what_is_there_and_a_new_key_survive_nothing(world: World) ->
     world.remove(TWO, "k1")
 
     assert world.run().survived == 0
-    assert world.state.conflicts("p", state=None) == []
+    assert world.state.conflicts.told("p", state=None) == []
 
 
 def test_what_waits_for_nobody_is_forgotten_when_the_actions_of_its_run_are(
@@ -83,4 +83,4 @@ def test_what_waits_for_nobody_is_forgotten_when_the_actions_of_its_run_are(
 
     met.run()
 
-    assert [conflict.state for conflict in met.state.conflicts("p", state=None)] == ["open"]
+    assert [conflict.state for conflict in met.state.conflicts.told("p", state=None)] == ["open"]

@@ -23,6 +23,7 @@ from bisyncer.job import Policy, Resolve
 from bisyncer.model import Entry, Side
 from bisyncer.state.actions import Actions
 from bisyncer.state.agreed import AgreedRows
+from bisyncer.state.conflicts import Conflicts
 from bisyncer.state.seals import Seals
 from bisyncer.state.store import Store
 from tests.world import ONE, TWO, World
@@ -131,7 +132,7 @@ STATE_CALLS = (
     (Store, "record"),
     (Store, "settle"),
     (Store, "commit"),
-    (Store, "settle_conflicts"),
+    (Conflicts, "settle"),
     (Store, "record_mode"),
     (Store, "end_run"),
 )

@@ -67,7 +67,7 @@ def test_every_request_of_a_run_a_resolution_or_a_restore_that_changes_an_object
             tree.plant("large", LARGE + b"edited")
             pair.run()
             with resolving(pair.job, pair.endpoints, pair.state) as this:
-                this.settle(pair.state.conflicts()[0].id, "path1")
+                this.settle(pair.state.conflicts.told()[0].id, "path1")
             if trash:
                 restore(pair.job, pair.endpoints, pair.state, Wanted("deleted", Side.PATH2))
 

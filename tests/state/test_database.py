@@ -58,7 +58,7 @@ def read_all(path: Path) -> int:
         for run in store.runs():
             list(store.actions_of(run.id))
             list(store.actions.planned(run.id))
-        store.conflicts(state=None)
+        store.conflicts.told(state=None)
         store.problems.told()
         return sum(1 for pair in store.pairs() for _ in store.ancestors(pair.id))
     finally:

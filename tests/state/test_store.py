@@ -495,10 +495,10 @@ def test_a_conflict_is_kept_with_what_each_side_held(
         resolution=None,
     )
     assert key == "x.txt"
-    assert store.conflicts() == store.conflicts("cms", state=None) == [expected]
-    assert store.conflict(number) == expected
-    assert store.conflicts("other") == []
-    assert store.conflict(number + 1) is None
+    assert store.conflicts.told() == store.conflicts.told("cms", state=None) == [expected]
+    assert store.conflicts.one(number) == expected
+    assert store.conflicts.told("other") == []
+    assert store.conflicts.one(number + 1) is None
     assert [each.key for each in store.ancestors(pair.id)] == ["a", "x.conflict1.txt", "x.txt"]
 
 
@@ -547,7 +547,7 @@ def test_what_only_the_state_must_learn_leaves_what_its_commit_would(
         assert found[key] == Ancestor(key, *(side._replace(key=key, digests=digests) for side in both))
     assert [each.action.key for each in store.actions.planned(run)] == ["copied"]
     assert store.problems.told() == []
-    states = {each.id: each.state for each in store.conflicts(state=None)}
+    states = {each.id: each.state for each in store.conflicts.told(state=None)}
     assert states == {open_conflict: ConflictState.SETTLED, left_conflict: ConflictState.OPEN}
     assert settled(store, run, lease) == []
 
@@ -1029,7 +1029,7 @@ def test_old_quiet_runs_are_pruned_and_those_that_changed_something_stay_for_nin
     assert [run.id for run in store.runs("cms")] == [old.id + 4, old.id + 3, old.id + 2]
     assert list(store.actions_of(old.id)) == []
     assert store.run(others_run) is not None
-    assert [(each.id, each.run) for each in store.conflicts()] == [(number, old.id)]
+    assert [(each.id, each.run) for each in store.conflicts.told()] == [(number, old.id)]
 
 
 # Conflicts
@@ -1045,8 +1045,8 @@ def test_a_conflict_is_settled_by_deleting_the_version_kept_beside(
 
     store.commit(run, [Done(planned, None) for planned in gone], lease)
 
-    assert [each.id for each in store.conflicts()] == [left]
-    (told,) = store.conflicts(state="settled")
+    assert [each.id for each in store.conflicts.told()] == [left]
+    (told,) = store.conflicts.told(state="settled")
     assert (told.id, told.resolved_ns, told.resolution) == (settled, clock.ns, None)
 
 
@@ -1058,17 +1058,17 @@ def test_a_conflict_of_another_pair_is_not_settled_here(store: Store, pair: Pair
         (planned,) = plan(store, run, action("a.conflict1"))
         store.commit(run, [Done(planned, None)], others_lease)
 
-    assert len(store.conflicts()) == 1
+    assert len(store.conflicts.told()) == 1
 
 
 def test_a_person_resolves_a_conflict(store: Store, pair: Pair, lease: Lease, clock: Clock) -> None:
     number = conflict(store, pair, lease, "a", "a.conflict1")
     clock.ns += 4
 
-    store.resolve_conflict(number, "path2", {"a": ancestor("a", 8), "a.conflict1": None}, lease)
+    store.conflicts.resolve(number, "path2", {"a": ancestor("a", 8), "a.conflict1": None}, lease)
 
-    assert store.conflicts() == []
-    told = store.conflict(number)
+    assert store.conflicts.told() == []
+    told = store.conflicts.one(number)
     assert told is not None
     assert (told.state, told.resolved_ns, told.resolution) == (ConflictState.RESOLVED, clock.ns, "path2")
     assert list(store.ancestors(pair.id)) == [ancestor("a", 8)]
@@ -1076,12 +1076,12 @@ def test_a_person_resolves_a_conflict(store: Store, pair: Pair, lease: Lease, cl
 
 def test_a_conflict_is_resolved_once(store: Store, pair: Pair, lease: Lease) -> None:
     number = conflict(store, pair, lease, "a", "a.conflict1")
-    store.resolve_conflict(number, "both", {}, lease)
+    store.conflicts.resolve(number, "both", {}, lease)
     before = everything(store)
 
     for wrong in (number, number + 1):
         with pytest.raises(UsageError, match=f"Conflict {wrong} is not open"):
-            store.resolve_conflict(wrong, "path1", {"a": None}, lease)
+            store.conflicts.resolve(wrong, "path1", {"a": None}, lease)
 
     assert everything(store) == before
 
@@ -1092,7 +1092,7 @@ def test_a_resolution_without_the_lease_writes_nothing(store: Store, pair: Pair,
     before = everything(store)
 
     with pytest.raises(LeaseLost):
-        store.resolve_conflict(number, "path1", {"a.conflict1": None}, lease)
+        store.conflicts.resolve(number, "path1", {"a.conflict1": None}, lease)
 
     assert everything(store) == before
 
@@ -1101,9 +1101,9 @@ def test_a_resolution_is_judged_like_a_commit(store: Store, pair: Pair, lease: L
     number = conflict(store, pair, lease, "a", "a.conflict1")
 
     with pytest.raises(BisyncerError, match="bug"):
-        store.resolve_conflict(number, "path1", {"a": ancestor("b")}, lease)
+        store.conflicts.resolve(number, "path1", {"a": ancestor("b")}, lease)
 
-    assert len(store.conflicts()) == 1
+    assert len(store.conflicts.told()) == 1
 
 
 # Threads
