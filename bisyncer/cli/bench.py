@@ -55,7 +55,7 @@ def bench(
     job = config.job(pair)
     with (
         opened_store(config) as store,
-        opened_pair(job, store) as endpoints,
+        opened_pair(job, store, leased=False) as endpoints,
         stopping(asked.log_format) as stop,
         ExitStack() as stack,
     ):

@@ -65,7 +65,7 @@ def check(
     counts: Counter[str] = Counter()
     with (
         opened_store(config) as store,
-        opened_pair(job, store) as endpoints,
+        opened_pair(job, store, leased=False) as endpoints,
         stopping(asked.log_format) as stop,
     ):
         until = Deadline(stop.event, job.max_duration_ns)

@@ -142,7 +142,7 @@ def _diff(conflict: Conflict, config: Config, store: Store) -> TextDiff:
     from bisyncer.engine.text_diff import TextDiff, text_diff  # noqa: PLC0415 -- see `opened`
 
     try:
-        with opened_pair(config.job(conflict.pair), store) as endpoints:
+        with opened_pair(config.job(conflict.pair), store, leased=False) as endpoints:
             return text_diff(conflict, endpoints)
     except BisyncerError as error:
         return TextDiff(sentence=str(error))

@@ -33,11 +33,11 @@ def opened_store(config: Config) -> Iterator[Store]:
 
 
 @contextmanager
-def opened_pair(job: Job, store: Store) -> Iterator[dict[Side, Endpoint]]:
-    """Open both roots of a pair."""
+def opened_pair(job: Job, store: Store, *, leased: bool = True) -> Iterator[dict[Side, Endpoint]]:
+    """Open both roots of a pair, as `open_pair` does."""
     from bisyncer.engine.pairing import open_pair  # noqa: PLC0415 -- see the module
 
-    endpoints = open_pair(job, store)
+    endpoints = open_pair(job, store, leased=leased)
     try:
         yield endpoints
     finally:

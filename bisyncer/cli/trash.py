@@ -72,7 +72,7 @@ def list_trash(
     config = asked.load()
     job = config.job(pair)
     strange: dict[Side, list[str]] = {each: [] for each in Side}
-    with opened_store(config) as store, opened_pair(job, store) as endpoints:
+    with opened_store(config) as store, opened_pair(job, store, leased=False) as endpoints:
         found = _versions(job, endpoints, side, strange)
         chosen = ((where, each, entry) for where, each, entry in found if key is None or _is_meant(each, key))
         if as_json:

@@ -6,13 +6,15 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from bisyncer.core.glob import ANYWHERE, FLAGS, directories, gitignore, rclone
 
+_T = TypeVar("_T")
 _BELOW: Final = "/.*"
 _AND_BELOW: Final = "(?:/.*)?"
 _DIRECTORIES: Final = 1024  # of which it is remembered what was decided
+_DEEP: Final = 100  # directories one in the other; Python calls itself a thousand times, no more
 
 
 class Rule(NamedTuple):
@@ -133,7 +135,7 @@ class _LastMatch:
         for match, rule in self._compiled:
             if not rule.below and match(key):
                 return rule
-        return self._of_directory(key.rpartition("/")[0])
+        return _asked(self._of_directory, key.rpartition("/")[0], 0)
 
     def covers(self, prefix: str) -> bool:  # noqa: ARG002 -- what lies below may be brought back
         return False
@@ -163,7 +165,9 @@ class _FirstMatch:
 
     def matches(self, key: str) -> bool:
         parent, slash, name = key.rpartition("/")
-        return (slash != "" and self._out(parent + slash)) or (name != "" and bool(self._first(key)))
+        if slash and _asked(self._out, parent + slash, 1):
+            return True
+        return name != "" and bool(self._first(key))
 
     def deciding(self, key: str) -> Rule | None:
         ends = [at + 1 for at, letter in enumerate(key) if letter == "/"]
@@ -175,6 +179,18 @@ class _FirstMatch:
 
     def covers(self, prefix: str) -> bool:
         return self.matches(prefix)
+
+
+def _asked(of: Callable[[str], _T], directory: str, slash: int) -> _T:
+    """Ask of a directory what asks of the one above it, and remembers the answer; `slash` of its '/' ends it.
+
+    Of a deep one from the top down, so that each finds the one above remembered.
+    """
+    if directory.count("/") > _DEEP:
+        for at, letter in enumerate(directory):
+            if letter == "/":
+                of(directory[: at + slash])
+    return of(directory)
 
 
 def _first(rules: Sequence[Rule]) -> Callable[[str], bool | None]:

@@ -26,7 +26,7 @@ from bisyncer.endpoints.azure_container import MAX_NAME_BYTES, Container
 from bisyncer.endpoints.azure_copy import copy
 from bisyncer.endpoints.azure_error import Failure, Kind, Trouble
 from bisyncer.endpoints.azure_move import move, remove
-from bisyncer.endpoints.azure_probe import namespace, try_store
+from bisyncer.endpoints.azure_probe import learnt, namespace
 from bisyncer.endpoints.azure_read import Reading
 from bisyncer.endpoints.azure_scan import Where, scan
 from bisyncer.endpoints.azure_write import write
@@ -127,7 +127,7 @@ class AzureEndpoint:
             answer = container.client.ask("GET", kind="list", query=query)
             skew_ns = clock_skew_ns(answer.headers.get("Date"), asked_ns, time.time_ns())
             if scratch:
-                container.honoured, remarks = try_store(container)
+                container.honoured, remarks = learnt(container)
         except Failure as error:
             raise _unusable(container.root, error.trouble) from None
         capabilities = self.capabilities

@@ -72,6 +72,8 @@ class Blocks:
         body = f"<BlockList>{''.join(f'<Uncommitted>{block}</Uncommitted>' for block in blocks)}</BlockList>"
         headers = {**fields, **_md5(wanted), **condition(expect, honoured=container.honoured.complete)}
         for attempt in range(1, ATTEMPTS + 1):
+            if not container.honoured.complete:
+                container.look(self._key, expect)  # each time: somebody may have written meanwhile
             try:
                 answer = container.client.ask(
                     "PUT",

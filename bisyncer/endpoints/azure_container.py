@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from bisyncer.endpoints.azure_client import Answer, Client, connect
 from bisyncer.endpoints.azure_error import Failure, Kind, archived
-from bisyncer.endpoints.azure_object import entry
+from bisyncer.endpoints.azure_object import entry, is_folder
 from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.body import Parts
 from bisyncer.endpoints.counts import Requests
@@ -133,6 +133,11 @@ class Container:
                 f"{key!r}: a name in {self.root} has 1 to {MAX_NAME_LENGTH} characters, with the prefix, in "
                 f"at most {_MAX_SEGMENTS} segments. Rename it."
             )
+        if key.endswith("/") and self.hierarchical:
+            raise Rejected(
+                f"{self.place(key)}: is a directory, and listings of a hierarchical namespace tell of none. "
+                "Leave create_empty_dirs out."
+            )
         # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
         if "\\" in key or any(segment.endswith(".") for segment in segments):
             raise Rejected(
@@ -150,13 +155,15 @@ class Container:
     # Looks, and errors.
 
     def head(self, key: str, name: str) -> Entry | None:
-        """The entry of a key; None where the store says that it isn't there."""
+        """The entry of a key; None where the store says that it isn't there, or a directory is."""
         try:
-            return entry(key, self.client.ask("HEAD", name, kind="head").headers)
+            found = self.client.ask("HEAD", name, kind="head").headers
         except Failure as error:
             if error.trouble.kind is Kind.MISSING:
                 return None
             raise error.trouble.error(self.place(key)) from None
+        # As listings have it: of an account that is known to be flat they tell no fields.
+        return None if is_folder(found) and not self.ordered else entry(key, found)
 
     def stat(self, key: str) -> Entry | None:
         """The entry of a key as it is now."""
@@ -174,7 +181,7 @@ class Container:
             raise error.trouble.error(self.place(expect.key)) from None
         if found.get("x-ms-access-tier") == "Archive":
             raise archived(f"access tier {found['x-ms-access-tier']}").error(self.place(expect.key))
-        self.check_filled(expect.key, found)
+        self._check_readable(expect.key, found)
         return found
 
     def reader(self, key: str) -> Mapping[str, str]:
@@ -217,7 +224,7 @@ class Container:
         if (start or end) and not empty:
             headers["x-ms-range"] = f"bytes={start}-{end}"
         try:
-            return self.client.ask(
+            answer = self.client.ask(
                 "HEAD" if empty else "GET",
                 self.name(key),
                 kind="head" if empty else "get",
@@ -228,6 +235,20 @@ class Container:
             if error.trouble.kind in {Kind.STALE, Kind.MISSING}:
                 raise self.changed(key, expect) from None
             raise error.trouble.error(self.place(key)) from None
+        self._check_folder(key, answer.headers)
+        return answer
+
+    def _check_readable(self, key: str, headers: Mapping[str, str]) -> None:
+        self.check_filled(key, headers)
+        self._check_folder(key, headers)
+
+    def _check_folder(self, key: str, headers: Mapping[str, str]) -> None:
+        """Raise where a blob is the mark of a folder: a file of its name would stand in the folder's way."""
+        if is_folder(headers):
+            raise Rejected(
+                f"{self.place(key)}: is the mark of a folder (hdi_isfolder), as blobfuse and Hadoop leave "
+                "one, and is not copied. Exclude it."
+            )
 
     def changed(self, key: str, expect: Entry | None) -> Changed:
         """The exception for a condition that didn't hold."""

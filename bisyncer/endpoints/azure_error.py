@@ -7,11 +7,20 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 
 from bisyncer.endpoints.backoff import asked_s
 from bisyncer.endpoints.silence import why_silent
 from bisyncer.errors import EndpointError, Rejected, Transient
+
+# Nobody answered; errors of requests are OSErrors. Some of a file are about a program that isn't installed.
+_SILENT = (OSError, ServiceRequestError, ServiceResponseError)
+_OF_A_FILE = (FileNotFoundError, PermissionError)
 
 
 class Kind(StrEnum):
@@ -28,6 +37,7 @@ class Kind(StrEnum):
     ARCHIVED = "archived"
     LEASED = "leased"
     SNAPSHOTS = "snapshots"
+    RETAINED = "retained"  # by a policy of immutability, or a legal hold
     UNABLE = "unable"  # the store hasn't this kind of request, or may not read what it is to copy
     REFUSED = "refused"  # whatever else won't change by itself
 
@@ -76,6 +86,7 @@ _BY_CODE = {
     "InvalidBlobType": Kind.UNABLE,
     "BlobArchived": Kind.ARCHIVED,
     "BlobBeingRehydrated": Kind.ARCHIVED,
+    "BlobImmutableDueToPolicy": Kind.RETAINED,
     "ConditionNotMet": Kind.STALE,
     "ContainerBeingDeleted": Kind.NO_CONTAINER,
     "ContainerDisabled": Kind.NO_CONTAINER,
@@ -134,6 +145,10 @@ _SENTENCES = {
     Kind.SNAPSHOTS: (
         "has snapshots, which would be deleted with it ({}). Delete them in the store if they aren't needed."
     ),
+    Kind.RETAINED: (
+        "a policy of immutability or a legal hold keeps it as it is ({}). Wait until that allows it, or "
+        "change the policy."
+    ),
     Kind.UNABLE: "the store can't do this ({}). Correct what it says.",
     Kind.REFUSED: "the store refused it ({}). Correct what it says.",
 }
@@ -183,7 +198,7 @@ def archived(said: str) -> Trouble:
 def unanswered(error: AzureError, endpoint_url: str) -> Trouble:
     """What an error of the SDK means, talking to the store at `endpoint_url`."""
     said = _one_line(_ADDRESS.sub("", str(error.message)))
-    if isinstance(error, ClientAuthenticationError):
+    if isinstance(error, ClientAuthenticationError) and not _is_silence(error):
         return Trouble(
             Kind.KEYS,
             f"there are no usable credentials for {endpoint_url} ({said}). Say `az login`, or name the "
@@ -194,6 +209,12 @@ def unanswered(error: AzureError, endpoint_url: str) -> Trouble:
         f"no answer from {endpoint_url} ({why_silent(said)}). Check the address, the server and the network; "
         "then run again.",
     )
+
+
+def _is_silence(error: ClientAuthenticationError) -> bool:
+    """Whether a token couldn't be asked for; that comes as a refusal too, with what happened as its cause."""
+    cause = error.__cause__
+    return error.response is None and isinstance(cause, _SILENT) and not isinstance(cause, _OF_A_FILE)
 
 
 def _one_line(text: str) -> str:

@@ -32,6 +32,15 @@ _BLOCK_BLOB = "BlockBlob"
 _ETAG_MD5 = Algorithm.ETAG_MD5  # an enum looks its members up slowly, and this is done once a blob
 
 
+def is_folder(headers: Mapping[str, str]) -> bool:
+    """Whether a blob is the mark of a folder.
+
+    So a directory of a hierarchical namespace is told, and so blobfuse and Hadoop mark folders of a flat one:
+    https://github.com/Azure/azure-storage-fuse/issues/363
+    """
+    return headers.get("x-ms-meta-hdi_isfolder", "").lower() == "true"
+
+
 def stamp(etag: str) -> str:
     """An ETag without the quotes that headers have and listings don't."""
     return etag.strip('"')

@@ -41,7 +41,32 @@ def namespace(container: Container) -> tuple[str, ...]:
     return ()
 
 
-def try_store(container: Container) -> tuple[Conditions, tuple[str, ...]]:
+def learnt(container: Container) -> tuple[Conditions, tuple[str, ...]]:
+    """What the store honours, and remarks; raises `Failure`.
+
+    Where it may keep each blob as it is, nothing is tried: no scratch blob could be removed again.
+    """
+    if _is_retained(container):
+        remark = (
+            "The container has a policy of immutability or a legal hold. Until that allows it, no blob can "
+            "be replaced, renamed or deleted, and each that should be is a problem. Conditions weren't tried."
+        )
+        return container.honoured, (remark,)
+    return _try_store(container)
+
+
+def _is_retained(container: Container) -> bool:
+    """Whether blobs are kept as they are; not where these credentials aren't told, as with a SAS."""
+    try:
+        told = container.client.ask("GET", kind="head", query={"restype": "container"}).headers
+    except Failure as error:
+        if error.trouble.kind is Kind.PASSING:
+            raise
+        return False
+    return "true" in {told.get("x-ms-has-immutability-policy"), told.get("x-ms-has-legal-hold")}
+
+
+def _try_store(container: Container) -> tuple[Conditions, tuple[str, ...]]:
     """Try each condition where it must fail, and where it must not; raises `Failure`."""
     with _scratch(container) as blob:
         put = blob.put(_NEW) and not blob.put(_NEW) and not blob.put(_WRONG)

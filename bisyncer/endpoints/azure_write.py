@@ -66,8 +66,6 @@ def _upload(
     digesting = _Digesting(source)
     sent_blocks = container.parts.send(digesting, part_size(source.entry.size, MOST_BLOCKS), blocks.send)
     wanted = _wanted(key, source, digesting.md5.digest())
-    if not container.honoured.complete:
-        container.look(key, expect)
     return blocks.publish(sent_blocks, wanted, fields, expect)
 
 

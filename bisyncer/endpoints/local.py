@@ -80,6 +80,9 @@ _FOLDS = (
     "names of the other side are told as problems."
 )
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Linux writes back what is dirty for 30 s, and looks every 5 s: dirty_expire_centisecs in
+# https://docs.kernel.org/admin-guide/sysctl/vm.html
+_WRITTEN_BACK_NS = 60 * 10**9
 
 
 class LocalEndpoint:
@@ -234,7 +237,12 @@ class LocalEndpoint:
             with Explained(self._place(key)):
                 return nullcontext(links.read(key, expect, start, stop))
         opened, seen = self._open(key, expect)
-        reading = Reading(opened, key, self._place(key), seen, now_ns=self._now_ns(), start=start, stop=stop)
+        now_ns = self._now_ns()
+        reading = Reading(opened, key, self._place(key), seen, now_ns=now_ns, start=start, stop=stop)
+        # Were its new content recorded, and undone by a power cut, the next run would take that for an edit.
+        if now_ns - seen.st_ctime_ns < _WRITTEN_BACK_NS:
+            with Explained(self._place(key)):
+                self._unsynced.add_read(opened)
         if self._metadata:
             reading.metadata = reading.told()
         return reading

@@ -41,7 +41,7 @@ def adopt(opened: int, replaced: os.stat_result) -> None:
     """
     mine = os.fstat(opened)
     if (mine.st_uid, mine.st_gid) != (replaced.st_uid, replaced.st_gid):
-        with suppress(PermissionError):
+        with suppress(OSError):  # EINVAL where an owner isn't mapped, ENOSYS or ENOTSUP where there are none
             os.fchown(opened, replaced.st_uid, replaced.st_gid)
     os.fchmod(opened, stat.S_IMODE(replaced.st_mode) & ~(stat.S_ISUID | stat.S_ISGID))
 

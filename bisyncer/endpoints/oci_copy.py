@@ -174,8 +174,11 @@ class _Copying:
     def _made(self) -> Entry:
         """The entry of the copy; raises `Changed` where something else is there."""
         found = persist(lambda: self._bucket.head(self._key, self._name))
-        # Where the MD5s can't tell, the service is believed, which says that it copied that very version.
-        if found is None or self._source.holds(found) is False:
+        # Where the MD5s can't tell, the time does, which travels with each copy.
+        same = found is not None and self._source.holds(found)
+        if found is not None and same is None:
+            same = found.entry.mtime_ns == self._source.entry.mtime_ns
+        if found is None or not same:
             raise self._bucket.changed(self._key, self._expect)
         if found.entry.stamp == (self._expect and self._expect.stamp):
             raise self._undone("the copy is said to be made, and isn't there")

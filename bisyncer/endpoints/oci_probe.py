@@ -35,6 +35,8 @@ def probe(bucket: Bucket, *, scratch: bool) -> Probe:
         skew_ns = _skew_ns(bucket)
         if scratch:
             remarks = (*_learnt(bucket), *_described(bucket))
+        elif bucket.honoured.versions:  # somebody may have suspended that since
+            bucket.honoured = bucket.honoured._replace(versions=_keeps_versions(_told(bucket, bucket.path)))
     except Failed as error:
         raise unusable(bucket.root, error.trouble) from None
     honoured = bucket.honoured
@@ -89,7 +91,7 @@ def _learnt(bucket: Bucket) -> Iterator[str]:
 def _described(bucket: Bucket) -> Iterator[str]:
     """Learn whether it keeps versions, and remark on its settings; none where they may not be read."""
     told = _told(bucket, bucket.path)
-    bucket.honoured = bucket.honoured._replace(versions=told.get("versioning") == "Enabled")
+    bucket.honoured = bucket.honoured._replace(versions=_keeps_versions(told))
     if bucket.honoured.versions:
         yield (
             "The bucket keeps versions. What is replaced or deleted stays behind, and costs "
@@ -102,6 +104,11 @@ def _described(bucket: Bucket) -> Iterator[str]:
         )
     if told.get("isReadOnly"):
         yield "The bucket is the target of a replication, and can't be written to."
+
+
+def _keeps_versions(told: dict[str, Any]) -> bool:
+    """Whether what is replaced stays; not where nothing is told, so that there is a trash."""
+    return bool(told.get("versioning") == "Enabled")
 
 
 def _told(bucket: Bucket, path: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from bisyncer.endpoints.oci_bucket import Bucket, is_stale
 from bisyncer.endpoints.oci_client import object_path, post
 from bisyncer.endpoints.oci_error import Failed, Kind, puzzling
 from bisyncer.endpoints.oci_object import as_json, attributes
-from bisyncer.errors import EndpointError
+from bisyncer.errors import EndpointError, Transient
 from bisyncer.model import Entry
 
 _MOST_PARTS = 10_000
@@ -42,8 +42,6 @@ def upload(bucket: Bucket, key: str, source: Source, expect: Entry | None, uploa
     try:
         uploads.began(begun)
         sent = _send(bucket, key, to, source)
-        if not bucket.honoured.complete:
-            bucket.look(key, expect)
         wanted = Entry(key, source.entry.size, source.entry.mtime_ns, "")
         made = _Publishing(bucket, to, sent, wanted, expect).publish()
     except BaseException:
@@ -107,6 +105,8 @@ def _send(bucket: Bucket, key: str, to: _Place, source: Source) -> _Sent:
                 "put", "PUT", to.path, query=query, headers=headers, body=data, tells=("etag",)
             )
         except Failed as error:
+            if error.trouble.kind is Kind.MISSING:
+                raise _ended(bucket, key) from None
             raise error.trouble.error(bucket.place(key)) from None
         return answer.headers["etag"], md5
 
@@ -116,6 +116,10 @@ def _send(bucket: Bucket, key: str, to: _Place, source: Source) -> _Sent:
         [{"partNum": number, "etag": etag} for number, (etag, _) in enumerate(done, 1)],
         f"{base64.b64encode(whole).decode()}-{len(done)}",
     )
+
+
+def _ended(bucket: Bucket, key: str) -> Transient:
+    return Transient(f"{bucket.place(key)}: somebody has ended the upload in parts. Run again.")
 
 
 class _Publishing:
@@ -142,6 +146,8 @@ class _Publishing:
     def _attempt(self) -> tuple[Entry, str]:
         """The new object and the MD5 that the store tells of its parts."""
         bucket, wanted, expect = self._bucket, self._wanted, self._expect
+        if not bucket.honoured.complete:
+            bucket.look(wanted.key, expect)  # each time: somebody may have written since the last attempt
         condition = bucket.condition(expect, honoured=bucket.honoured.complete)
         request = post({"partsToCommit": self._sent.parts}, condition)
         try:
@@ -156,6 +162,8 @@ class _Publishing:
                 return landed, self._sent.md5
             if is_stale(trouble, expect):
                 raise bucket.changed(wanted.key, expect) from None
+            if trouble.kind is Kind.MISSING:
+                raise _ended(bucket, wanted.key) from None
             raise trouble.error(bucket.place(wanted.key)) from None
         made = wanted._replace(stamp=answer.headers["etag"])
         return made, answer.headers.get("opc-multipart-md5", self._sent.md5)

@@ -101,7 +101,8 @@ class ReadOnlyEndpoint:
         raise self._refused(upload.key)
 
     def flush(self) -> None:
-        """Nothing was written."""
+        """Nothing was written by us; what was read may have been by somebody else, a moment before."""
+        self.inner.flush()
 
     def close(self) -> None:
         """Close the endpoint inside."""

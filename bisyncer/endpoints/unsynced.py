@@ -1,4 +1,4 @@
-"""What a power cut could still undo in a tree."""
+"""What a power cut could still undo in a tree: what we wrote, and what we read right after it was written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Unsynced:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[int, int] = {}  # device -> a directory on it
+        self._open: dict[int, int] = {}  # device -> a directory or a file on it
         self._failed = False
 
     def add(self, directory: int) -> None:
@@ -29,6 +29,16 @@ class Unsynced:
                 self._open[device] = os.open(
                     ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory
                 )
+
+    def add_read(self, opened: int) -> None:
+        """Note that a file that is open was written to by somebody, a moment before it was read."""
+        if not linux.HAS_SYNCFS:
+            os.fsync(opened)
+            return
+        device = os.fstat(opened).st_dev
+        with self._lock:
+            if device not in self._open:
+                self._open[device] = os.dup(opened)
 
     def _sync_now(self, directory: int) -> None:
         opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)

@@ -156,7 +156,9 @@ class _Handed:
     def _perform(self) -> None:
         while (task := self._waiting.get()) is not None:
             try:
-                self._ended.put(self._worker.carry_out(task))
+                # What was handed out, and not begun, waits for the next run.
+                stops = self._worker.stop.is_set()
+                self._ended.put(Ended([], []) if stops else self._worker.carry_out(task))
             except BaseException as error:  # noqa: BLE001 -- raised by `ended`
                 self._ended.put(error)
 

@@ -129,7 +129,7 @@ def _path2(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Iterat
     if job.backup_dir2 is None:
         yield endpoints[Side.PATH2]
         return
-    opened = open_pair(replace(job, backup_dir1=None, backup_dir2=None), store)
+    opened = open_pair(replace(job, backup_dir1=None, backup_dir2=None), store, leased=False)
     try:
         yield opened[Side.PATH2]
     finally:

@@ -31,21 +31,25 @@ def check(
     endpoints: Mapping[Side, Endpoint],
     policy: Policy,
     width: int,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[list[tuple[Planned, Planned]]]:
     """Settle every row, `width` at a time, and yield batches of each row before and after.
 
     What small files tell is settled first, one after the other. What becomes of a row that moves or fails
-    while it is looked at, `settle` says.
+    while it is looked at, `settle` says. What isn't begun when it is to stop stays as it was.
     """
+
+    def settled_of(action: Action, ancestor: Ancestor | None) -> Action:
+        return action if stopped() else settle(action, ancestor, endpoints, policy)
+
     alike = Alike(policy, endpoints)
     with ThreadPoolExecutor(width, thread_name_prefix="check") as pool:
         while batch := list(islice(rows, BATCH)):
             found = _alike(batch, alike, policy)
             left = [row.action for row in batch if row.action.key not in found]
             known = recorded([action.key for action in left])
-            for settled in pool.map(
-                lambda action, known=known: settle(action, known.get(action.key), endpoints, policy), left
-            ):
+            for settled in pool.map(settled_of, left, [known.get(action.key) for action in left]):
                 found[settled.key] = settled
             yield [(row, Planned(row.seq, found[row.action.key])) for row in batch]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
@@ -23,7 +24,7 @@ from bisyncer.model import COPIES, DELETES, Delta, Done, Mode, Outcome, Planned,
 from bisyncer.report.events import Acted, Phase, PhaseBegan, Settled
 
 COMMITTED = 500  # outcomes committed at once, at the most ...
-COMMIT_EVERY_NS = 1_000_000_000  # ... and an outcome that comes later than this takes the batch along
+COMMIT_EVERY_S = 1.0  # ... and an outcome that comes later than this takes the batch along
 
 LARGE = PART_SIZE  # bytes of a body that goes before others ...
 MOST_LARGE = 1000  # ... of which so many are known at a time: a plan of any length takes as little memory
@@ -64,7 +65,7 @@ def carry_out(run: Run) -> None:
     )
     outcomes = apply(partial(_rows, run), worker, partial(_settle, run))
     waiting: list[Outcome] = []
-    committed_ns = run.now_ns()
+    committed_s = time.monotonic()
     try:
         with closing(outcomes):
             for ended in outcomes:
@@ -73,10 +74,10 @@ def carry_out(run: Run) -> None:
                     _tell(run, outcome)
                 waiting += ended
                 # A conflict at once: were it lost, no later run could tell that a person should look.
-                late = run.now_ns() - committed_ns > COMMIT_EVERY_NS
+                late = time.monotonic() - committed_s > COMMIT_EVERY_S
                 if any(map(_is_conflict, ended)) or late or len(waiting) >= COMMITTED:
                     _commit(run, waiting)
-                    waiting, committed_ns = [], run.now_ns()
+                    waiting, committed_s = [], time.monotonic()
     except Gone:
         _commit(run, waiting)
         raise

@@ -53,7 +53,7 @@ def examine(job: Job, store: Store) -> Iterator[Finding]:
     yield from _waiting(pair, store)
     yield _descriptors(job)
     try:
-        endpoints = open_pair(job, store)
+        endpoints = open_pair(job, store, leased=False)
     except BisyncerError as error:
         yield Finding("roots", Grade.FAIL, str(error))
         return

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import suppress
 
 from bisyncer.core.compare import by_digest
 from bisyncer.core.conflict import endings, names
 from bisyncer.endpoints.base import Endpoint, NameRules
 from bisyncer.engine.transfer import Keeper, agreed, content, stream, transfer
-from bisyncer.errors import Clash, Rejected
+from bisyncer.errors import Clash, EndpointError, Rejected
 from bisyncer.job import Policy
-from bisyncer.model import Agreement, Done, Entry, Item, Kept, Planned, Side
+from bisyncer.model import Action, Agreement, Done, Entry, Item, Kept, Planned, Side
 
 _REFUSED = 10  # names, after which the store is taken at its word
 
@@ -34,6 +35,11 @@ class Taken:
         """Take a name for a key; False where another key has it."""
         with self._lock:
             return self._keys.setdefault(name, key) == key
+
+    def of(self, key: str) -> list[str]:
+        """The names that a key has taken, in the order in which it did."""
+        with self._lock:
+            return [name for name, other in self._keys.items() if other == key]
 
 
 _Held = Mapping[Side, Entry | None]
@@ -53,8 +59,12 @@ def keep_both(
 
     longest = min(endpoint.capabilities.max_key_bytes for endpoint in endpoints.values())
     candidates = (name for name in names(action.key, endings(loses, policy), longest) if not recorded(name))
-    name, aside = _put_aside(candidates, endpoints, loses, lost)
-    winner = stream(endpoints[wins], won, endpoints[loses], action.key, expect=lost)
+    name, aside, made = _put_aside(candidates, endpoints, loses, lost)
+    try:
+        winner = stream(endpoints[wins], won, endpoints[loses], action.key, expect=lost)
+    except Rejected:
+        _take_back(made, endpoints, loses, lost)
+        raise
 
     both = {wins: winner.source, loses: winner.target}
     loser = agreed(name, aside[Side.PATH1], aside[Side.PATH2])
@@ -69,6 +79,31 @@ def keep_both(
         kept=Kept(wins, met[Side.PATH1], met[Side.PATH2], loser),
         size=won.size + lost.size,
     )
+
+
+def kept_before(
+    planned: Planned, settled: Action, endpoints: Mapping[Side, Endpoint], taken: Taken
+) -> Kept | None:
+    """What an attempt of this run has kept of a conflict whose sides are alike by now; None where nothing.
+
+    The answer to the write that settled it was lost, so nobody was told.
+    """
+    wins, won, lost = _versions(planned)
+    with suppress(EndpointError):
+        for name in taken.of(planned.action.key):
+            held = {side: endpoints[side].stat(name) for side in Side}
+            one, two = held[Side.PATH1], held[Side.PATH2]
+            if one is None or two is None or not one.size == two.size == lost.size:
+                continue
+            loser = agreed(name, content(endpoints[Side.PATH1], one), content(endpoints[Side.PATH2], two))
+            there = settled.entry(wins)
+            is_won = there is not None and there.stamp == won.stamp
+            met = {
+                wins: content(endpoints[wins], won) if is_won else won,
+                wins.other: lost._replace(digests=loser.path1.digests),
+            }
+            return Kept(wins, met[Side.PATH1], met[Side.PATH2], loser)
+    return None
 
 
 def replace_loser(planned: Planned, endpoints: Mapping[Side, Endpoint], keeper: Keeper | None) -> Done:
@@ -103,8 +138,8 @@ def _versions(planned: Planned) -> tuple[Side, Entry, Entry]:
 
 def _put_aside(
     candidates: Iterator[str], endpoints: Mapping[Side, Endpoint], loses: Side, lost: Entry
-) -> tuple[str, Mapping[Side, Entry]]:
-    """Copy the version that loses aside on both sides; return its name there, and the entries.
+) -> tuple[str, Mapping[Side, Entry], Mapping[Side, Entry]]:
+    """Copy the version that loses aside on both sides; return its name there, all entries, and those made.
 
     A side that folds case is the first, since only a write tells that it has the name in another spelling.
     """
@@ -112,22 +147,37 @@ def _put_aside(
     while True:
         name, held = _free_name(candidates, endpoints, endpoints[loses], lost)
         aside: dict[Side, Entry] = {}
+        made: dict[Side, Entry] = {}
         try:
             for side in sorted(Side, key=lambda side: not endpoints[side].capabilities.folds_case):
                 # Across, the content goes through here, however it could: resolving goes by its digests.
                 copy = transfer if side is loses else stream
-                there = held[side]
-                aside[side] = (
-                    copy(endpoints[loses], lost, endpoints[side], name, expect=None).target
-                    if there is None
-                    else there
-                )
-        except Clash:
-            clashes += 1
-            if clashes == _REFUSED:  # it isn't the name: a directory above is spelled otherwise
+                if (there := held[side]) is None:
+                    there = copy(endpoints[loses], lost, endpoints[side], name, expect=None).target
+                    made[side] = there
+                aside[side] = there
+        except Rejected as error:
+            _take_back(made, endpoints, loses, lost)
+            clashes += isinstance(error, Clash)
+            # If none of so many will do, it isn't the name: a directory above is spelled otherwise.
+            if not isinstance(error, Clash) or clashes == _REFUSED:
                 raise
             continue
-        return name, aside
+        return name, aside, made
+
+
+def _take_back(
+    made: Mapping[Side, Entry], endpoints: Mapping[Side, Endpoint], loses: Side, lost: Entry
+) -> None:
+    """Delete the copies of a version that was not replaced, if it is still where it was.
+
+    Else a key that is refused in every run would have one copy more with every other run.
+    """
+    with suppress(EndpointError):  # what stays is only a second copy
+        with endpoints[loses].read(lost.key, expect=lost):
+            pass
+        for side, entry in made.items():
+            endpoints[side].delete(entry.key, expect=entry)
 
 
 def _free_name(

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -52,8 +53,6 @@ class PlanWriter:
 
     def __init__(self, file: Path) -> None:
         """Refuse a file that can't be written, or holds something else than a plan."""
-        if file.exists() and not _is_plan(file):
-            raise UsageError(f"--out: {file} is there already, and is no plan. Name another file.")
         self._file = file
         self._unfinished = file.with_name(f"{file.name}.unfinished")
         self._began: RunBegan | None = None
@@ -63,6 +62,8 @@ class PlanWriter:
         self._failed: OSError | None = None
         self._hash = hashlib.sha256()
         try:
+            if file.exists() and not _is_plan(file):
+                raise UsageError(f"--out: {file} is there already, and is no plan. Name another file.")
             self._stream = self._unfinished.open("wb")
         except OSError as error:
             raise UsageError(f"--out: {file} can't be written: {error.strerror}. Name another.") from error
@@ -97,9 +98,10 @@ class PlanWriter:
             if self._whole and self._failed is None:
                 self._unfinished.replace(self._file)
                 return self._count
-            self._unfinished.unlink(missing_ok=True)
         except OSError as error:
             self._failed = self._failed or error
+        with suppress(OSError):
+            self._unfinished.unlink(missing_ok=True)
         if self._failed is not None:
             raise BisyncerError(
                 f"The plan can't be kept in {self._file}: {self._failed.strerror}. Make room."

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -110,12 +110,12 @@ def plan_shards(
         return
     counting = Counting(reporter, forked.in_work if forked else None)
     pieces = list(enumerate(shards))
-    lanes = [counting.lane() for _ in pieces]
+    lanes: defaultdict[int, Reporter] = defaultdict(counting.lane)  # of the shards that haven't ended
 
-    def again(piece: Piece) -> Draft:
-        planner.go_on()  # a stop ends lanes too, and what it ended is no failure
-        planner.store.drop_piece(planner.run, piece[0])
-        return planner.shard(*piece, lanes[piece[0]], ahead=True)
+    def whole(piece: Piece, draft: Draft | None) -> Draft:
+        draft = draft or _again(planner, lanes[piece[0]], piece)
+        lanes.pop(piece[0], None)
+        return draft
 
     if forked is None:
 
@@ -124,7 +124,7 @@ def plan_shards(
 
         with ThreadPoolExecutor(LANES, thread_name_prefix="shard") as threads:
             for piece, draft in _carried_out(threads, on_thread, pieces, LANES, planner.go_on):
-                yield Found([draft or again(piece)])
+                yield Found([whole(piece, draft)])
         return
     length = min(LANES, ceil(len(pieces) / (4 * forked.number)))
     groups = [pieces[at : at + length] for at in range(0, len(pieces), length)]
@@ -141,9 +141,7 @@ def plan_shards(
             counting.tell(event)
         for (number, _), draft in zip(group, made.drafts, strict=True):
             counting.end(number, draft.tally.scanned if draft else {})
-        yield made._replace(
-            drafts=[draft or again(piece) for piece, draft in zip(group, made.drafts, strict=True)]
-        )
+        yield made._replace(drafts=list(map(whole, group, made.drafts)))
 
 
 def _carried_out(
@@ -175,6 +173,13 @@ def _on_lane(planner: Planner, reporter: Reporter, piece: Piece) -> Draft | None
         return planner.shard(*piece, reporter, ahead=False)
     except Exception:  # noqa: BLE001 -- the second attempt tells
         return None
+
+
+def _again(planner: Planner, reporter: Reporter, piece: Piece) -> Draft:
+    """Plan a shard that has failed once more."""
+    planner.go_on()  # a stop ends lanes too, and what it ended is no failure
+    planner.store.drop_piece(planner.run, piece[0])
+    return planner.shard(*piece, reporter, ahead=True)
 
 
 # In a process of its own.

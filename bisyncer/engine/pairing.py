@@ -39,8 +39,10 @@ class InitReport(NamedTuple):
         return {side: probe.remarks for side, probe in self.probes.items()}
 
 
-def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
+def open_pair(job: Job, store: Store, *, leased: bool = True) -> dict[Side, Endpoint]:
     """Open both roots, and where their trash is if that is elsewhere.
+
+    Unless it is `leased`, or will be before it is listed, nothing is swept: a run may be going on.
 
     Raises `UsageError` where a text names no root, or two of them overlap.
     """
@@ -60,7 +62,7 @@ def open_pair(job: Job, store: Store) -> dict[Side, Endpoint]:
             conditions=found[side] if same_store(root, roots[side]) else NO_CONDITIONS,
             uploads=Remembered(store, known.id, side) if known else FORGETFUL,
             metadata=job.metadata,
-            read_only=side not in job.mode.writes,
+            read_only=not leased or side not in job.mode.writes,
             directories=job.policy.create_empty_dirs,
             trash_at=trash_at,
             links=job.links,
@@ -160,6 +162,19 @@ def bound_pair(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Pa
     _refuse_other_roots(pair, endpoints)
     require_conditions(job, endpoints)
     return pair
+
+
+def still_bound(pair: Pair, job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Pair:
+    """The pair again, now that its lease is held; raises as `bound_pair` does.
+
+    Whoever waits for a lease while a state is restored would else go by what the state knew before.
+    """
+    found = bound_pair(job, endpoints, store)
+    if (found.id, found.owner) != (pair.id, pair.owner):
+        raise UsageError(
+            f"Pair '{pair.name}' was replaced in the state meanwhile. Nothing was changed. Run again."
+        )
+    return found
 
 
 def recorded_pair(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Pair | None:

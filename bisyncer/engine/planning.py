@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -89,8 +89,7 @@ def plan(run: Run) -> None:
         # None of them may write to the plan when this run has ended, or take memory while it goes on.
         if run.forked is not None:
             run.forked.pool.shutdown(cancel_futures=True)
-    if scope.words is not None:
-        places += _told(run, reaching)
+    places += _told(run, _untold(run, reaching, {place.key for place in places}))
     places = [place for place in places if run.marked is None or not run.marked.has(place.key)]
     run.hold(places)
     run.hides_recorded = any(_is_recorded(run, place.key) for place in places)
@@ -140,8 +139,21 @@ def _named(run: Run, planner: Planner, keys: Iterable[str]) -> Iterator[Found]:
         yield Found([planner.shard(number, below(folder), run.reporter, ahead=True)])
 
 
+def _untold(
+    run: Run, reaching: Iterable[tuple[Side, Unreadable]], told: Collection[str]
+) -> Iterator[tuple[Side, Unreadable]]:
+    """The places that reach into a shard, and that no shard before it has told of.
+
+    Either they lie before the part that is looked at, or they could be read when the shard before was.
+    """
+    part = run.job.scope.words is not None
+    for side, place in reaching:
+        if place.prefix not in told and (part or not place.skipped):
+            yield side, place
+
+
 def _told(run: Run, reaching: Iterable[tuple[Side, Unreadable]]) -> list[Problem]:
-    """Tell the places that reach into the part that is looked at, and lie before it."""
+    """Tell these places."""
     scans = {side: Scan(run.endpoints[side], side, Filters(), run.tally, run.reporter) for side in Side}
     for side, place in reaching:
         scans[side].tell(place)
@@ -234,7 +246,10 @@ def check_content(run: Run) -> None:
     run.reporter.tell(PhaseBegan(Phase.CHECK, unsettled))
     checked = 0
     rows = run.store.actions.planned(run.number, Verdict.CHECK, Verdict.CONFLICT)
-    with closing(check(rows, run.recorded, run.endpoints, run.policy, run.job.transfers)) as batches:
+    settled_rows = check(
+        rows, run.recorded, run.endpoints, run.policy, run.job.transfers, stopped=run.stop.is_set
+    )
+    with closing(settled_rows) as batches:
         for batch in batches:
             run.go_on()
             for before, after in batch:

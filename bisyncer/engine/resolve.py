@@ -11,8 +11,8 @@ from bisyncer.core.compare import by_digest
 from bisyncer.core.conflict import winner
 from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.engine import preflight
-from bisyncer.engine.pairing import bound_pair, resilient
-from bisyncer.engine.transfer import agreed, transfer
+from bisyncer.engine.pairing import bound_pair, resilient, still_bound
+from bisyncer.engine.transfer import agreed, content, transfer
 from bisyncer.engine.trash import Trash, folder_of, opened_trash
 from bisyncer.errors import BisyncerError, Changed, Unfinished, UsageError
 from bisyncer.job import Job, Resolve
@@ -41,6 +41,7 @@ def resolving(job: Job, endpoints: Mapping[Side, Endpoint], store: Store) -> Ite
     pair = bound_pair(job, endpoints, store)
     stores = resilient(endpoints, job)
     with Lease.take(store, pair) as lease:
+        pair = still_bound(pair, job, endpoints, store)
         yield Resolving(job, pair, stores, store, lease, preflight.passed(job, stores))
 
 
@@ -83,6 +84,10 @@ class Resolving:
         if named is None or aside is None:
             gone = conflict.key if named is None else conflict.beside
             raise _moved(conflict, f"{gone} was deleted or renamed since.")
+        try:
+            named, aside = self._told(named, conflict), self._told(aside, conflict)
+        except Changed as error:
+            raise _moved(conflict, str(error)) from error
         _refuse_edited(conflict, named, aside)
         latest_ns = self.store.latest_start(self.pair, self.store.now_ns())
         folder = folder_of(latest_ns, f"c{conflict_id}")
@@ -101,6 +106,14 @@ class Resolving:
         settled = {conflict.key: ancestor, conflict.beside: None}
         self.store.conflicts.resolve(conflict_id, keep, settled, self.lease)
         return f"{conflict.key} is the version of {kept}; {conflict.beside} is removed"
+
+    def _told(self, ancestor: Ancestor, conflict: Conflict) -> Ancestor:
+        """The ancestor with digests that can be compared; a resync may have recorded none, and it is read."""
+        met = (conflict.met(side) for side in Side)
+        if any(by_digest(ancestor.path1.digests, each.digests) is not Agreement.UNKNOWN for each in met):
+            return ancestor
+        read = content(self.endpoints[Side.PATH1], ancestor.path1)
+        return ancestor._replace(path1=read)
 
 
 class _Stores(NamedTuple):

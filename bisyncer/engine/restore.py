@@ -12,7 +12,7 @@ from bisyncer.core.trash import Trashed
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine import preflight
 from bisyncer.engine.identity import Identity
-from bisyncer.engine.pairing import bound_pair, resilient
+from bisyncer.engine.pairing import bound_pair, resilient, still_bound
 from bisyncer.engine.trash import Purged, purge, versions
 from bisyncer.errors import Changed, Halted, Rejected, UsageError
 from bisyncer.job import Job
@@ -49,6 +49,7 @@ def restore(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, wanted: 
     pair = bound_pair(job, endpoints, store)
     endpoints = resilient(endpoints, job)
     with Lease.take(store, pair) as lease:
+        pair = still_bound(pair, job, endpoints, store)
         preflight.pass_guards(job, endpoints)
         side, trashed, entry = _newest(job.pair, endpoints, wanted)
         for key in _keys(trashed, wanted, endpoints[side]):
@@ -78,6 +79,7 @@ def purge_trash(
     pair = bound_pair(job, endpoints, store)
     endpoints = resilient(endpoints, job)
     with Lease.take(store, pair) as lease:
+        pair = still_bound(pair, job, endpoints, store)
         preflight.pass_guards(job, endpoints)
         if found := Identity(pair, endpoints, store, job.mode.writes, may_follow=False).look():
             raise Halted(tuple(found))

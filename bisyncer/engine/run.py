@@ -128,7 +128,7 @@ class Run:
             mode=self.job.mode,
             outcome=outcome,
             started_ns=self.started_ns,
-            ended_ns=self.now_ns(),
+            ended_ns=max(self.started_ns, self.now_ns()),  # the clock may have been set back
             dry_run=self.job.dry_run,
             resync=self.job.resync,
             path1=self.pair.path1,

@@ -20,7 +20,14 @@ from bisyncer.engine.identity import Identity
 from bisyncer.engine.kept_plan import KeptPlan
 from bisyncer.engine.lanes import processes
 from bisyncer.engine.marked import Marked
-from bisyncer.engine.pairing import bound_pair, guarded, policy_for, require_conditions, resilient
+from bisyncer.engine.pairing import (
+    bound_pair,
+    guarded,
+    policy_for,
+    require_conditions,
+    resilient,
+    still_bound,
+)
 from bisyncer.engine.planning import check_content, find_renames, leave_alone, match_spellings, plan, take
 from bisyncer.engine.run import REPORTED, Run, code_of
 from bisyncer.engine.shards import about, can_be_cut, outlined
@@ -66,6 +73,7 @@ def run(
     folders = () if expected else _folders(job, endpoints)
     keys = expected or about(folders)
     with processes(job, endpoints, store, pair, keys) as forked, Lease.take(store, pair) as lease:
+        pair = still_bound(pair, job, endpoints, store)
         stores = guarded(resilient(endpoints, job, until), job.mode)
         this = Run(
             job, pair, stores, store, reporter, lease, until, now_ns,
@@ -111,7 +119,9 @@ def _folders(job: Job, endpoints: Mapping[Side, Endpoint]) -> Sequence[Folder]:
 def _begin(run: Run) -> None:
     run.started_ns = run.now_ns()
     scope = run.job.scope.words
-    run.number = run.store.begin_run(run.pair, dry_run=run.job.dry_run, resync=run.job.resync, scope=scope)
+    run.number = run.store.begin_run(
+        run.pair, run.lease, dry_run=run.job.dry_run, resync=run.job.resync, scope=scope
+    )
     run.reporter.tell(
         RunBegan(
             run.pair.name,
@@ -135,7 +145,7 @@ def _begin(run: Run) -> None:
     run.trash = opened_trash(run.job.trash, run.endpoints, probes, folder)
     run.versioned = frozenset(side for side in Side if probes[side].versioned)
     if not run.job.dry_run:
-        abort_leftovers(run.pair.id, run.endpoints, run.store)
+        abort_leftovers(run.lease, run.endpoints, run.store)
 
 
 def _latest_ns(run: Run) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from bisyncer.core.compare import by_digest
 from bisyncer.core.parts import PartsHash
@@ -56,14 +56,14 @@ def transfer(
     goes through here; of a large body `passed` is told how many bytes have. Raises `Changed`, `Transient` or
     `Rejected`.
     """
-    twin = None
-    if target.capabilities.server_copy:
-        with _Kept(keeper, expect, None, lambda: True) as twin:
-            expect = _now(expect, twin)
+    with _Kept(keeper, expect) as kept:
+        if target.capabilities.server_copy:
+            expect = kept.keep()
+            kept.published = lambda: True
             copied = target.copy_from(source, key, entry=entry, expect=expect)
-        if copied is not None:
-            return _copied(target, entry, copied, twin)
-    return stream(source, entry, target, key, expect=expect, keeper=keeper, twin=twin, passed=passed)
+            if copied is not None:
+                return _copied(target, entry, copied, kept.name)
+        return _streamed(source, entry, target, key, kept=kept, passed=passed)
 
 
 def stream(
@@ -74,19 +74,32 @@ def stream(
     *,
     expect: Entry | None,
     keeper: Keeper | None = None,
-    twin: Twin | None = None,
-    passed: Callable[[int], None] | None = None,
 ) -> Landed:
     """Copy as `transfer` does, through here: both entries then have digests of what passed.
 
     Nothing is published unless the whole of that one version was read.
     """
+    with _Kept(keeper, expect) as kept:
+        return _streamed(source, entry, target, key, kept=kept)
+
+
+def _streamed(
+    source: Endpoint,
+    entry: Entry,
+    target: Endpoint,
+    key: str,
+    *,
+    kept: _Kept,
+    passed: Callable[[int], None] | None = None,
+) -> Landed:
+    kept.published = lambda: False
     with source.read(entry.key, expect=entry) as opened:
         # The MD5 takes longer than all else here. Of a body in parts it is left to stores that keep one.
         is_large = opened.entry.size > PART_SIZE
         passing = Hashing(opened, md5=not is_large, passed=passed if is_large else None)
-        with _Kept(keeper, expect, twin, lambda: passing.ended) as kept:
-            written = target.write(key, passing, expect=_now(expect, kept))
+        expect = kept.keep()
+        kept.published = lambda: passing.ended
+        written = target.write(key, passing, expect=expect)
     digests = passing.digests()
     if written.size != passing.size or by_digest(digests, written.digests) is Agreement.DIFFERENT:
         raise Transient(
@@ -98,63 +111,57 @@ def stream(
     return Landed(
         Entry(entry.key, sent.size, sent.mtime_ns, sent.stamp, digests),
         Entry(key, written.size, written.mtime_ns, written.stamp, digests),
-        _name(kept),
+        kept.name,
     )
 
 
 class _Kept:
-    """Keep the version that is replaced inside the block; `twin`: it is kept already.
+    """Keeps the version that is replaced inside the block, once that is asked for.
 
-    Where that fails and nothing can have been published, it is taken back: else a key that fails in every run
-    would be kept by every run.
+    Where the block fails and nothing can have been published, it is taken back: else a key that fails in
+    every run would be kept by every run.
     """
 
-    __slots__ = ("_expect", "_keeper", "_published", "_twin")
+    __slots__ = ("_expect", "_keeper", "_twin", "published")
 
-    def __init__(
-        self,
-        keeper: Keeper | None,
-        expect: Entry | None,
-        twin: Twin | None,
-        published: Callable[[], bool],
-    ) -> None:
+    def __init__(self, keeper: Keeper | None, expect: Entry | None) -> None:
         self._keeper = keeper
         self._expect = expect
-        self._twin = twin
-        self._published = published
+        self._twin: Twin | None = None
+        self.published: Callable[[], bool] = lambda: False
 
-    def __enter__(self) -> Twin | None:
+    def __enter__(self) -> Self:
+        return self
+
+    def keep(self) -> Entry | None:
+        """Keep it, unless it is kept already; return what is to be expected at its name then."""
         if self._keeper is None or self._expect is None:
-            return None
+            return self._expect
         self._twin = self._twin or self._keeper.keep(self._expect)
-        return self._twin
+        return self._twin.entry
+
+    @property
+    def name(self) -> str | None:
+        """The name under which it is kept."""
+        return None if self._twin is None else self._twin.copy.key
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._keeper is None or self._expect is None or not isinstance(error, EndpointError):
+        if self._keeper is None or self._twin is None or not isinstance(error, EndpointError):
             return
-        if not isinstance(error, Transient) or not self._published():
-            assert self._twin is not None, "it was kept"
+        if not isinstance(error, Transient) or not self.published():
             self._keeper.take_back(self._twin)
 
 
-def _now(expect: Entry | None, twin: Twin | None) -> Entry | None:
-    return expect if twin is None else twin.entry
-
-
-def _name(twin: Twin | None) -> str | None:
-    return None if twin is None else twin.copy.key
-
-
-def _copied(target: Endpoint, entry: Entry, copied: Entry, twin: Twin | None) -> Landed:
+def _copied(target: Endpoint, entry: Entry, copied: Entry, trashed: str | None) -> Landed:
     if copied.size != entry.size or by_digest(entry.digests, copied.digests) is Agreement.DIFFERENT:
         raise Transient(
             f"{target.root}: {copied.key!r} was copied inside the store, and has another size or digest than "
             f"{entry.key!r}. The next run looks at it again."
         )
     digests = tuple(dict.fromkeys(entry.digests + copied.digests))
-    return Landed(entry._replace(digests=digests), copied._replace(digests=digests), _name(twin))
+    return Landed(entry._replace(digests=digests), copied._replace(digests=digests), trashed)
 
 
 def content(endpoint: Endpoint, entry: Entry, also: Sequence[PartsHash] = ()) -> Entry:

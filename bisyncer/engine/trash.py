@@ -41,14 +41,23 @@ class Trash:
                 self._endpoint.move(entry.key, name, expect=entry)
             except Rejected:
                 twin = self.keep(entry)  # on another file system: what can't be moved may be copied
-                self._endpoint.delete(entry.key, expect=twin.entry)
-                return twin.copy.key
             except Changed:
-                if self._held(name, entry) is None:
+                if (there := self._held(name, entry)) is None:
                     continue
-                self._endpoint.delete(entry.key, expect=entry)
-            return name
+                twin = Twin(entry, there)
+            else:
+                return name
+            return self._delete(twin)
         raise AssertionError("the names never end")
+
+    def _delete(self, twin: Twin) -> str:
+        """Delete a version that has a second name, which is returned; where that is refused, take it back."""
+        try:
+            self._endpoint.delete(twin.entry.key, expect=twin.entry)
+        except Rejected:  # as it is in every run, each of which would leave a copy more
+            self.take_back(twin)
+            raise
+        return twin.copy.key
 
     def keep(self, entry: Entry) -> Twin:
         """Keep the version `entry`, which is about to be replaced."""

@@ -13,20 +13,24 @@ from typing import Final
 from bisyncer.core.compare import by_digest
 from bisyncer.core.conflict import endings, names
 from bisyncer.engine.run import Run
+from bisyncer.engine.suffix import dated
+from bisyncer.job import Policy
 from bisyncer.model import Action, Agreement, Ancestor, Entry, Kept, Verdict
 
 _BATCH: Final = 500  # conflicts looked at together
-_NAMES: Final = 5  # that the other version may have got
+_NAMES: Final = 20  # that the other version may have got
 
 
 def record_untold(run: Run) -> None:
     """Record what runs that were cut short have settled; for the end of a whole run."""
     cut_short = run.store.runs_cut_short(run.pair, run.number)
     for number in cut_short:
+        begun = run.store.run(number)
+        policy = run.policy if begun is None else dated(run.job.policy, begun.started_ns)
         left = (planned.action for planned in run.store.actions.planned(number, Verdict.CONFLICT))
         while batch := list(islice(left, _BATCH)):
             run.go_on()
-            for action, kept in _settled(run, batch):
+            for action, kept in _settled(run, batch, policy):
                 assert kept.loser is not None, "it was found"
                 if not run.store.conflicts.is_recorded(run.pair, kept.loser.key, number):
                     made = run.store.conflicts.record(run.number, action.key, kept, kept.loser.key, run.lease)
@@ -34,10 +38,11 @@ def record_untold(run: Run) -> None:
     run.store.drop_conflicts_left(cut_short)
 
 
-def _settled(run: Run, actions: Sequence[Action]) -> Iterator[tuple[Action, Kept]]:
+def _settled(run: Run, actions: Sequence[Action], policy: Policy) -> Iterator[tuple[Action, Kept]]:
     """Those of which the winner has the name now, and the other version lies beside it."""
     known = run.store.ancestors_of(run.pair.id, [action.key for action in actions])
-    candidates = {action.key: _candidates(run, action) for action in actions if _has_won(action, known)}
+    won = (action for action in actions if _has_won(action, known))
+    candidates = {action.key: _candidates(run, action, policy) for action in won}
     beside = run.store.ancestors_of(run.pair.id, [name for each in candidates.values() for name in each])
     for action in actions:
         _, lost = _versions(action)
@@ -60,10 +65,10 @@ def _has_won(action: Action, known: Mapping[str, Ancestor]) -> bool:
     return won is not None and action.key in known and _is_version(known[action.key], won)
 
 
-def _candidates(run: Run, action: Action) -> list[str]:
+def _candidates(run: Run, action: Action, policy: Policy) -> list[str]:
     assert action.winner is not None, "it has won"
     longest = min(endpoint.capabilities.max_key_bytes for endpoint in run.endpoints.values())
-    found = names(action.key, endings(action.winner.other, run.policy), longest)
+    found = names(action.key, endings(action.winner.other, policy), longest)
     return list(islice(found, _NAMES))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from bisyncer.endpoints.base import Endpoint, Upload
 from bisyncer.errors import EndpointError
 from bisyncer.model import Side
+from bisyncer.state.lease import Lease
 from bisyncer.state.store import Store
 
 
@@ -27,17 +28,18 @@ class Remembered:
         self._store.uploads.end(self._pair_id, self._side, upload.id)
 
 
-def abort_leftovers(pair_id: int, endpoints: Mapping[Side, Endpoint], store: Store) -> int:
-    """Abort what killed runs of the pair have left, and return how many there were. Call it under the lease.
+def abort_leftovers(lease: Lease, endpoints: Mapping[Side, Endpoint], store: Store) -> int:
+    """Abort what killed runs of the pair that is held have left, and return how many there were.
 
     What can't be aborted now is tried again by the next run: it costs storage, and nothing else.
     """
     aborted = 0
-    for side, key, upload in store.uploads.of_pair(pair_id):
+    for side, key, upload in store.uploads.of_pair(lease.pair_id):
+        lease.assert_held()
         try:
             endpoints[side].abort(Upload(key, upload))
         except EndpointError:
             continue
-        store.uploads.end(pair_id, side, upload)
+        store.uploads.end(lease.pair_id, side, upload)
         aborted += 1
     return aborted

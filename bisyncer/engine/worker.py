@@ -19,7 +19,7 @@ from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.deadline import Deadline
 from bisyncer.engine.emptied import Emptied
-from bisyncer.engine.keep import Taken, keep_both, replace_loser
+from bisyncer.engine.keep import Taken, keep_both, kept_before, replace_loser
 from bisyncer.engine.look import by_facts, judge, look
 from bisyncer.engine.moving import Moving
 from bisyncer.engine.plan import EXCLUDED
@@ -189,12 +189,17 @@ class Worker:
             return Waits(planned)
         found = judge(triple, self.endpoints, self.policy)
         if found is None:
-            return Done(planned, None)  # it came and went: neither side holds it
+            # It came and went: neither side holds it. Of what it was renamed from the next run tells.
+            gone = planned.action._replace(verdict=Verdict.FORGET, path1=None, path2=None, origin=None)
+            return Done(Planned(planned.seq, gone, again=True), None)
         if outside(found, self.policy.bounds, self.now_ns()) is not None:
             return Waits(planned)  # it has outgrown them, and is left alone by the next plan
         again = Planned(planned.seq, found, again=True)
         if found.verdict in IN_STATE:
-            return Done(again, _settled(found))
+            kept = None
+            if planned.action.verdict is Verdict.CONFLICT and found.verdict is Verdict.RECORD:
+                kept = kept_before(planned, found, self.endpoints, self.taken)
+            return Done(again, _settled(found), kept=kept)
         if found.verdict is Verdict.HOLD:
             return Failed(again, Problem(key, found.reason or str(moved)))
         if found.verdict in DELETES.values():

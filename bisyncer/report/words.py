@@ -62,8 +62,8 @@ def shown_size(size: int) -> str:
 
 
 def shown_duration(length_ns: int) -> str:
-    """A length of time, in two units at most."""
-    seconds = length_ns / _NS
+    """A length of time, in two units at most; none where the clock was set back meanwhile."""
+    seconds = max(length_ns, 0) / _NS
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)

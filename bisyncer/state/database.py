@@ -19,7 +19,7 @@ from sqlalchemy import URL, Connection, CursorResult, Engine, create_engine, eve
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from bisyncer.errors import BisyncerError, StateUnusable
+from bisyncer.errors import BisyncerError, StateUnusable, UsageError
 
 # A writer waits this long for another process's transaction; a commit takes a fraction of a second.
 _BUSY_TIMEOUT_S = 60
@@ -33,6 +33,13 @@ _Value = TypeVar("_Value")
 CURE = (
     "Move it away and begin anew with `bisyncer init PAIR --resync` for each pair: that compares both "
     "sides afresh, and deletes nothing."
+)
+
+# PostgreSQL keeps the transaction of a host that is gone, with its locks, until TCP gives up: for two hours.
+# Until the end of a transaction: https://www.postgresql.org/docs/current/runtime-config-client.html
+_PATIENCE = (
+    f"SELECT set_config('lock_timeout', '{_BUSY_TIMEOUT_S}s', true), "
+    f"set_config('idle_in_transaction_session_timeout', '{_BUSY_TIMEOUT_S}s', true)"
 )
 
 # The write-ahead log is synced at checkpoints (NORMAL), not at every commit: after a power cut the last
@@ -160,7 +167,13 @@ class Database:
     @classmethod
     def _open_postgresql(cls, url: URL) -> Database:
         # A host that vanishes without a word must not leave a heartbeat waiting for hours.
-        arguments: dict[str, Any] = {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
+        arguments: dict[str, Any] = {
+            "connect_timeout": 10,
+            "keepalives_idle": 30,
+            "tcp_user_timeout": 30_000,
+            # Behind a pool of connections (pgbouncer), a prepared statement may be that of another client.
+            "prepare_threshold": None,
+        }
         given = {name: value for name, value in arguments.items() if name not in url.query}
         try:
             engine = create_engine(
@@ -235,6 +248,8 @@ class Database:
         try:
             with self._translated(), self.engine.begin() as connection:
                 yield connection
+        except UnicodeEncodeError:  # what was asked for, not what is there
+            raise
         except (KeyError, ValueError) as error:
             raise self.corrupt(f"a row can't be understood: {error}") from error
 
@@ -280,6 +295,7 @@ class Database:
         with self._translated():
             if self.postgresql:
                 with self.engine.begin() as connection:
+                    connection.exec_driver_sql(_PATIENCE)
                     yield connection
                 return
             with self._turn, self.engine.connect() as idle:
@@ -325,6 +341,11 @@ class Database:
             raise self._sentence(error.orig or error, error) from error
         except self.engine.dialect.loaded_dbapi.Error as error:  # from a cursor that we read ourselves
             raise self._sentence(error, error) from error
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"{error.object!r} is not valid UTF-8, as the name of each key and pair is. Rename what has "
+                "that name."
+            ) from error
         except UnicodeDecodeError as error:  # SQLite quotes the damage that it found in its message
             raise self.corrupt("its schema isn't text") from error
 
@@ -377,7 +398,7 @@ class Database:
     def _of_postgresql(self, reason: BaseException, error: Exception) -> Exception:
         detail = " ".join(str(reason).split())
         state: str | None = getattr(reason, "sqlstate", None)
-        kind = type(reason).__name__
+        dbapi = self.engine.dialect.loaded_dbapi
         if state in {"42P01", "42703"}:  # no such table, no such column: our statements fit what we made
             return self.corrupt(detail)
         if state == "54000":  # a limit of the server: of an index, as everything else is of bounded size
@@ -395,8 +416,16 @@ class Database:
                 f"The state database {self.place} refuses us ({detail}): see that its URL names "
                 "the right user and database, and that PGPASSWORD or ~/.pgpass holds the password."
             )
-        # 08 connection, 53 resources, 57 operator; no state at all where no server was reached.
-        if kind in {"OperationalError", "InterfaceError"} or (state or "")[:2] in {"08", "53", "57"}:
+        if state in {"55P03", "25P03"}:  # a lock that was waited for; a transaction in which nothing was done
+            return BisyncerError(
+                f"Another process has kept the state database {self.place} locked for "
+                f"{_BUSY_TIMEOUT_S} s, or this one was paused as long ({detail}): see what holds it, and run "
+                "again. What was committed is safe."
+            )
+        # 08 connection, 53 resources, 57 operator, 58 system, 40 rolled back; no state at all where no server
+        # was reached.
+        unreachable = isinstance(reason, (dbapi.OperationalError, dbapi.InterfaceError))
+        if unreachable or (state or "")[:2] in {"08", "40", "53", "57", "58"}:
             return BisyncerError(
                 f"The state database {self.place} can't be reached ({detail}): see that it is up, and run "
                 "again. What was committed is safe."

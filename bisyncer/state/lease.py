@@ -194,7 +194,7 @@ class Lease:
     def _beat(self) -> None:
         while not self._released.wait(self._ttl_s / 4):
             # A database out of reach may come back; until then `assert_held` asks it itself.
-            with suppress(BisyncerError), self._renewing:
+            with suppress(Exception), self._renewing:
                 self._renew()
             if self._lost.is_set():
                 return

@@ -288,8 +288,10 @@ class Store:
 
     # Runs
 
-    def begin_run(self, pair: Pair, *, dry_run: bool, resync: bool, scope: str | None = None) -> int:
-        """Record that a run begins, and return its number. Call it under the pair's lease.
+    def begin_run(
+        self, pair: Pair, lease: Fence, *, dry_run: bool, resync: bool, scope: str | None = None
+    ) -> int:
+        """Record that a run begins, and return its number; raises `LeaseLost` where another has the pair.
 
         `scope` says in words which part it looks at; None: all of the pair.
 
@@ -298,7 +300,8 @@ class Store:
         stay: one of them may have been settled, and not recorded.
         """
         table = schema.run.c
-        with self.database.read() as connection:
+        with self.database.write() as connection:
+            fence.hold(connection, lease, pair.id)
             killed = connection.execute(
                 select(table.id, table.dry_run).where(table.pair_id == pair.id, table.outcome.is_(None))
             ).all()
@@ -306,6 +309,7 @@ class Store:
             self._sweep(number, dry_run=was_dry, but=Verdict.CONFLICT)
         now = self.now_ns()
         with self.database.write() as connection:
+            fence.hold(connection, lease, pair.id)
             if killed:
                 connection.execute(
                     update(schema.run)

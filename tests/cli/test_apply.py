@@ -108,6 +108,7 @@ def test_no_plan_is_kept_where_none_was_made(desk: Desk) -> None:
         (("apply", "cms", "bisyncer.toml"), "is not a whole plan"),
         (("apply", "media", "cms.plan"), "is a plan of pair 'cms'"),
         (("plan", "cms", "--out", "bisyncer.toml"), "is no plan"),
+        (("plan", "cms", "--out", "x" * 300), "File name too long"),
         (("plan", "cms", "--out", "x.plan", "--resync"), "neither --resync nor --explain"),
         (("plan", "cms", "--out", "x.plan", "--explain", "f000"), "neither --resync nor --explain"),
     ],

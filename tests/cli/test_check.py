@@ -82,3 +82,20 @@ def test_a_root_that_is_gone_is_2(desk: Desk) -> None:
     answer = desk("check", "cms")
     assert (answer.code, answer.out) == (2, "")
     assert "there is no such directory" in answer.err
+
+
+def test_what_a_run_that_goes_on_is_writing_is_left_alone(desk: Desk) -> None:
+    desk.align(files=1)
+    pair = desk.store().pair("cms")
+    assert pair is not None
+    temporary = desk.two / f".bisyncer-{pair.owner}-{'a' * 16}"
+    temporary.write_text("half of a fi")
+
+    assert desk("check", "cms").code == 0
+    assert desk("trash", "list", "cms").code == 0
+    assert desk("doctor", "cms").code == 0
+    assert desk("bench", "cms").code == 0
+
+    assert temporary.read_text() == "half of a fi"
+    assert desk("run", "cms").code == 0
+    assert not temporary.exists()

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from bisyncer.state.lease import Lease
 from tests.desk import Desk, put
 
 
@@ -164,7 +165,8 @@ def test_a_run_that_goes_on_is_not_ended_and_no_reason_to_look(desk: Desk) -> No
     store = desk.store()
     pair = store.pair("cms")
     assert pair is not None
-    store.begin_run(pair, dry_run=False, resync=False)
+    with Lease.take(store, pair) as lease:
+        store.begin_run(pair, lease, dry_run=False, resync=False)
     store.close()
     assert desk("status", "--json").json[0]["state"] == "not ended"
     assert desk("status", "-q").out == ""
@@ -182,7 +184,8 @@ def test_history_of_a_run_that_was_killed_has_every_key_and_no_length(desk: Desk
     store = desk.store()
     pair = store.pair("cms")
     assert pair is not None
-    store.begin_run(pair, dry_run=False, resync=False)
+    with Lease.take(store, pair) as lease:
+        store.begin_run(pair, lease, dry_run=False, resync=False)
     store.close()
     desk("run")
 

@@ -79,6 +79,14 @@ def file(*lines: str) -> FilterFile:
     return FilterFile("/etc/cms.filters", lines)
 
 
+@pytest.mark.parametrize("lines", [("*.log", "!keep.log"), ("- *.log", "+ /a/**")])
+def test_a_key_with_as_many_segments_as_a_bucket_takes_is_judged(lines: tuple[str, ...]) -> None:
+    filters = Filters(file=file(*lines))
+
+    assert not filters.excluded("a/" * 511 + "x")
+    assert filters.excluded("a/" * 509 + "x.log")
+
+
 def test_a_file_has_gitignore_patterns_and_comments() -> None:
     filters = Filters(file=file("# of ours", "", "*.tmp", "!keep.tmp"))
 

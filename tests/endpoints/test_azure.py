@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 from azure import identity
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import ClientAuthenticationError, ResourceNotFoundError, ServiceRequestError
 from azure.storage.blob import ContainerClient, ContainerSasPermissions, generate_container_sas
 
 from bisyncer.endpoints import azure_write
 from bisyncer.endpoints.azure import AzureEndpoint
 from bisyncer.endpoints.azure_auth import connection_string, credential
+from bisyncer.endpoints.azure_error import Kind, unanswered
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.memory import MemoryEndpoint
@@ -623,6 +624,22 @@ class TestAzurite(BucketContract):
             assert "sig=" not in str(unanswered.value)
 
 
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (None, Kind.KEYS),
+        (FileNotFoundError("az"), Kind.KEYS),
+        (OSError("connection reset"), Kind.PASSING),
+        (ServiceRequestError("no route to login.microsoftonline.com"), Kind.PASSING),
+    ],
+)
+def test_a_token_that_nobody_answered_for_is_asked_for_again(cause: Exception | None, kind: Kind) -> None:
+    error = ClientAuthenticationError("Authentication failed")
+    error.__cause__ = cause
+
+    assert unanswered(error, "https://a.blob.core.windows.net").kind is kind
+
+
 def container_sas(server: AzureServer, permissions: str) -> str:
     sas: str = generate_container_sas(
         server.account,
@@ -667,6 +684,20 @@ def page(*blobs: str, marker: str = "") -> Answer:
 
 def names(*keys: str, marker: str = "") -> Answer:
     return page(*(blob(f"p/{key}") for key in keys), marker=marker)
+
+
+# The answer to a look at a directory, or at what blobfuse leaves in the place of one.
+MARK = Answer(
+    200,
+    b"",
+    (
+        ("ETag", '"0x8D1"'),
+        ("Last-Modified", "Sat, 21 Nov 2026 08:00:00 GMT"),
+        ("Content-Range", "bytes */0"),
+        ("x-ms-blob-type", "BlockBlob"),
+        ("x-ms-meta-hdi_isfolder", "true"),
+    ),
+)
 
 
 @contextlib.contextmanager
@@ -799,6 +830,32 @@ class TestListing:
         with listing_of(first, names("c"), hierarchical=hierarchical) as endpoint:
             assert keys(endpoint) == ["c", "d.x", "d/a", "d/b"]
             assert keys(endpoint, "d/", "e") == ["d/a", "d/b"]
+
+    @pytest.mark.parametrize("hierarchical", ["true", None])
+    def test_a_directory_of_a_hierarchical_namespace_is_no_key(self, hierarchical: str | None) -> None:
+        with listing_of(MARK, hierarchical=hierarchical) as endpoint:
+            assert endpoint.stat("d") is None
+
+    def test_the_mark_of_a_folder_in_a_flat_namespace_never_becomes_a_file(self) -> None:
+        with listing_of(MARK) as endpoint:
+            seen = endpoint.stat("d")
+            assert seen is not None
+            with pytest.raises(Rejected, match="the mark of a folder"), endpoint.read("d", expect=seen):
+                pass
+
+    @pytest.mark.parametrize("hierarchical", ["true", "false"])
+    def test_an_empty_directory_is_only_kept_where_listings_tell_of_it(self, hierarchical: str) -> None:
+        with listing_of(names(), hierarchical=hierarchical) as endpoint:
+            refusal = endpoint.refusal("d/")
+        assert (refusal is not None) == (hierarchical == "true")
+
+    @pytest.mark.parametrize("why", ["x-ms-has-immutability-policy", "x-ms-has-legal-hold"])
+    def test_where_no_blob_could_be_removed_again_none_is_written_to_try_it(self, why: str) -> None:
+        with listing_of(Answer(200, names().body, ((why, "true"),))) as endpoint:
+            told = endpoint.probe(scratch=True)
+            assert "policy of immutability" in told.remarks[0]
+            assert told.conditions == Conditions()
+            assert "put" not in endpoint.requests
 
     def test_a_name_that_xml_can_not_hold_comes_as_it_is_stored(self) -> None:
         odd = blob("p%2Fa%EF%BF%BFb%2541").replace("<Name>", '<Name Encoded="true">')

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from bisyncer.endpoints import linux, mounts
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.local import LocalEndpoint
+from bisyncer.endpoints.readonly import ReadOnlyEndpoint
 from bisyncer.errors import (
     AccessDenied,
     Changed,
@@ -779,6 +781,23 @@ def test_a_flush_syncs_what_was_written_to_and_nothing_else(
     assert len(synced) == 2
 
 
+def test_a_flush_syncs_what_somebody_else_wrote_a_moment_before_it_was_read(
+    root: Path, local: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(linux, "syncfs", lambda opened: synced.append(os.fstat(opened).st_dev))
+    (root / "k").write_bytes(b"1")
+    entry = now(local, "k")
+    later = LocalEndpoint(str(root), owner=OWNER, now_ns=lambda: time.time_ns() + 3600 * 10**9)
+    for endpoint in (later, ReadOnlyEndpoint(local)):
+        with endpoint.read("k", expect=entry) as source:
+            source.read()
+        endpoint.flush()
+    later.close()
+
+    assert synced == [root.stat().st_dev]
+
+
 def test_the_data_is_on_the_disk_before_the_name_is(
     local: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -873,6 +892,22 @@ def test_a_file_gets_the_mode_and_the_owner_that_its_content_came_with(
 
     made = (root / "k").stat()
     assert (stat.S_IMODE(made.st_mode), made.st_uid, made.st_gid) == (0o604, UID, GID)
+
+
+def test_a_file_whose_owner_cannot_be_given_away_is_replaced_all_the_same(
+    local: LocalEndpoint, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "k").write_bytes(b"1")
+    os.chown(root / "k", UID, GID)
+    before = now(local, "k")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EINVAL, "the owner isn't mapped")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    put(local, "k", b"2", expect=before)
+
+    assert (root / "k").read_bytes() == b"2"
 
 
 def test_no_right_to_act_as_somebody_else_comes_out_of_a_bucket(local: LocalEndpoint, root: Path) -> None:

@@ -361,6 +361,21 @@ class TestOci(BucketContract):
         assert told.versioned
         assert not odd.objects
 
+    def test_a_bucket_whose_versioning_was_suspended_since_it_was_tried_keeps_nothing(
+        self, oci_account: OciAccount, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bucket = Bucket("versioned")
+        bucket.versioning = "Enabled"
+        monkeypatch.setitem(oci_account.server.store.buckets, "versioned", bucket)
+        with contextlib.closing(
+            OciEndpoint("versioned", prefix, remote=oci_account.remote(), owner="test")
+        ) as endpoint:
+            tried, later = endpoint.probe(scratch=True), endpoint.probe()
+            bucket.versioning = "Suspended"
+            suspended = endpoint.probe()
+
+        assert [tried.versioned, later.versioned, suspended.versioned] == [True, True, False]
+
     def test_what_a_retention_rule_keeps_is_told_and_left_alone(
         self, oci_account: OciAccount, prefix: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -99,3 +99,36 @@ def test_a_stop_is_heard_in_the_middle_of_a_listing_of_unchanged_keys(
 
     assert summary.outcome is RunOutcome.INTERRUPTED
     assert 20 <= len(listed) < 200
+
+
+def test_what_was_handed_out_and_not_begun_is_not_begun_after_a_stop(world: World) -> None:
+    world.align({})
+    world.put(ONE, {f"k{number:02}": "new" for number in range(40)})
+    begun: list[str] = []
+
+    def stop_at_once(method: str, key: str) -> None:
+        if method in {"write", "copy_from"}:
+            begun.append(key)
+            world.stop.set()
+
+    world.hooked[TWO].before = stop_at_once
+
+    assert world.run(transfers=1).outcome is RunOutcome.INTERRUPTED
+    assert len(set(begun)) == 1
+
+
+def test_no_content_is_read_any_more_after_a_stop(world: World) -> None:
+    world.align({})
+    for side in (ONE, TWO):
+        world.put(side, {f"k{number:02}": f"{number:02} of {side}" for number in range(40)})
+    read: list[str] = []
+
+    def stop_at_once(method: str, key: str) -> None:
+        if method == "read":
+            read.append(key)
+            world.stop.set()
+
+    world.hooked[TWO].before = stop_at_once
+
+    assert world.run(transfers=1).outcome is RunOutcome.INTERRUPTED
+    assert len(set(read)) <= 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from itertools import product
 from queue import SimpleQueue
@@ -11,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from bisyncer.engine import apply
+from bisyncer.endpoints import backoff
+from bisyncer.engine import apply, session
 from bisyncer.engine.worker import Ended
-from bisyncer.errors import Rejected
+from bisyncer.errors import Rejected, Transient
 from bisyncer.job import Policy, Resolve
 from bisyncer.model import Algorithm, Outcome, RunOutcome, Side
 from bisyncer.state.store import Store
@@ -177,6 +180,46 @@ def test_a_conflict_that_a_store_refuses_is_a_problem_and_both_versions_stay(wor
     assert (world.held(ONE)["k0"], world.held(TWO)["k0"]) == ("written in one", "then in two")
 
 
+@pytest.mark.parametrize("method", ["write", "read"])
+def test_a_conflict_that_is_refused_in_every_run_leaves_no_copies(world: World, method: str) -> None:
+    world.align(TEN)
+    collide(world)
+    before = world.held(ONE), world.held(TWO)
+    refusing = {"write": ONE, "read": TWO}[method]
+
+    def refuse(called: str, key: str) -> None:
+        if (called, key) == (method, "k0"):
+            raise Rejected("held by a lease")
+
+    world.hooked[refusing].before = refuse
+    for _ in range(4):
+        assert world.run().outcome is RunOutcome.UNFINISHED
+        assert (world.held(ONE), world.held(TWO)) == before
+
+    world.hooked[refusing].before = lambda _method, _key: None
+    world.run()
+    assert [conflict.kept_as for conflict in world.conflicts()] == ["k0.conflict1"]
+    assert (
+        world.held(ONE) == world.held(TWO) == {**TEN, "k0": "then in two", "k0.conflict1": "written in one"}
+    )
+
+
+def test_a_copy_that_one_side_refuses_is_not_left_on_the_other(world: World) -> None:
+    world.align(TEN)
+    collide(world)
+    before = world.held(ONE), world.held(TWO)
+
+    def refuse(called: str, key: str) -> None:
+        if called in {"write", "copy_from"} and key.startswith("k0.conflict"):
+            raise Rejected("is longer than this store takes")
+
+    world.hooked[TWO].before = refuse
+    for _ in range(3):
+        assert world.run().outcome is RunOutcome.UNFINISHED
+
+    assert (world.held(ONE), world.held(TWO)) == before
+
+
 def test_deleting_the_other_version_by_hand_settles_the_conflict(world: World) -> None:
     world.align(TEN)
     collide(world)
@@ -187,6 +230,55 @@ def test_deleting_the_other_version_by_hand_settles_the_conflict(world: World) -
 
     assert world.conflicts() == []
     assert "k0.conflict1" not in world.held(ONE)
+
+
+def test_a_conflict_of_a_run_that_died_on_another_day_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align(TEN)
+    collide(world)
+
+    def yesterday_ns() -> int:
+        return time.time_ns() - 24 * 3600 * 10**9
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    world.job = replace(world.job, policy=replace(world.job.policy, conflict_suffix=("of-{DateOnly}",) * 2))
+    with monkeypatch.context() as patched:
+        patched.setattr(world.state, "commit", die)
+        patched.setattr(world.state, "now_ns", yesterday_ns)
+        with pytest.raises(KeyboardInterrupt):
+            session.run(
+                world.job, world.endpoints, world.state, world.heard, stop=world.stop, now_ns=yesterday_ns
+            )
+
+    world.run()
+
+    (conflict,) = world.conflicts()
+    assert conflict.kept_as is not None
+    assert conflict.kept_as in world.held(ONE)
+
+
+def test_a_conflict_whose_last_answer_was_lost_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "_FIRST_S", 0.0)
+    world.align(TEN)
+    collide(world)
+
+    def lose_the_answer(method: str, key: str) -> None:
+        if (method, key) == ("write", "k0"):
+            world.hooked[ONE].after = lambda _method, _key: None
+            raise Transient("connection reset")
+
+    world.hooked[ONE].after = lose_the_answer
+    world.run()
+
+    (conflict,) = world.conflicts()
+    assert conflict.kept_as == "k0.conflict1"
+    assert world.held(ONE) == world.held(TWO)
+    assert world.held(ONE) == {**TEN, "k0": "then in two", "k0.conflict1": "written in one"}
+    world.resolve(conflict.id, "path1")
+    assert world.held(ONE) == {**TEN, "k0": "written in one"}
 
 
 def test_a_filter_that_leaves_the_other_version_out_settles_nothing(world: World) -> None:

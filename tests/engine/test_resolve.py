@@ -172,6 +172,19 @@ def test_a_crash_while_it_is_resolved_keeps_the_version_that_was_asked_for(
     assert wanted in met.held(ONE).values()
 
 
+@pytest.mark.parametrize("keep", ["path1", "path2"])
+def test_what_a_resync_recorded_without_digests_is_read(met: World, keep: str) -> None:
+    with met.state.database.write() as connection:  # as where two stores tell ETags and nothing else
+        connection.exec_driver_sql("UPDATE ancestor SET sha256 = NULL, md5 = NULL")
+    (conflict,) = met.conflicts()
+
+    met.resolve(conflict.id, keep)
+
+    assert met.conflicts() == []
+    assert met.held(ONE) == met.held(TWO)
+    assert conflict.beside not in met.held(ONE)
+
+
 def test_a_conflict_is_resolved_once(met: World) -> None:
     (conflict,) = met.conflicts()
     settle(met, "path1")

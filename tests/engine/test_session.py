@@ -319,6 +319,24 @@ def test_a_store_that_is_gone_ends_the_run_soon_and_the_next_one_goes_on(
     assert world.held(ONE) == world.held(TWO)
 
 
+def test_a_file_that_is_gone_before_it_is_copied_is_not_told_as_copied(world: World) -> None:
+    world.align(TEN)
+    world.put(ONE, {"temporary": "x"})
+
+    def remove(method: str, key: str) -> None:
+        if (method, key) in {("write", "temporary"), ("copy_from", "temporary")}:
+            world.hooked[TWO].before = lambda _method, _key: None
+            world.remove(ONE, "temporary")
+
+    world.hooked[TWO].before = remove
+    summary = world.run()
+
+    assert summary.outcome is RunOutcome.SUCCESS
+    assert carried_out(summary) == {"forget": 1}
+    assert [action.key for action in world.state.actions_of(summary.run)] == []
+    assert world.held(TWO) == TEN
+
+
 def test_many_bad_keys_in_a_row_never_keep_the_others_from_their_turn(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from bisyncer.engine import lanes, session
 from bisyncer.engine.planner import Draft, Planner
 from bisyncer.engine.shards import WHOLE, Shard, apart, between, cut
 from bisyncer.errors import Transient
-from bisyncer.model import RunOutcome
+from bisyncer.model import Item, RunOutcome, Unreadable
 from bisyncer.report.events import Scanned
 from bisyncer.state.places import first_of
 from tests.pair import paired
@@ -96,6 +96,30 @@ def test_a_run_in_shards_does_all_and_the_next_one_has_nothing_to_do(world: Worl
     assert sum(carried_out(first).values()) == 10
     assert carried_out(second) == {}
     assert second.unchanged == second.scanned[ONE] == second.scanned[TWO] == len(world.held(ONE))
+    assert world.held(ONE) == world.held(TWO)
+
+
+def test_what_one_shard_cannot_read_is_told_though_the_shard_before_could(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align(MANY)
+    world.put(TWO, {"k/m/h": "edited"})
+    inner = world.hooked[ONE].inner
+
+    def fail_at_times(low: str = "", high: str | None = None) -> list[Item]:
+        items: list[Item] = list(inner.scan(low, high))
+        if not "k/" < low < "k0":
+            return items
+        left = [item for item in items if not item[0].startswith("k/")]
+        return [Unreadable("k/", "can't be listed: stale file handle"), *left]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.hooked[ONE], "scan", fail_at_times)
+        summary = world.run()
+
+    assert (summary.outcome, summary.exit_code) == (RunOutcome.UNFINISHED, 3)
+    assert [problem.key for problem in summary.problems] == ["k/"]
+    assert world.run().outcome is RunOutcome.SUCCESS
     assert world.held(ONE) == world.held(TWO)
 
 

@@ -210,6 +210,42 @@ def test_a_key_that_fails_in_every_run_is_not_kept_by_every_run(world: World) ->
     assert world.trash(TWO) == {}
 
 
+def test_a_source_that_can_never_be_read_leaves_nothing_in_the_trash(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align(TEN)
+    world.put(ONE, {"k1": "edited"})
+    # As of a tree: nothing is copied inside the store, and that is known only when it is asked.
+    monkeypatch.setattr(world.hooked[TWO].inner, "copy_from", lambda *_, **__: None)
+
+    def refuse(method: str, key: str) -> None:
+        if (method, key) == ("read", "k1"):
+            raise Rejected("permission denied")
+
+    world.hooked[ONE].before = refuse
+    for _ in range(3):
+        assert world.run().outcome is RunOutcome.UNFINISHED
+
+    assert world.held(TWO) == TEN
+    assert world.trash(TWO) == {}
+
+
+def test_a_deletion_that_is_refused_in_every_run_leaves_nothing_in_the_trash(world: World) -> None:
+    world.align(TEN)
+    world.remove(ONE, "k0")
+
+    def refuse(method: str, key: str) -> None:
+        if method in {"move", "delete"} and key == "k0":
+            raise Rejected("has snapshots")
+
+    world.hooked[TWO].before = refuse
+    for _ in range(3):
+        assert world.run().outcome is RunOutcome.UNFINISHED
+
+    assert world.held(TWO) == TEN
+    assert world.trash(TWO) == {}
+
+
 def test_the_trash_is_not_synced_and_is_skipped_by_listings(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

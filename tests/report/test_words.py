@@ -107,3 +107,7 @@ def test_a_number_agrees_with_its_noun() -> None:
 
 def test_an_instant_is_utc_to_the_second() -> None:
     assert instant(1_795_248_000 * 10**9 + 999_999_999) == "2026-11-21T08:00:00Z"
+
+
+def test_a_time_that_a_clock_took_back_is_none() -> None:
+    assert shown_duration(-3600 * 10**9) == "0.0 s"

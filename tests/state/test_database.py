@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
     store = Store.open(f"sqlite:///{path}")
     pair = store.add_pair("cms", "file:///content", "s3://bucket/live", Mode.BISYNC)
     with Lease.take(store, pair) as lease:
-        run = store.begin_run(pair, dry_run=False, resync=False)
+        run = store.begin_run(pair, lease, dry_run=False, resync=False)
         keys = [f"folder/{number:05}" for number in range(2000)]
         store.actions.spool(
             run,
@@ -286,7 +286,8 @@ def test_a_table_that_is_gone_is_told_as_damage(store: Store) -> None:
 def test_a_full_disk_is_told_and_nothing_is_half_written(file: Path) -> None:
     store = Store.open(f"sqlite:///{file}")
     (pair,) = store.pairs()
-    run = store.begin_run(pair, dry_run=False, resync=False)
+    with Lease.take(store, pair) as lease:
+        run = store.begin_run(pair, lease, dry_run=False, resync=False)
     with store.database.engine.connect() as connection:  # the only connection, so it is the next one too
         connection.exec_driver_sql("PRAGMA max_page_count = 1")
 
@@ -371,8 +372,8 @@ def test_foreign_keys_are_kept_and_the_log_is_written_ahead(file: Path) -> None:
 
 def test_a_pair_that_is_deleted_takes_all_its_rows_along(store: Store) -> None:
     pair = store.add_pair("cms", "file:///content", "s3://bucket/live", Mode.BISYNC)
-    with Lease.take(store, pair):
-        run = store.begin_run(pair, dry_run=False, resync=False)
+    with Lease.take(store, pair) as lease:
+        run = store.begin_run(pair, lease, dry_run=False, resync=False)
         store.actions.spool(run, [Action("a", Verdict.HOLD, Delta.NEW, Delta.NEW, None, None, None)])
 
     with store.database.write() as connection:

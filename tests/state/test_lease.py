@@ -19,8 +19,8 @@ from sqlalchemy import select, update
 import bisyncer
 from bisyncer.errors import BisyncerError, Leased, LeaseLost, StateUnusable
 from bisyncer.model import Mode
+from bisyncer.state import database, fence, schema
 from bisyncer.state import lease as lease_module
-from bisyncer.state import schema
 from bisyncer.state.lease import Holder, Lease
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
@@ -38,7 +38,7 @@ url, ttl_s = sys.argv[1], float(sys.argv[2])
 store = Store.open(url)
 pair = store.pair("cms")
 lease = Lease.take(store, pair, ttl_s=ttl_s)
-run = store.begin_run(pair, dry_run=False, resync=False)
+run = store.begin_run(pair, lease, dry_run=False, resync=False)
 here = Entry("k", 1, 1, "s")
 store.actions.spool(run, [Action("k", Verdict.RECORD, Delta.NEW, Delta.NEW, None, here, here)])
 (planned,) = store.actions.planned(run)
@@ -472,3 +472,21 @@ def test_a_lease_from_a_clock_that_has_been_put_right_locks_nobody_out_unless_it
             )
 
         assert taken(store, pair) is free
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_on_postgresql_a_host_that_is_gone_in_the_middle_of_a_commit_does_not_hold_the_pair_for_long(
+    opened: Callable[..., Store], url: str, store: Store, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience = database._PATIENCE.replace("session_timeout', '60s'", "session_timeout', '200ms'")
+    monkeypatch.setattr(database, "_PATIENCE", patience)
+    other = opened(url)
+
+    def freeze() -> None:
+        with Lease.take(store, pair) as lease, store.database.write() as frozen:
+            fence.hold(frozen, lease, pair.id)
+            assert not taken(other, pair)  # which waits for the row until the server ends the transaction
+            frozen.exec_driver_sql("SELECT 1")
+
+    with pytest.raises(BisyncerError, match="was paused"):
+        freeze()

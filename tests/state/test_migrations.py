@@ -248,7 +248,8 @@ def test_a_state_that_is_behind_is_brought_up_with_its_rows(
 ) -> None:
     before = opened(url)
     pair = before.add_pair("cms", "file:///content", "s3://bucket/live", Mode.BISYNC)
-    run = before.begin_run(pair, dry_run=False, resync=False)
+    with Lease.take(before, pair) as lease:
+        run = before.begin_run(pair, lease, dry_run=False, resync=False)
     newer()
 
     done = migrate.upgrade(url)  # while another process has it open
@@ -421,7 +422,7 @@ def test_history_from_before_it_was_packed_is_told_and_what_is_written_short_out
     held = Ancestor("n", entry("n", 5), entry("n", 5, md5, md5=md5))
     listed = entry("n", 5, md5, etag_md5=md5)
     with Lease.take(store, pair) as lease:
-        run = store.begin_run(pair, dry_run=False, resync=False)
+        run = store.begin_run(pair, lease, dry_run=False, resync=False)
         action = Action("n", Verdict.COPY_TO_PATH1, Delta.ABSENT, Delta.NEW, None, None, listed)
         store.actions.spool(run, [action, action._replace(key="failed")])
         copied, failed = store.actions.planned(run)

@@ -7,12 +7,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from sqlalchemy import Table, event, update
+from sqlalchemy import Table, event, select, update
 
-from bisyncer.errors import BisyncerError, LeaseLost, StateUnusable, UsageError
+from bisyncer.errors import BisyncerError, Leased, LeaseLost, StateUnusable, UsageError
 from bisyncer.model import (
     Action,
     Agreement,
@@ -59,8 +59,23 @@ def action(key: str, verdict: Verdict = Verdict.COPY_TO_PATH2, **more: Any) -> A
     return made._replace(**more)
 
 
-def begin(store: Store, pair: Pair, *, dry_run: bool = False) -> int:
-    return store.begin_run(pair, dry_run=dry_run, resync=False)
+class Held(NamedTuple):
+    """What the lease of a pair shows that another fixture holds."""
+
+    pair_id: int
+    token: int
+
+
+def begin(store: Store, pair: Pair, *, dry_run: bool = False, resync: bool = False) -> int:
+    """Begin a run under the lease that is held of the pair, else under one of its own."""
+    try:
+        with Lease.take(store, pair) as lease:
+            return store.begin_run(pair, lease, dry_run=dry_run, resync=resync)
+    except Leased:
+        with store.database.read() as connection:
+            mine = schema.lease.c.pair_id == pair.id
+            token = connection.execute(select(schema.lease.c.token).where(mine)).scalar_one()
+        return store.begin_run(pair, Held(pair.id, token), dry_run=dry_run, resync=resync)
 
 
 def record(store: Store, pair: Pair, lease: Lease, *ancestors: Ancestor) -> None:
@@ -877,9 +892,22 @@ def test_the_longest_key_of_a_bucket_is_held(store: Store, pair: Pair, lease: Le
 # Runs
 
 
+def test_a_run_that_was_passed_over_before_it_began_leaves_the_other_alone(store: Store, pair: Pair) -> None:
+    with Lease.take(store, pair) as first:
+        passed_over = Held(first.pair_id, first.token)
+    with Lease.take(store, pair) as second:
+        number = store.begin_run(pair, second, dry_run=False, resync=False)
+        with pytest.raises(LeaseLost):
+            store.begin_run(pair, passed_over, dry_run=False, resync=False)
+
+    going = store.run(number)
+    assert going is not None
+    assert going.outcome is None
+
+
 def test_a_run_is_told_from_its_begin_to_its_end(store: Store, pair: Pair, clock: Clock) -> None:
     started = clock.ns
-    number = store.begin_run(pair, dry_run=True, resync=True)
+    number = begin(store, pair, dry_run=True, resync=True)
     going = store.run(number)
     clock.ns += 3
     store.end_run(number, RunOutcome.SUCCESS, {"pair": "cms", "bytes": {"to_path1": 1}})
