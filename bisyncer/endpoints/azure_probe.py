@@ -51,7 +51,8 @@ def learnt(container: Container) -> tuple[Conditions, tuple[str, ...]]:
             "The container has a policy of immutability or a legal hold. Until that allows it, no blob can "
             "be replaced, renamed or deleted, and each that should be is a problem. Conditions weren't tried."
         )
-        return container.honoured, (remark,)
+        # Whether it keeps versions isn't told either, so there is a trash.
+        return container.honoured._replace(versions=False), (remark,)
     return _try_store(container)
 
 

@@ -89,11 +89,13 @@ class Twin(NamedTuple):
     """One version under two names: the entry of each, as the store now has it.
 
     `entry` is what to expect at the first name from now on: a second link moves the stamp of a file. That of
-    `copy` holds as long as nothing is done to the first name, for the same reason.
+    `copy` holds as long as nothing is done to the first name, for the same reason. `found` says that it was
+    made by an attempt before this one, of which it may be unclear what became.
     """
 
     entry: Entry
     copy: Entry
+    found: bool = False
 
 
 class Upload(NamedTuple):

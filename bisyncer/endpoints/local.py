@@ -237,12 +237,13 @@ class LocalEndpoint:
             with Explained(self._place(key)):
                 return nullcontext(links.read(key, expect, start, stop))
         opened, seen = self._open(key, expect)
-        now_ns = self._now_ns()
-        reading = Reading(opened, key, self._place(key), seen, now_ns=now_ns, start=start, stop=stop)
-        # Were its new content recorded, and undone by a power cut, the next run would take that for an edit.
-        if now_ns - seen.st_ctime_ns < _WRITTEN_BACK_NS:
+        try:
             with Explained(self._place(key)):
-                self._unsynced.add_read(opened)
+                self._note_read(opened, seen)
+        except BaseException:
+            os.close(opened)
+            raise
+        reading = Reading(opened, key, self._place(key), seen, now_ns=self._now_ns(), start=start, stop=stop)
         if self._metadata:
             reading.metadata = reading.told()
         return reading
@@ -260,7 +261,15 @@ class LocalEndpoint:
                     if directory is None or (self._links is not None and is_link(entry.key)):
                         yield None
                     else:
-                        yield _whole(directory, entry, flags)
+                        yield _whole(directory, entry, flags, self._note_read)
+
+    def _note_read(self, opened: int, seen: os.stat_result) -> None:
+        """Let a flush sync what somebody wrote a moment ago.
+
+        Were its content recorded, and undone by a power cut, the next run would take that for an edit.
+        """
+        if self._now_ns() - seen.st_ctime_ns < _WRITTEN_BACK_NS:
+            self._unsynced.add_read(opened)
 
     def write(self, key: str, source: Source, *, expect: Entry | None) -> Entry:
         """Write a file of our own beside `key`, then put it in place."""
@@ -530,14 +539,17 @@ def _parent(entry: Entry) -> str:
     return entry.key.rpartition("/")[0]
 
 
-def _whole(directory: int, entry: Entry, flags: int) -> bytes | None:
-    """The content of a file, if it is as expected before it is read and after."""
+def _whole(
+    directory: int, entry: Entry, flags: int, note: Callable[[int, os.stat_result], None]
+) -> bytes | None:
+    """The content of a file, if it is as expected before it is read and after; `note` is told of it."""
     try:
         opened = os.open(entry.key.rpartition("/")[2], flags, dir_fd=directory)
         try:
             seen = os.fstat(opened)
             if not is_expected(seen, entry):
                 return None
+            note(opened, seen)
             content = os.pread(opened, seen.st_size, 0)
             return content if len(content) == seen.st_size and untouched(seen, os.fstat(opened)) else None
         finally:

@@ -90,12 +90,14 @@ def kept_before(
     """
     wins, won, lost = _versions(planned)
     with suppress(EndpointError):
-        for name in taken.of(planned.action.key):
+        for name in reversed(taken.of(planned.action.key)):  # those before were tried, and weren't free
             held = {side: endpoints[side].stat(name) for side in Side}
             one, two = held[Side.PATH1], held[Side.PATH2]
             if one is None or two is None or not one.size == two.size == lost.size:
                 continue
             loser = agreed(name, content(endpoints[Side.PATH1], one), content(endpoints[Side.PATH2], two))
+            if by_digest(loser.path1.digests, lost.digests) is Agreement.DIFFERENT:
+                continue
             there = settled.entry(wins)
             is_won = there is not None and there.stamp == won.stamp
             met = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -73,7 +73,7 @@ def plan(run: Run) -> None:
     scope = run.job.scope
     run.hold(scope.refused)
     places: list[Problem] = []
-    reaching: dict[tuple[Side, Unreadable], None] = {}
+    reaching: dict[tuple[Side, str], Unreadable] = {}
     try:
         if scope.keys is None:
             for found in plan_shards(planner, _shards(run), run.reporter, run.forked):
@@ -89,7 +89,7 @@ def plan(run: Run) -> None:
         # None of them may write to the plan when this run has ended, or take memory while it goes on.
         if run.forked is not None:
             run.forked.pool.shutdown(cancel_futures=True)
-    places += _told(run, _untold(run, reaching, {place.key for place in places}))
+    places += _told(run, _untold(run, reaching, places))
     places = [place for place in places if run.marked is None or not run.marked.has(place.key)]
     run.hold(places)
     run.hides_recorded = any(_is_recorded(run, place.key) for place in places)
@@ -140,15 +140,16 @@ def _named(run: Run, planner: Planner, keys: Iterable[str]) -> Iterator[Found]:
 
 
 def _untold(
-    run: Run, reaching: Iterable[tuple[Side, Unreadable]], told: Collection[str]
+    run: Run, reaching: Mapping[tuple[Side, str], Unreadable], told: Iterable[Problem]
 ) -> Iterator[tuple[Side, Unreadable]]:
     """The places that reach into a shard, and that no shard before it has told of.
 
     Either they lie before the part that is looked at, or they could be read when the shard before was.
     """
     part = run.job.scope.words is not None
-    for side, place in reaching:
-        if place.prefix not in told and (part or not place.skipped):
+    known = {(problem.key, problem.sentence.partition(":")[0]) for problem in told}
+    for (side, prefix), place in reaching.items():
+        if (prefix, side.value) not in known and (part or not place.skipped):
             yield side, place
 
 
@@ -161,14 +162,15 @@ def _told(run: Run, reaching: Iterable[tuple[Side, Unreadable]]) -> list[Problem
 
 
 def _take_up(
-    run: Run, found: Found, places: list[Problem], reaching: dict[tuple[Side, Unreadable], None]
+    run: Run, found: Found, places: list[Problem], reaching: dict[tuple[Side, str], Unreadable]
 ) -> None:
     for draft in found.drafts:
         assert draft is not None, "a shard that failed is planned again, or the run fails"
         run.tally.add(draft.tally)
         run.count_problems(draft.held, draft.problems)
         places += draft.places
-        reaching.update(((side, place), None) for side in draft.reaching for place in draft.reaching[side])
+        for side, reach in draft.reaching.items():
+            reaching |= {(side, place.prefix): place for place in reach}
     if run.marked is not None:
         run.marked.add(found.marks)
     for side, sent in found.requests.items():

@@ -120,7 +120,12 @@ def _begin(run: Run) -> None:
     run.started_ns = run.now_ns()
     scope = run.job.scope.words
     run.number = run.store.begin_run(
-        run.pair, run.lease, dry_run=run.job.dry_run, resync=run.job.resync, scope=scope
+        run.pair,
+        run.lease,
+        dry_run=run.job.dry_run,
+        resync=run.job.resync,
+        scope=scope,
+        started_ns=run.started_ns,
     )
     run.reporter.tell(
         RunBegan(

@@ -44,7 +44,7 @@ class Trash:
             except Changed:
                 if (there := self._held(name, entry)) is None:
                     continue
-                twin = Twin(entry, there)
+                twin = Twin(entry, there, found=True)
             else:
                 return name
             return self._delete(twin)
@@ -66,11 +66,16 @@ class Trash:
                 return self._endpoint.keep(entry.key, name, expect=entry)
             except Changed:
                 if (there := self._held(name, entry)) is not None:
-                    return Twin(entry, there)
+                    return Twin(entry, there, found=True)
         raise AssertionError("the names never end")
 
     def take_back(self, twin: Twin) -> None:
-        """Delete the second name of a version that was not replaced, if it is still at the first."""
+        """Delete the second name of a version that was not replaced, if it is still at the first.
+
+        Not one that was found: the attempt that made it may yet replace the version.
+        """
+        if twin.found:
+            return
         with suppress(EndpointError):  # what stays is only a second copy, and goes when its time is over
             with self._endpoint.read(twin.entry.key, expect=twin.entry):
                 pass

@@ -289,9 +289,18 @@ class Store:
     # Runs
 
     def begin_run(
-        self, pair: Pair, lease: Fence, *, dry_run: bool, resync: bool, scope: str | None = None
+        self,
+        pair: Pair,
+        lease: Fence,
+        *,
+        dry_run: bool,
+        resync: bool,
+        scope: str | None = None,
+        started_ns: int | None = None,
     ) -> int:
         """Record that a run begins, and return its number; raises `LeaseLost` where another has the pair.
+
+        `started_ns`, by the run's own clock, is the instant that its names tell; None: now.
 
         `scope` says in words which part it looks at; None: all of the pair.
 
@@ -320,7 +329,7 @@ class Store:
                 insert(schema.run)
                 .values(
                     pair_id=pair.id,
-                    started_ns=now,
+                    started_ns=now if started_ns is None else started_ns,
                     dry_run=dry_run,
                     resync=resync,
                     scope=None if scope is None else rows.tellable(scope),

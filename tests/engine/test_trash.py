@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bisyncer.core.trash import read_name
+from bisyncer.endpoints import backoff
 from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.memory import MemoryEndpoint
@@ -228,6 +229,33 @@ def test_a_source_that_can_never_be_read_leaves_nothing_in_the_trash(
 
     assert world.held(TWO) == TEN
     assert world.trash(TWO) == {}
+
+
+def test_a_copy_that_an_unclear_attempt_made_is_left_in_the_trash(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "_FIRST_S", 0.0)
+    world.align(TEN)
+    world.put(ONE, {"k1": "edited"})
+    monkeypatch.setattr(world.hooked[TWO].inner, "copy_from", lambda *_, **__: None)
+
+    def lose_the_answer(method: str, key: str) -> None:
+        if (method, key) == ("write", "k1"):
+            # As if the store still had it before it: the write may land at any time.
+            world.hooked[TWO].after = lambda _method, _key: None
+            world.stores[TWO]._objects["k1"] = before
+            world.hooked[ONE].before = refuse
+            raise Transient("no answer")
+
+    def refuse(method: str, key: str) -> None:
+        if (method, key) == ("read", "k1"):
+            raise Rejected("permission denied")
+
+    before = world.stores[TWO]._objects["k1"]
+    world.hooked[TWO].after = lose_the_answer
+    world.run()
+
+    assert kept(world, TWO) == {"k1": "xx"}
 
 
 def test_a_deletion_that_is_refused_in_every_run_leaves_nothing_in_the_trash(world: World) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 import bisyncer
 from bisyncer.errors import BisyncerError, Leased, LeaseLost, StateUnusable
 from bisyncer.model import Mode
-from bisyncer.state import database, fence, schema
+from bisyncer.state import fence, schema
 from bisyncer.state import lease as lease_module
 from bisyncer.state.lease import Holder, Lease
 from bisyncer.state.records import Pair
@@ -476,17 +476,28 @@ def test_a_lease_from_a_clock_that_has_been_put_right_locks_nobody_out_unless_it
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_on_postgresql_a_host_that_is_gone_in_the_middle_of_a_commit_does_not_hold_the_pair_for_long(
-    opened: Callable[..., Store], url: str, store: Store, pair: Pair, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., Store], url: str, store: Store, pair: Pair
 ) -> None:
-    patience = database._PATIENCE.replace("session_timeout', '60s'", "session_timeout', '200ms'")
-    monkeypatch.setattr(database, "_PATIENCE", patience)
     other = opened(url)
+    found = []
 
-    def freeze() -> None:
-        with Lease.take(store, pair) as lease, store.database.write() as frozen:
+    def freeze(lease: Lease) -> None:
+        with store.database.write() as frozen:
+            frozen.exec_driver_sql("SELECT set_config('idle_in_transaction_session_timeout', '200ms', true)")
             fence.hold(frozen, lease, pair.id)
-            assert not taken(other, pair)  # which waits for the row until the server ends the transaction
+            found.append(taken(other, pair))  # which waits for the row until the server ends the transaction
             frozen.exec_driver_sql("SELECT 1")
 
-    with pytest.raises(BisyncerError, match="was paused"):
-        freeze()
+    with Lease.take(store, pair) as lease, pytest.raises(BisyncerError, match="was paused"):
+        freeze(lease)
+
+    assert found == [False]
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_on_postgresql_a_transaction_waits_for_its_locks_and_for_its_host_so_long(store: Store) -> None:
+    names = ("lock_timeout", "idle_in_transaction_session_timeout")
+    with store.database.write() as connection:
+        told = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
+
+    assert told == ["1min", "1min"]
