@@ -181,7 +181,8 @@ class Container:
             raise error.trouble.error(self.place(expect.key)) from None
         if found.get("x-ms-access-tier") == "Archive":
             raise archived(f"access tier {found['x-ms-access-tier']}").error(self.place(expect.key))
-        self._check_readable(expect.key, found)
+        self.check_filled(expect.key, found)
+        self._check_folder(expect.key, found)
         return found
 
     def reader(self, key: str) -> Mapping[str, str]:
@@ -237,10 +238,6 @@ class Container:
             raise error.trouble.error(self.place(key)) from None
         self._check_folder(key, answer.headers)
         return answer
-
-    def _check_readable(self, key: str, headers: Mapping[str, str]) -> None:
-        self.check_filled(key, headers)
-        self._check_folder(key, headers)
 
     def _check_folder(self, key: str, headers: Mapping[str, str]) -> None:
         """Raise where a blob is the mark of a folder: a file of its name would stand in the folder's way."""

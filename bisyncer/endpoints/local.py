@@ -31,7 +31,7 @@ from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, So
 from bisyncer.endpoints.directory import Directories, is_directory
 from bisyncer.endpoints.links import Links, is_link, refuse_other_kind
 from bisyncer.endpoints.local_probe import free_bytes, look_into, try_exchange, try_names
-from bisyncer.endpoints.local_read import Reading
+from bisyncer.endpoints.local_read import Reading, whole
 from bisyncer.endpoints.local_write import adopt, fill, mode_of, restore
 from bisyncer.endpoints.outline import Folder, outline
 from bisyncer.endpoints.pace import Pace
@@ -49,7 +49,6 @@ from bisyncer.endpoints.tree import (
     look,
     make_entry,
     split,
-    untouched,
 )
 from bisyncer.endpoints.unsynced import Unsynced
 from bisyncer.endpoints.walk import Walk
@@ -261,7 +260,7 @@ class LocalEndpoint:
                     if directory is None or (self._links is not None and is_link(entry.key)):
                         yield None
                     else:
-                        yield _whole(directory, entry, flags, self._note_read)
+                        yield whole(directory, entry, flags, self._note_read)
 
     def _note_read(self, opened: int, seen: os.stat_result) -> None:
         """Let a flush sync what somebody wrote a moment ago.
@@ -537,25 +536,6 @@ def _real(path: str) -> str:
 
 def _parent(entry: Entry) -> str:
     return entry.key.rpartition("/")[0]
-
-
-def _whole(
-    directory: int, entry: Entry, flags: int, note: Callable[[int, os.stat_result], None]
-) -> bytes | None:
-    """The content of a file, if it is as expected before it is read and after; `note` is told of it."""
-    try:
-        opened = os.open(entry.key.rpartition("/")[2], flags, dir_fd=directory)
-        try:
-            seen = os.fstat(opened)
-            if not is_expected(seen, entry):
-                return None
-            note(opened, seen)
-            content = os.pread(opened, seen.st_size, 0)
-            return content if len(content) == seen.st_size and untouched(seen, os.fstat(opened)) else None
-        finally:
-            os.close(opened)
-    except (OSError, ValueError):  # or no name of a file
-        return None
 
 
 def _segments(key: str) -> list[str]:

@@ -1,14 +1,15 @@
-"""A file of a tree while it is read."""
+"""A file of a tree while it is read, and a small one in one piece."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
-from bisyncer.endpoints.tree import Explained, make_entry, untouched
+from bisyncer.endpoints.tree import Explained, is_expected, make_entry, untouched
 from bisyncer.errors import Changed
+from bisyncer.model import Entry
 
 
 class Reading:
@@ -78,3 +79,22 @@ class Reading:
 
     def _torn(self) -> Changed:
         return Changed(f"{self.entry.key}: was written to while it was read. Run again.")
+
+
+def whole(
+    directory: int, entry: Entry, flags: int, note: Callable[[int, os.stat_result], None]
+) -> bytes | None:
+    """The content of a file, if it is as expected before it is read and after; `note` is told of it."""
+    try:
+        opened = os.open(entry.key.rpartition("/")[2], flags, dir_fd=directory)
+        try:
+            seen = os.fstat(opened)
+            if not is_expected(seen, entry):
+                return None
+            note(opened, seen)
+            content = os.pread(opened, seen.st_size, 0)
+            return content if len(content) == seen.st_size and untouched(seen, os.fstat(opened)) else None
+        finally:
+            os.close(opened)
+    except (OSError, ValueError):  # or no name of a file
+        return None

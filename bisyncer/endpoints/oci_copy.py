@@ -174,15 +174,16 @@ class _Copying:
     def _made(self) -> Entry:
         """The entry of the copy; raises `Changed` where something else is there."""
         found = persist(lambda: self._bucket.head(self._key, self._name))
-        # Where the MD5s can't tell, the time does, which travels with each copy.
-        same = found is not None and self._source.holds(found)
-        if found is not None and same is None:
-            same = found.entry.mtime_ns == self._source.entry.mtime_ns
-        if found is None or not same:
+        if found is None or not self._may_be_copy(found):
             raise self._bucket.changed(self._key, self._expect)
         if found.entry.stamp == (self._expect and self._expect.stamp):
             raise self._undone("the copy is said to be made, and isn't there")
         return found.entry
+
+    def _may_be_copy(self, found: Found) -> bool:
+        """Whether the MD5s say so; where they can't tell, the time does, which travels with each copy."""
+        told = self._source.holds(found)
+        return found.entry.mtime_ns == self._source.entry.mtime_ns if told is None else told
 
     def _failure(self, path: str) -> EndpointError | None:
         """Why nothing was copied; None where the service may not copy."""

@@ -222,6 +222,9 @@ def _in_process(order: Order, group: Sequence[Piece]) -> Found:
     before = {side: Counter(endpoint.requests) for side, endpoint in born.endpoints.items()}
     with ThreadPoolExecutor(len(group), thread_name_prefix="shard") as threads:
         drafts = list(threads.map(partial(_on_lane, planner), lanes, group))
+    # What the run records of these shards it can't sync: the files were read by this process.
+    for endpoint in born.endpoints.values():
+        endpoint.flush()
     told = [event for lane, draft in zip(lanes, drafts, strict=True) if draft for event in lane.events]
     requests = {side: Counter(endpoint.requests) - before[side] for side, endpoint in born.endpoints.items()}
     return Found(drafts, told, planner.marked.folders if planner.marked else frozenset(), requests)

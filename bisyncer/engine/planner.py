@@ -46,7 +46,7 @@ class Draft:
     tally: Tally = field(default_factory=Tally)
     held: int = 0  # keys that are problems
     problems: list[Problem] = field(default_factory=list)  # the first PROBLEMS_SHOWN of these
-    places: list[Problem] = field(default_factory=list)  # that could not be read
+    places: dict[Side, list[Problem]] = field(default_factory=dict)  # that could not be read
     # Places that reach into the piece from before it: the piece before has told of them, if there is one.
     reaching: dict[Side, list[Unreadable]] = field(default_factory=dict)
 
@@ -104,7 +104,7 @@ class Planner:
             self._spool(places, triples, draft)
         draft.tally.ancestors += passed.keys
         draft.tally.unchanged += passed.keys
-        draft.places += one.problems + two.problems
+        draft.places = {Side.PATH1: one.problems, Side.PATH2: two.problems}
         draft.reaching = {Side.PATH1: one.reaching, Side.PATH2: two.reaching}
         return draft
 
@@ -116,7 +116,7 @@ class Planner:
         items = (scan.counted([keys.items[side]]) for side, scan in ((Side.PATH1, one), (Side.PATH2, two)))
         triples = joined(keys.ancestors, *items, recall=lambda ancestor: ancestor)
         self._spool(_Places(first_of(number)), triples, draft)
-        draft.places += one.problems + two.problems
+        draft.places = {Side.PATH1: one.problems, Side.PATH2: two.problems}
         return draft
 
     def _agreed(self, places: _Places, draft: Draft) -> Agreed | None:

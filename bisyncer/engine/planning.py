@@ -72,15 +72,15 @@ def plan(run: Run) -> None:
     )
     scope = run.job.scope
     run.hold(scope.refused)
-    places: list[Problem] = []
+    told: dict[Side, list[Problem]] = {side: [] for side in Side}
     reaching: dict[tuple[Side, str], Unreadable] = {}
     try:
         if scope.keys is None:
             for found in plan_shards(planner, _shards(run), run.reporter, run.forked):
-                _take_up(run, found, places, reaching)
+                _take_up(run, found, told, reaching)
         else:
             for found in _named(run, planner, scope.keys):
-                _take_up(run, found, places, reaching)
+                _take_up(run, found, told, reaching)
         if scope.keys:
             _weigh(run)
     except ListingIncomplete as error:
@@ -89,8 +89,9 @@ def plan(run: Run) -> None:
         # None of them may write to the plan when this run has ended, or take memory while it goes on.
         if run.forked is not None:
             run.forked.pool.shutdown(cancel_futures=True)
-    places += _told(run, _untold(run, reaching, places))
-    places = [place for place in places if run.marked is None or not run.marked.has(place.key)]
+    late = _told(run, _untold(run, reaching, told))
+    every = (*told[Side.PATH1], *told[Side.PATH2], *late)
+    places = [place for place in every if run.marked is None or not run.marked.has(place.key)]
     run.hold(places)
     run.hides_recorded = any(_is_recorded(run, place.key) for place in places)
 
@@ -140,16 +141,16 @@ def _named(run: Run, planner: Planner, keys: Iterable[str]) -> Iterator[Found]:
 
 
 def _untold(
-    run: Run, reaching: Mapping[tuple[Side, str], Unreadable], told: Iterable[Problem]
+    run: Run, reaching: Mapping[tuple[Side, str], Unreadable], told: Mapping[Side, Iterable[Problem]]
 ) -> Iterator[tuple[Side, Unreadable]]:
     """The places that reach into a shard, and that no shard before it has told of.
 
     Either they lie before the part that is looked at, or they could be read when the shard before was.
     """
     part = run.job.scope.words is not None
-    known = {(problem.key, problem.sentence.partition(":")[0]) for problem in told}
+    known = {(side, problem.key) for side in Side for problem in told[side]}
     for (side, prefix), place in reaching.items():
-        if (prefix, side.value) not in known and (part or not place.skipped):
+        if (side, prefix) not in known and (part or not place.skipped):
             yield side, place
 
 
@@ -162,13 +163,17 @@ def _told(run: Run, reaching: Iterable[tuple[Side, Unreadable]]) -> list[Problem
 
 
 def _take_up(
-    run: Run, found: Found, places: list[Problem], reaching: dict[tuple[Side, str], Unreadable]
+    run: Run,
+    found: Found,
+    told: Mapping[Side, list[Problem]],
+    reaching: dict[tuple[Side, str], Unreadable],
 ) -> None:
     for draft in found.drafts:
         assert draft is not None, "a shard that failed is planned again, or the run fails"
         run.tally.add(draft.tally)
         run.count_problems(draft.held, draft.problems)
-        places += draft.places
+        for side, places in draft.places.items():
+            told[side].extend(places)
         for side, reach in draft.reaching.items():
             reaching |= {(side, place.prefix): place for place in reach}
     if run.marked is not None:

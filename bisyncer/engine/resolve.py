@@ -109,8 +109,8 @@ class Resolving:
 
     def _told(self, ancestor: Ancestor, conflict: Conflict) -> Ancestor:
         """The ancestor with digests that can be compared; a resync may have recorded none, and it is read."""
-        met = (conflict.met(side) for side in Side)
-        if any(by_digest(ancestor.path1.digests, each.digests) is not Agreement.UNKNOWN for each in met):
+        found = {by_digest(ancestor.path1.digests, conflict.met(side).digests) for side in Side}
+        if Agreement.SAME in found or Agreement.UNKNOWN not in found:
             return ancestor
         read = content(self.endpoints[Side.PATH1], ancestor.path1)
         return ancestor._replace(path1=read)

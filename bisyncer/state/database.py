@@ -248,8 +248,6 @@ class Database:
         try:
             with self._translated(), self.engine.begin() as connection:
                 yield connection
-        except UnicodeEncodeError:  # what was asked for, not what is there
-            raise
         except (KeyError, ValueError) as error:
             raise self.corrupt(f"a row can't be understood: {error}") from error
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
+from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,36 @@ class TestAzurite(BucketContract):
             put(endpoint, key, data)
             blob = behind.client.get_blob_client(behind.prefix + key).get_blob_properties()
             assert blob.metadata == {"mtime": "2020-09-13T12:26:40.123456789Z"}
+
+    def test_a_store_without_conditions_is_looked_at_before_each_attempt_to_publish(
+        self, azurite: AzureServer, prefix: str, behind: AzureBehind
+    ) -> None:
+        busy: list[str] = []
+
+        def write_and_be_busy(request: BaseHTTPRequestHandler, _body: bytes) -> Answer | None:
+            if busy or request.command != "PUT" or "comp=blocklist" not in request.path:
+                return None
+            busy.append(request.path)
+            behind.plant("k", b"theirs")
+            return Answer(503, b"<Error><Code>ServerBusy</Code></Error>")
+
+        account = f"/{azurite.account}"
+        with (
+            proxy(azurite.endpoint_url.removesuffix(account), instead=write_and_be_busy) as url,
+            contextlib.closing(
+                AzureEndpoint(
+                    azurite.container,
+                    prefix,
+                    remote=azurite.remote(endpoint_url=url + account),
+                    owner="test",
+                    conditions=Conditions(complete=False),
+                )
+            ) as endpoint,
+            pytest.raises(Changed),
+        ):
+            put(endpoint, "k", b"x" * LARGE)
+        assert busy
+        assert behind.content("k") == b"theirs"
 
     def test_the_media_type_is_told_by_the_name(self, endpoint: Endpoint, behind: AzureBehind) -> None:
         for key, kind in {"a.html": "text/html", "x": "application/octet-stream"}.items():

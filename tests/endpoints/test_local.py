@@ -794,8 +794,11 @@ def test_a_flush_syncs_what_somebody_else_wrote_a_moment_before_it_was_read(
             source.read()
         endpoint.flush()
     later.close()
-
     assert synced == [root.stat().st_dev]
+
+    assert list(local.read_many([entry])) == [b"1"]
+    local.flush()
+    assert len(synced) == 2
 
 
 def test_the_data_is_on_the_disk_before_the_name_is(

@@ -5,11 +5,13 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 import tracemalloc
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -611,6 +613,56 @@ class TestOci(BucketContract):
             endpoint.delete("k", expect=now(endpoint, "k"))
             assert behind.names() == behind.uploads() == []
 
+    def test_a_store_without_conditions_is_looked_at_before_each_attempt_to_publish(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        busy: list[str] = []
+
+        def write_and_be_busy(request: BaseHTTPRequestHandler, _body: bytes) -> Answer | None:
+            if busy or request.command != "POST" or "uploadId=" not in request.path:
+                return None
+            busy.append(request.path)
+            behind.plant("k", b"theirs")
+            return Answer(503)
+
+        with (
+            proxy(oci_account.server.endpoint_url, instead=write_and_be_busy) as url,
+            contextlib.closing(
+                OciEndpoint(
+                    BUCKET,
+                    prefix,
+                    remote=oci_account.remote(endpoint_url=url),
+                    owner="test",
+                    conditions=Conditions(complete=False),
+                )
+            ) as endpoint,
+            pytest.raises(Changed),
+        ):
+            put(endpoint, "k", b"x" * LARGE)
+        assert busy
+        assert behind.content("k") == b"theirs"
+
+    @pytest.mark.parametrize("which", ["PUT .*uploadPartNum=", "POST .*uploadId="])
+    def test_an_upload_that_somebody_ends_is_sent_again_by_the_next_attempt(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind, which: str
+    ) -> None:
+        ended: list[str] = []
+
+        def end(request: BaseHTTPRequestHandler, _body: bytes) -> None:
+            if not ended and re.match(which, f"{request.command} {request.path}"):
+                ours = [number for number, each in behind.bucket.uploads.items() if prefix in each.object]
+                ended.extend(number for number in ours if behind.bucket.uploads.pop(number))
+
+        with (
+            proxy(oci_account.server.endpoint_url, instead=end) as url,
+            opened(oci_account, prefix, endpoint_url=url) as endpoint,
+        ):
+            with pytest.raises(Transient, match="ended the upload"):
+                put(endpoint, "k", b"x" * LARGE)
+            put(endpoint, "k", b"x" * LARGE)
+        assert ended
+        assert behind.content("k") == b"x" * LARGE
+
     # Large bodies.
 
     def test_a_large_body_is_written_whole(self, endpoint: Endpoint, behind: _Behind) -> None:
@@ -1169,6 +1221,22 @@ class TestCopies:
             with pytest.raises(Changed, match="'l'"):
                 endpoint.copy_from(endpoint, "l", entry=entry, expect=expect)
         assert behind.content("l") == b"theirs"
+
+    def test_what_is_the_same_only_in_size_is_not_taken_for_the_copy(
+        self, oci_account: OciAccount, prefix: str, behind: _Behind
+    ) -> None:
+        before = set(oci_account.server.store.work_requests)
+
+        def write() -> None:
+            _all_finished(oci_account, before)
+            behind.plant("l", b"y" * LARGE)
+
+        # The MD5 of an object in parts is not that of its content, so it can't tell.
+        with faulty(oci_account, prefix, Fault("^GET /workRequests/", "lose", then=write)) as endpoint:
+            entry = put(endpoint, "k", b"x" * LARGE)
+            with pytest.raises(Changed, match="'l'"):
+                endpoint.copy_from(endpoint, "l", entry=entry, expect=None)
+        assert behind.content("l") == b"y" * LARGE
 
     @pytest.mark.parametrize("gone", [False, True])
     def test_a_source_that_changes_while_a_copy_is_under_way_is_not_copied(

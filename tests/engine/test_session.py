@@ -25,6 +25,8 @@ from bisyncer.model import COPIES, Item, Planned, RunOutcome, Side, Unreadable, 
 from bisyncer.report.events import PhaseBegan, RunBegan, RunEnded
 from bisyncer.state.actions import Actions
 from bisyncer.state.lease import Lease
+from bisyncer.state.records import Pair
+from bisyncer.state.store import Store
 from tests.world import ONE, TWO, World, carried_out
 
 TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}
@@ -317,6 +319,26 @@ def test_a_store_that_is_gone_ends_the_run_soon_and_the_next_one_goes_on(
     # Nothing that was done is done again, or even looked at: it was committed.
     assert carried_out(world.run()) == {"copy-to-path2": 300 - done}
     assert world.held(ONE) == world.held(TWO)
+
+
+def test_a_pair_that_a_restore_replaced_while_its_lease_was_waited_for_is_left_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align(TEN)
+    world.remove(ONE, "k0")
+    take = Lease.take
+
+    def restored_meanwhile(store: Store, pair: Pair) -> Lease:
+        lease = take(store, pair)
+        with store.database.write() as connection:
+            connection.exec_driver_sql("UPDATE pair SET owner = 'another'")
+        return lease
+
+    monkeypatch.setattr(Lease, "take", restored_meanwhile)
+    with pytest.raises(UsageError, match="was replaced in the state meanwhile"):
+        world.run()
+
+    assert world.held(TWO) == TEN
 
 
 def test_a_file_that_is_gone_before_it_is_copied_is_not_told_as_copied(world: World) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.outline import Folder
 from bisyncer.engine import lanes, session
+from bisyncer.engine.counting import InWork
 from bisyncer.engine.planner import Draft, Planner
 from bisyncer.engine.shards import WHOLE, Shard, apart, between, cut
 from bisyncer.errors import Transient
@@ -121,6 +122,29 @@ def test_what_one_shard_cannot_read_is_told_though_the_shard_before_could(
     assert [problem.key for problem in summary.problems] == ["k/"]
     assert world.run().outcome is RunOutcome.SUCCESS
     assert world.held(ONE) == world.held(TWO)
+
+
+def test_what_a_process_read_is_synced_before_its_shards_are_handed_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    class Asked:
+        marked = None
+
+        def shard(self, *_: object, **__: object) -> Draft:
+            done.append("planned")
+            return Draft()
+
+    for side in (ONE, TWO):
+        monkeypatch.setattr(world.hooked[side], "flush", lambda: done.append("synced"))
+    planners: dict[int, Any] = {1: Asked()}
+    born = lanes._Born(world.job, world.endpoints, world.state, InWork(), planners)
+    monkeypatch.setattr(lanes, "_born", [born])
+
+    lanes._in_process(lanes.Order(world.job.policy, 1, 1), [(0, WHOLE[0])])
+
+    assert done == ["planned", "synced", "synced"]
 
 
 def test_each_shard_is_listed_from_its_first_key_to_its_last_and_every_key_once(world: World) -> None:

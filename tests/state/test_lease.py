@@ -419,6 +419,24 @@ def test_a_database_out_of_reach_for_a_while_is_asked_again(
         lease.assert_held()
 
 
+def test_the_heart_outlives_what_no_sentence_was_made_for(
+    store: Store, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+
+    def fail() -> None:
+        failed.set()
+        raise OSError("no route to host")
+
+    with Lease.take(store, pair, ttl_s=0.4) as lease:
+        with monkeypatch.context() as patched:
+            patched.setattr(store.database, "write", fail)
+            assert failed.wait(30)
+            eventually(lambda: not lease._fresh())
+
+        eventually(lease._fresh)
+
+
 def test_a_release_that_cannot_be_told_is_left_to_the_expiry(
     store: Store, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -501,3 +519,13 @@ def test_on_postgresql_a_transaction_waits_for_its_locks_and_for_its_host_so_lon
         told = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
 
     assert told == ["1min", "1min"]
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_on_postgresql_nothing_is_prepared_which_a_pool_of_transactions_would_mix_up(store: Store) -> None:
+    with store.database.read() as connection:
+        for _ in range(10):
+            connection.execute(select(schema.pair))
+        prepared = connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements").scalar_one()
+
+    assert prepared == 0
