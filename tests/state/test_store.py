@@ -897,8 +897,10 @@ def test_a_run_that_was_passed_over_before_it_began_leaves_the_other_alone(store
         passed_over = Held(first.pair_id, first.token)
     with Lease.take(store, pair) as second:
         number = store.begin_run(pair, second, dry_run=False, resync=False)
+        planned = plan(store, number, action("k"))
         with pytest.raises(LeaseLost):
             store.begin_run(pair, passed_over, dry_run=False, resync=False)
+        assert list(store.actions.planned(number)) == planned
 
     going = store.run(number)
     assert going is not None
