@@ -95,7 +95,9 @@ class Blocks:
                 if trouble.kind is Kind.BLOCKS:
                     container.look(self._key, expect)  # who publishes first takes all other blocks away
                 if trouble.kind is not Kind.PASSING or attempt == ATTEMPTS:
-                    raise trouble.error(container.place(self._key)) from None
+                    # An attempt before may yet happen, so who kept the version before must go on keeping it.
+                    raised = trouble.error if attempt == 1 else trouble.passing
+                    raise raised(container.place(self._key)) from None
                 failure = trouble.passing(container.place(self._key))
                 if container.requests.pace.wait(pause_s(attempt, failure)):
                     raise failure from None

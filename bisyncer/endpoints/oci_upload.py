@@ -164,6 +164,9 @@ class _Publishing:
                 raise bucket.changed(wanted.key, expect) from None
             if trouble.kind is Kind.MISSING:
                 raise _ended(bucket, wanted.key) from None
+            # An attempt before may yet happen, so who kept the version before must go on keeping it.
+            if self._unclear and trouble.kind is not Kind.PASSING:
+                raise Transient(f"{bucket.place(wanted.key)}: {trouble.sentence}") from None
             raise trouble.error(bucket.place(wanted.key)) from None
         made = wanted._replace(stamp=answer.headers["etag"])
         return made, answer.headers.get("opc-multipart-md5", self._sent.md5)

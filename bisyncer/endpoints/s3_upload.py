@@ -104,7 +104,8 @@ def _publish(bucket: Bucket, to: Place, sent: Sent, wanted: Entry, expect: Entry
             # Where our own version can't be told from another's, nobody knows that there was a change.
             if stale and (attempts == 1 or sent.digested):
                 raise bucket.changed(wanted.key, expect) from None
-            raise (trouble.passing if stale else trouble.error)(to.place) from None
+            # An attempt before may yet happen, so who kept the version before must go on keeping it.
+            raise (trouble.passing if stale or attempts > 1 else trouble.error)(to.place) from None
         etag: str = answer["ETag"].strip('"')
         if sent.digested and etag.endswith(f"-{len(sent.parts)}") and etag.lower() != sent.etag:
             raise garbled(bucket, wanted.key)

@@ -509,6 +509,14 @@ class TestAzurite(BucketContract):
         assert lost.seen == 1
         assert behind.names() == []
 
+    def test_a_publishing_that_is_refused_after_one_without_an_answer_is_unclear(
+        self, azurite: AzureServer, prefix: str
+    ) -> None:
+        faults = (Fault("^PUT .*comp=blocklist", "swallow"), Fault("^PUT .*comp=blocklist", 403, times=9))
+        with faulty(azurite, prefix, *faults) as endpoint, pytest.raises(Transient):
+            put(endpoint, "k", b"x" * LARGE)
+        assert all(fault.seen for fault in faults)
+
     @pytest.mark.parametrize("what", ["lose", "swallow", "cut", 503])
     def test_of_many_deletions_without_an_answer_nothing_is_told(
         self, azurite: AzureServer, prefix: str, behind: Behind, what: str | int

@@ -788,6 +788,14 @@ class TestLostAnswers:
             assert endpoint.requests["put"] == lost.seen == 2
         assert behind.content("k") == b"22"
 
+    def test_a_publishing_that_is_refused_after_one_without_an_answer_is_unclear(
+        self, oci_account: OciAccount, prefix: str
+    ) -> None:
+        faults = (Fault("^POST .*uploadId=", "swallow"), Fault("^POST .*uploadId=", 403, times=9))
+        with faulty(oci_account, prefix, *faults) as endpoint, pytest.raises(Transient):
+            put(endpoint, "k", b"x" * LARGE)
+        assert all(fault.seen for fault in faults)
+
     @pytest.mark.parametrize("what", ["swallow", 503])
     def test_a_write_that_never_arrived_is_transient_and_sent_once(
         self, oci_account: OciAccount, prefix: str, behind: _Behind, what: str | int

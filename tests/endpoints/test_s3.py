@@ -459,6 +459,18 @@ class TestSeaweed(S3Contract):
         assert fault.seen == 1
         assert behind.uploads() == []
 
+    def test_a_publishing_that_is_refused_after_one_without_an_answer_is_unclear(
+        self, seaweed: S3Server, prefix: str
+    ) -> None:
+        faults = (Fault(r"^POST .*uploadId=", "swallow"), Fault(r"^POST .*uploadId=", 403, times=9))
+        with (
+            proxy(seaweed.endpoint_url, *faults) as url,
+            opened(seaweed, prefix, endpoint_url=url) as endpoint,
+            pytest.raises(Transient),
+        ):
+            put(endpoint, "k", b"x" * LARGE)
+        assert all(fault.seen for fault in faults)
+
     def test_a_part_is_sent_again(self, seaweed: S3Server, prefix: str, behind: S3Behind) -> None:
         fault = Fault(r"^PUT .*partNumber=2", 503, times=2)
         with proxy(seaweed.endpoint_url, fault) as url, opened(seaweed, prefix, endpoint_url=url) as endpoint:
