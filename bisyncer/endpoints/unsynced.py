@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 
 from bisyncer.endpoints import linux
 from bisyncer.errors import Transient
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Unsynced:
@@ -22,26 +25,24 @@ class Unsynced:
         if not linux.HAS_SYNCFS:
             self._sync_now(directory)
             return
-        device = os.fstat(directory).st_dev
-        with self._lock:
-            if device not in self._open:
-                # Opened now and not at the flush: a descriptor only reports the errors that came after it.
-                self._open[device] = os.open(
-                    ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory
-                )
+        # Opened now and not at the flush: a descriptor only reports the errors that came after it.
+        self._note(directory, lambda: os.open(".", _DIRECTORY, dir_fd=directory))
 
     def add_read(self, opened: int) -> None:
         """Note that a file that is open was written to by somebody, a moment before it was read."""
         if not linux.HAS_SYNCFS:
             os.fsync(opened)
             return
+        self._note(opened, lambda: os.dup(opened))
+
+    def _note(self, opened: int, again: Callable[[], int]) -> None:
         device = os.fstat(opened).st_dev
         with self._lock:
             if device not in self._open:
-                self._open[device] = os.dup(opened)
+                self._open[device] = again()
 
     def _sync_now(self, directory: int) -> None:
-        opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+        opened = os.open(".", _DIRECTORY, dir_fd=directory)
         try:
             os.fsync(opened)
         finally:
@@ -56,14 +57,14 @@ class Unsynced:
         with self._lock:
             waiting, self._open = self._open, {}
             try:
-                for directory in waiting.values():
-                    linux.syncfs(directory)
+                for opened in waiting.values():
+                    linux.syncfs(opened)
             except OSError as error:
                 self._failed = True
                 raise Transient(f"{root}: can't be made durable: {os.strerror(error.errno or 0)}.") from error
             finally:
-                for directory in waiting.values():
-                    os.close(directory)
+                for opened in waiting.values():
+                    os.close(opened)
             if self._failed:
                 raise Transient(f"{root}: an earlier write was not made durable. Check the disk; run again.")
 
@@ -71,5 +72,5 @@ class Unsynced:
         """Forget what was noted."""
         with self._lock:
             waiting, self._open = self._open, {}
-            for directory in waiting.values():
-                os.close(directory)
+            for opened in waiting.values():
+                os.close(opened)

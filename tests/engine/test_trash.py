@@ -195,35 +195,26 @@ def test_what_is_tried_again_is_kept_once(world: World, late: bool) -> None:
     assert len(world.trash(TWO)) == 2
 
 
-def test_a_key_that_fails_in_every_run_is_not_kept_by_every_run(world: World) -> None:
-    world.align(TEN)
-    world.put(ONE, {"k1": "edited"})
-
-    def refuse(method: str, _key: str) -> None:
-        if method == "write":
-            raise Rejected("no space is left")
-
-    world.hooked[TWO].before = refuse
-    for _ in range(3):
-        assert world.run().outcome is RunOutcome.UNFINISHED
-
-    assert world.held(TWO) == TEN
-    assert world.trash(TWO) == {}
-
-
-def test_a_source_that_can_never_be_read_leaves_nothing_in_the_trash(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("side", "calls"), [(TWO, {"write"}), (ONE, {"read"}), (TWO, {"move", "delete"})], ids=str
+)
+def test_a_key_that_is_refused_in_every_run_is_not_kept_by_every_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, side: Side, calls: set[str]
 ) -> None:
     world.align(TEN)
-    world.put(ONE, {"k1": "edited"})
+    key = "k1"
+    if "delete" in calls:
+        world.remove(ONE, key)
+    else:
+        world.put(ONE, {key: "edited"})
     # As of a tree: nothing is copied inside the store, and that is known only when it is asked.
     monkeypatch.setattr(world.hooked[TWO].inner, "copy_from", lambda *_, **__: None)
 
-    def refuse(method: str, key: str) -> None:
-        if (method, key) == ("read", "k1"):
-            raise Rejected("permission denied")
+    def refuse(method: str, called: str) -> None:
+        if method in calls and called == key:
+            raise Rejected("not here")
 
-    world.hooked[ONE].before = refuse
+    world.hooked[side].before = refuse
     for _ in range(3):
         assert world.run().outcome is RunOutcome.UNFINISHED
 
@@ -256,22 +247,6 @@ def test_a_copy_that_an_unclear_attempt_made_is_left_in_the_trash(
     world.run()
 
     assert kept(world, TWO) == {"k1": "xx"}
-
-
-def test_a_deletion_that_is_refused_in_every_run_leaves_nothing_in_the_trash(world: World) -> None:
-    world.align(TEN)
-    world.remove(ONE, "k0")
-
-    def refuse(method: str, key: str) -> None:
-        if method in {"move", "delete"} and key == "k0":
-            raise Rejected("has snapshots")
-
-    world.hooked[TWO].before = refuse
-    for _ in range(3):
-        assert world.run().outcome is RunOutcome.UNFINISHED
-
-    assert world.held(TWO) == TEN
-    assert world.trash(TWO) == {}
 
 
 def test_the_trash_is_not_synced_and_is_skipped_by_listings(
