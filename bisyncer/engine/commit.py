@@ -114,14 +114,16 @@ def _settle_conflicts(run: Run) -> None:
 def purge_daily(run: Run) -> None:
     """Once a day, delete for good what has been in the trash for long enough.
 
-    How long is told by when the last good run began: a clock that has jumped since takes nothing along. A
-    trash that can't be listed or a version that can't be deleted waits for the next day.
+    How long is told by when the last good run began, and by the clocks of the stores: one of this host's that
+    has jumped ahead takes nothing along. A trash that can't be listed or a version that can't be deleted
+    waits for the next day.
     """
     keep_ns = run.job.trash.keep_ns
     last = run.store.last_good_run(run.pair.id)
     if keep_ns is None or last is None or last.started_ns // DAY_NS == run.started_ns // DAY_NS:
         return
-    before_ns = min(last.started_ns, run.started_ns) - keep_ns
+    by_stores = [run.started_ns + (probe.skew_ns or 0) for probe in run.probes.values()]
+    before_ns = min(last.started_ns, run.started_ns, *by_stores) - keep_ns
     for side in Side:
         if side not in run.job.mode.writes:
             continue
