@@ -48,6 +48,11 @@ class _Credentials(Boto3CredentialProvider):
     refresh_threshold = timedelta(minutes=1)
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether the store has answered that it did nothing; only the text tells (4xx, RFC 9110, 15.5)."""
+    return "status code: 4" in str(error)
+
+
 def can_name(name: str) -> bool:
     """Whether obstore sends exactly this name.
 

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 
+class _NotWritten(Exception):
+    """A first attempt that has written nothing so far; one that is `unclear` may yet."""
+
+    def __init__(self, *, unclear: bool) -> None:
+        super().__init__()
+        self.unclear = unclear
+
+
 class _Sending(NamedTuple):
     """A body on its way, with what the object is to have beside it, and what it will be."""
 
@@ -46,16 +54,14 @@ def write(bucket: Bucket, key: str, source: Source, expect: Entry | None) -> Ent
     if not bucket.honoured.put:
         bucket.look(key, expect)
     sending = _Sending(name, body, fields, wanted, expect)
-    repeated = False
     store = bucket.direct(name) if s3_direct.can_send(body, fields) else None
-    if store is not None:
-        written = _direct(bucket, store, sending)
-        if written is not None:
-            return written
-        repeated = True  # boto3 tries again, and its answer says what is wrong
-    sent = _through_sdk(bucket, sending, repeated=repeated)
-    if repeated:
-        bucket.note_direct(worked=False)
+    if store is None:
+        return _through_sdk(bucket, sending)
+    try:
+        return _direct(bucket, store, sending)
+    except _NotWritten as first:  # boto3 tries again, and its answer says what is wrong
+        sent = _through_sdk(bucket, sending, first)
+    bucket.note_direct(worked=False)
     return sent
 
 
@@ -88,8 +94,8 @@ def garbled(bucket: Bucket, key: str) -> Transient:
     )
 
 
-def _direct(bucket: Bucket, store: S3Store, sending: _Sending) -> Entry | None:
-    """Send through obstore; None where it is unclear what went wrong, and the write has not happened."""
+def _direct(bucket: Bucket, store: S3Store, sending: _Sending) -> Entry:
+    """Send through obstore; raises `_NotWritten` where the store hasn't the body, and it isn't said why."""
     name, body, fields, wanted, expect = sending
     mode: PutMode = "overwrite"
     if bucket.honoured.put:
@@ -99,8 +105,10 @@ def _direct(bucket: Bucket, store: S3Store, sending: _Sending) -> Entry | None:
         etag = s3_direct.put(store, name, body, fields, mode)
     except s3_direct.Stale:
         raise bucket.changed(wanted.key, expect) from None
-    except s3_direct.Unclear:
-        return bucket.landed(wanted)
+    except s3_direct.Unclear as error:
+        if (landed := bucket.landed(wanted)) is not None:
+            return landed
+        raise _NotWritten(unclear=not s3_direct.is_refusal(error)) from None
     bucket.note_direct(worked=True)
     if etag != wanted.stamp:
         # obstore doesn't tell whether the bucket encrypts, which gives ETags that aren't MD5s.
@@ -113,9 +121,9 @@ def _direct(bucket: Bucket, store: S3Store, sending: _Sending) -> Entry | None:
     return wanted
 
 
-def _through_sdk(bucket: Bucket, sending: _Sending, *, repeated: bool) -> Entry:
+def _through_sdk(bucket: Bucket, sending: _Sending, first: _NotWritten | None = None) -> Entry:
     name, body, fields, wanted, expect = sending
-    if repeated and not bucket.honoured.put:
+    if first and not bucket.honoured.put:
         bucket.look(wanted.key, expect)  # the first look was before the first attempt
     try:
         answer = bucket.ask(
@@ -130,11 +138,13 @@ def _through_sdk(bucket: Bucket, sending: _Sending, *, repeated: bool) -> Entry:
         trouble = bucket.judge(error)
         stale = is_stale(trouble, expect)
         # A condition that fails the first time is somebody else's doing; later it may be our own.
-        if (repeated or not stale) and (landed := bucket.landed(wanted)):
+        if (first or not stale) and (landed := bucket.landed(wanted)):
             return landed
         if stale:
             raise bucket.changed(wanted.key, expect) from None
-        raise trouble.error(bucket.place(wanted.key)) from None
+        # What may yet happen isn't refused: who kept the version before must go on keeping it.
+        unclear = first is not None and first.unclear
+        raise (trouble.passing if unclear else trouble.error)(bucket.place(wanted.key)) from None
     etag = answer["ETag"].strip('"')
     if is_md5(etag) and not opaque(answer) and etag.lower() != wanted.stamp:
         raise garbled(bucket, wanted.key)

@@ -471,6 +471,30 @@ class TestSeaweed(S3Contract):
             put(endpoint, "k", b"x" * LARGE)
         assert all(fault.seen for fault in faults)
 
+    def test_a_small_body_that_is_refused_after_an_attempt_without_an_answer_is_unclear(
+        self, seaweed: S3Server, prefix: str
+    ) -> None:
+        faults = (Fault("^PUT ", "swallow"), Fault("^PUT ", 403, times=9))
+        with (
+            proxy(seaweed.endpoint_url, *faults) as url,
+            opened(seaweed, prefix, endpoint_url=url) as endpoint,
+            pytest.raises(Transient),
+        ):
+            put(endpoint, "k", b"1")
+        assert all(fault.seen for fault in faults)
+
+    def test_a_small_body_that_is_refused_by_each_attempt_is_refused(
+        self, seaweed: S3Server, prefix: str
+    ) -> None:
+        fault = Fault("^PUT ", 403, times=9)
+        with (
+            proxy(seaweed.endpoint_url, fault) as url,
+            opened(seaweed, prefix, endpoint_url=url) as endpoint,
+            pytest.raises(Rejected),
+        ):
+            put(endpoint, "k", b"1")
+        assert fault.seen == 2  # by obstore, and by the SDK, which tells why
+
     def test_a_part_is_sent_again(self, seaweed: S3Server, prefix: str, behind: S3Behind) -> None:
         fault = Fault(r"^PUT .*partNumber=2", 503, times=2)
         with proxy(seaweed.endpoint_url, fault) as url, opened(seaweed, prefix, endpoint_url=url) as endpoint:
