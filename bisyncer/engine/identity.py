@@ -70,6 +70,7 @@ class Identity:
         self._written = sealed
         self._found: dict[Side, Found | None] = {}
         self._may_follow = may_follow
+        self._unclear: set[Side] = set()  # sides that may have a seal of which no answer came
         self.broken = False  # whether a seal isn't what it should be
 
     def look(self) -> list[Halt]:
@@ -85,9 +86,10 @@ class Identity:
     def seal(self, lease: Lease, now_ns: int, wait: Callable[[float], object]) -> None:
         """Give both sides a new seal; a side that takes none keeps the old one, until a later run.
 
+        So does one that may have the seal before, and isn't heard of: two numbers of it would be open.
         Raises `Halted` where a seal is no longer what was found: then another state is at work here.
         """
-        sides = [side for side in self._sides if side in self._written]
+        sides = [side for side in self._sides if side in self._written and self._is_clear(side)]
         numbers = [seal.newest for seal in self._known.values()]
         numbers += [found.number or 0 for found in self._found.values() if found is not None]
         number = max(numbers, default=0) + 1
@@ -96,14 +98,27 @@ class Identity:
         self._store.seals.note(lease, planned, durable=True)
         self._known |= planned
         for side in sides:
-            with suppress(EndpointError):
+            try:
                 written = self._write(side, number, now_ns, wait, lease)
                 self._endpoints[side].flush()  # else a power cut could bring the last one back
+            except EndpointError:
+                self._unclear.add(side)
+            else:
                 self._found[side] = written
         sealed = {side: _seal(found) for side in sides if (found := self._found.get(side)) is not None}
         sealed = {side: seal for side, seal in sealed.items() if seal.number == number}
         self._store.seals.note(lease, sealed)
         self._known |= sealed
+
+    def _is_clear(self, side: Side) -> bool:
+        """Whether it is known which seal a side has; where an answer was lost, it is asked."""
+        with suppress(EndpointError):
+            if side in self._unclear:
+                found = _read(self._endpoints[side], self._key, None)
+                if found is not None and found.number == self._known[side].pending:
+                    self._found[side] = found
+                    self._unclear.discard(side)
+        return side not in self._unclear
 
     def _wrong(self, side: Side) -> str | None:
         known, endpoint = self._known.get(side), self._endpoints[side]

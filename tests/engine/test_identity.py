@@ -12,7 +12,7 @@ import pytest
 
 from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.memory import MemoryEndpoint
-from bisyncer.errors import Rejected
+from bisyncer.errors import Rejected, Transient
 from bisyncer.job import Limits, Scope
 from bisyncer.model import SEALS, Entry, Mode, RunOutcome, Side, Summary
 from bisyncer.state.seals import Seals
@@ -306,6 +306,40 @@ def _refuse_seals(monkeypatch: pytest.MonkeyPatch, root: str) -> None:
         return write(self, key, source, expect=expect)
 
     monkeypatch.setattr(MemoryEndpoint, "write", refuse)
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_seal_of_which_no_answer_came_is_known_to_the_next_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, side: Side
+) -> None:
+    world.align(FILES)
+    _lose_the_answers_to_the_first_seal(monkeypatch, world.endpoints[side].root)
+    world.put(side.other, {"new": "text"})
+
+    assert world.run().exit_code == 0
+
+    monkeypatch.undo()
+    is_ordinary(world)
+
+
+def _lose_the_answers_to_the_first_seal(monkeypatch: pytest.MonkeyPatch, root: str) -> None:
+    """The seal is written; the store isn't heard of again until it is given something else."""
+    write = MemoryEndpoint.write
+    heard = [True]
+
+    def lose(self: MemoryEndpoint, key: str, source: Source, *, expect: Entry | None) -> Entry:
+        if self.root != root:
+            return write(self, key, source, expect=expect)
+        if not key.startswith(SEALS):
+            heard.append(True)
+        elif len(heard) == 1:
+            if heard[0]:
+                write(self, key, source, expect=expect)
+            heard[0] = False
+            raise Transient(f"{key}: no answer")
+        return write(self, key, source, expect=expect)
+
+    monkeypatch.setattr(MemoryEndpoint, "write", lose)
 
 
 def test_a_copy_of_the_state_that_is_at_work_at_the_same_time_is_noticed(world: World) -> None:
