@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from bisyncer.core.compare import STRONG, agreement, by_digest, trusts_mtime
+from bisyncer.core.compare import STRONG, agreement, by_digest, trusts_mtime, undisputed
 from bisyncer.core.conflict import winner
 from bisyncer.core.decide import decide
 from bisyncer.core.parts import guesses
@@ -63,7 +63,10 @@ def _alike(rows: Sequence[Planned], alike: Alike, policy: Policy) -> dict[str, A
     for one, two in found:
         action = unsure[one.key]
         verdict = decide(policy.mode, action.delta1, action.delta2, Agreement.SAME)
-        settled[one.key] = action._replace(verdict=verdict, agreement=Agreement.SAME, path1=one, path2=two)
+        path1, path2 = undisputed(one, two)
+        settled[one.key] = action._replace(
+            verdict=verdict, agreement=Agreement.SAME, path1=path1, path2=path2
+        )
     return settled
 
 
@@ -96,6 +99,8 @@ def _settle(
     agreed = None
     if len(entries) == len(Side) and Delta.UNCHANGED not in deltas.values():
         agreed = settled_agreement(entries, endpoints, policy)
+    if agreed is Agreement.SAME:
+        entries = dict(zip(Side, undisputed(entries[Side.PATH1], entries[Side.PATH2]), strict=True))
     verdict = decide(policy.mode, deltas[Side.PATH1], deltas[Side.PATH2], agreed)
     action = action._replace(
         verdict=verdict,

@@ -14,6 +14,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from bisyncer.core.bounds import outside, waits
+from bisyncer.core.compare import undisputed
 from bisyncer.core.conflict import replaces
 from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Endpoint
@@ -318,8 +319,10 @@ class Worker:
         entry = action.entry(from_side)
         assert entry is not None, f"{action.verdict} of {action.key!r} has nothing to delete"
         # A listing may have missed a key; one look confirms that it is gone before the other side follows.
-        if action.reason != EXCLUDED and self.endpoints[from_side.other].stat(action.key) is not None:
-            raise Changed(f"{self.endpoints[from_side.other].root}: {action.key!r} is there again.")
+        other = self.endpoints[from_side.other]
+        may_be_there = action.reason != EXCLUDED and other.refusal(action.key) is None
+        if may_be_there and other.stat(action.key) is not None:
+            raise Changed(f"{other.root}: {action.key!r} is there again.")
         return Done(planned, None, trashed=self._remove(from_side, entry))
 
     def _remove(self, side: Side, entry: Entry) -> str | None:
@@ -357,4 +360,4 @@ def _settled(action: Action) -> Ancestor | None:
     """The ancestor of a key whose stores are left as they are: both hold it, or neither does."""
     if action.path1 is None or action.path2 is None:
         return None
-    return agreed(action.key, action.path1, action.path2)
+    return agreed(action.key, *undisputed(action.path1, action.path2))

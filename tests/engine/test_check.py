@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
+from bisyncer.endpoints import memory
+from bisyncer.endpoints.memory import MemoryStore
 from bisyncer.engine.check import settled_agreement
 from bisyncer.engine.transfer import content
 from bisyncer.errors import Transient
 from bisyncer.job import Evidence, Policy
-from bisyncer.model import Agreement, Algorithm, Delta, Digest, RunOutcome, Side
+from bisyncer.model import Agreement, Algorithm, Delta, Digest, Entry, RunOutcome, Side
 from tests.world import ONE, TWO, World, carried_out
 
 TEN = {f"k{number}": "x" * (number + 1) for number in range(10)}
@@ -204,6 +208,54 @@ def test_where_times_are_believed_a_bucket_is_asked_for_its_own_before_anything_
 
     assert settled_agreement(entries, world.endpoints, policy) is Agreement.SAME
     assert asked == [(TWO, "stat"), *((ONE, "read"), (TWO, "read"))[: 2 if apart_ns else 0]]
+
+
+def digested(entry: Entry, data: bytes) -> Entry:
+    return entry._replace(digests=(Digest(Algorithm.MD5, hashlib.md5(data).hexdigest()),))
+
+
+def looked_up(world: World) -> None:
+    """A look tells the MD5 of an object, as a HEAD does, and a listing doesn't."""
+    for side in Side:
+        hooked, store = world.hooked[side], world.stores[side]
+        stat = hooked.stat
+
+        def look(key: str, stat: Any = stat, store: MemoryStore = store) -> Entry | None:
+            found = stat(key)
+            return found and digested(found, store.contents()[key])
+
+        hooked.stat = look  # type: ignore[method-assign]
+
+
+def test_digests_that_differ_have_no_say_where_size_and_time_are_enough(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align(TEN)
+    monkeypatch.setattr(memory, "CAPABILITIES", replace(memory.CAPABILITIES, listed_mtime=False))
+    looked_up(world)
+    for side, data in ((ONE, b"eu-west"), (TWO, b"us-west")):
+        world.stores[side].put("k", data, mtime_ns=10**18)
+    policy = Policy(compare=frozenset({Evidence.SIZE, Evidence.MTIME}))
+
+    assert carried_out(world.run(policy=policy)) == {"record": 1}
+    assert world.plan(policy=policy) == []
+
+
+def test_digests_that_differ_have_no_say_in_a_second_look_either(world: World) -> None:
+    world.align(TEN)
+    looked_up(world)
+    world.put(ONE, {"k": "eu"})
+
+    def come_between(method: str, key: str) -> None:
+        if (method, key) == ("write", "k"):
+            world.hooked[TWO].before = lambda _method, _key: None
+            world.put(TWO, {"k": "us"})
+
+    world.hooked[TWO].before = come_between
+    policy = Policy(compare=frozenset({Evidence.SIZE}))
+
+    assert world.run(policy=policy).exit_code == 0
+    assert world.plan(policy=policy) == []
 
 
 def test_content_that_is_read_has_both_digests(world: World) -> None:

@@ -47,6 +47,17 @@ def test_a_mirror_deletes_what_only_path2_has_from_the_second_run_on_and_keeps_i
     assert mirror.plan() == []
 
 
+def test_a_mirror_deletes_what_its_tree_could_never_hold(mirror: World) -> None:
+    mirror.hooked[ONE].tree = True
+    mirror.align(TEN)
+    mirror.put(TWO, {"a//b": "of a bucket alone"})
+
+    summary = mirror.run()
+
+    assert (summary.exit_code, carried_out(summary)) == (0, {"delete-from-path2": 1})
+    assert mirror.held(TWO) == TEN
+
+
 def test_what_a_mirror_would_delete_is_counted_before_anything_is_done(mirror: World) -> None:
     mirror.align({}, TEN)
 
