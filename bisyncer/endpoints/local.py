@@ -353,7 +353,10 @@ class LocalEndpoint:
         """Make a second link to the file; where there are none, a copy of it."""
         if (links := self._renamed(key, new_key)) is not None:
             with Explained(self._place(key)):
-                return links.keep(key, new_key, expect)
+                twin = links.keep(key, new_key, expect)
+            if twin.entry is expect:  # it was made anew: as below
+                self.flush()
+            return twin
         *above, name = _segments(key)
         *new_above, new_name = _segments(new_key)
         with (
@@ -377,8 +380,7 @@ class LocalEndpoint:
             return Twin(entry, entry._replace(key=new_key))
         with self.read(key, expect=expect) as source:
             twin = Twin(expect, self.write(new_key, source, expect=None))
-        if self._trash_at is not None:
-            self.flush()  # else a power cut could take the copy after the original was deleted
+        self.flush()  # else a power cut could take the copy after the original was deleted
         return twin
 
     def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:  # noqa: ARG002 -- there are no requests

@@ -73,12 +73,27 @@ class Reading:
 
     def _check_end(self) -> None:
         with Explained(self._place):
-            now = os.fstat(self._opened)
+            now = _fresh_look(self._opened)
         if not untouched(self._seen, now):
             raise self._torn()
 
     def _torn(self) -> Changed:
         return Changed(f"{self.entry.key}: was written to while it was read. Run again.")
+
+
+def _fresh_look(opened: int) -> os.stat_result:
+    """A look at an open file that NFS may not answer from its cache: opening it once more asks the server.
+
+    For as long as nfs(5), "close-to-open cache consistency", a write of another host is else not seen.
+    """
+    try:
+        again = os.open(f"/proc/self/fd/{opened}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # there is no /proc, or this user may not read the file any more
+        return os.fstat(opened)
+    try:
+        return os.fstat(again)
+    finally:
+        os.close(again)
 
 
 def whole(

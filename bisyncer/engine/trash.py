@@ -99,7 +99,10 @@ class Trash:
             agreement = by_digest(
                 content(self._endpoint, there).digests, content(self._endpoint, entry).digests
             )
-        return there if agreement is Agreement.SAME else None
+        if agreement is not Agreement.SAME:
+            return None
+        self._endpoint.flush()  # the attempt that made it may have been cut short before it did
+        return there
 
 
 def opened_trash(

@@ -963,6 +963,50 @@ def test_a_file_is_not_moved_to_another_file_system(
 # The trash.
 
 
+@pytest.mark.parametrize("links", [LinkMode.SKIP, LinkMode.KEEP])
+def test_what_is_kept_by_a_copy_in_the_root_is_durable_before_the_original_goes(
+    root: Path, monkeypatch: pytest.MonkeyPatch, links: LinkMode
+) -> None:
+    key = "k.rclonelink" if links is LinkMode.KEEP else "k"
+    local = LocalEndpoint(str(root), owner=OWNER, links=links)
+    try:
+        entry = put(local, key, b"1")
+        local.flush()
+        synced: list[int] = []
+        monkeypatch.setattr(linux, "syncfs", synced.append)
+        monkeypatch.setattr(os, "link", _other_file_system)
+
+        twin = local.keep(key, f"t/{key}", expect=entry)
+
+        assert twin.entry == entry
+        assert len(synced) == 1
+    finally:
+        local.close()
+
+
+def _other_file_system(*_: object, **__: object) -> None:
+    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+
+def test_a_write_of_another_host_is_seen_where_the_open_file_is_told_of_from_a_cache(
+    root: Path, local: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = put(local, "k", b"12")
+    fstat = os.fstat
+    cached: dict[int, os.stat_result] = {}
+
+    def nfs(opened: int) -> os.stat_result:
+        return cached.setdefault(opened, fstat(opened))  # for as long as it stays open
+
+    with local.read("k", expect=entry) as source:
+        monkeypatch.setattr(os, "fstat", nfs)
+        os.fstat(source._opened)  # type: ignore[attr-defined]
+        assert source.read(2) == b"12"
+        (root / "k").write_bytes(b"34")
+        with pytest.raises(Changed, match="was written to while it was read"):
+            source.read(2)
+
+
 def test_a_file_is_kept_by_a_second_link_and_an_edit_between_look_and_link_is_noticed(
     root: Path, local: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
