@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
+from bisyncer.core.compare import delta
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.look import look_at
 from bisyncer.engine.plan import EXCLUDED
@@ -210,7 +211,7 @@ def still_so(
     with ThreadPoolExecutor(width, thread_name_prefix="looks") as pool:
         while batch := list(islice(actions, _BATCH)):
             known = recorded([_recorded_key(action) for action in batch])
-            settled = [_settled_since(action, known) for action in batch]
+            settled = [_settled_since(action, known, policy) for action in batch]
             moved = pool.map(
                 lambda action, settled: settled or _moved(action, endpoints, policy), batch, settled
             )
@@ -221,17 +222,30 @@ def _recorded_key(action: Action) -> str:
     return action.key if action.origin is None else action.origin.key
 
 
-def _settled_since(action: Action, known: Mapping[str, Ancestor]) -> str | None:
-    """Why an action that writes a store is no longer due: what it goes by isn't recorded any more."""
+def _settled_since(action: Action, known: Mapping[str, Ancestor], policy: Policy) -> str | None:
+    """Why an action that writes a store is no longer due: what it goes by isn't recorded any more.
+
+    Carried out and taken back, a key has on both sides what it had, and is recorded otherwise.
+    """
     if action.verdict.side is None or action.reason == EXCLUDED:
         return None
     new = {Delta.ABSENT, Delta.NEW}
     renamed = action.origin is not None and action.agreement is None
     was_recorded = renamed or not {action.delta1, action.delta2} <= new
     key = _recorded_key(action)
-    if not was_recorded or key in known:
+    if not was_recorded or (key in known and (renamed or not _is_recorded_anew(action, known[key], policy))):
         return None
     return f"{key!r} was settled since the plan was made. It is left alone; the next run decides."
+
+
+def _is_recorded_anew(action: Action, known: Ancestor, policy: Policy) -> bool:
+    """Whether a side that was unchanged when it was planned has another version by what is recorded now."""
+    deltas = zip(Side, (action.delta1, action.delta2), strict=True)
+    return any(
+        delta(known.side(side), action.entry(side), policy, side) is Delta.CHANGED
+        for side, found in deltas
+        if found is Delta.UNCHANGED
+    )
 
 
 def _moved(action: Action, endpoints: Mapping[Side, Endpoint], policy: Policy) -> str | None:

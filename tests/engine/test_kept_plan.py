@@ -187,6 +187,24 @@ def test_what_was_deleted_by_a_plan_and_restored_is_not_deleted_by_it_again(worl
     assert world.held(TWO)["k0"] == TEN["k0"]
 
 
+def test_what_a_run_has_done_since_and_somebody_took_back_is_not_done_again(world: World) -> None:
+    world.align(TEN)
+    before = world.stores[TWO].entry("k0")
+    world.put(ONE, {"k0": "edited"})
+    file = keep(world)
+    assert carried_out(world.run()) == {"copy-to-path2": 1}
+    after = world.stores[TWO].put("k0", TEN["k0"].encode())
+    assert before is not None
+    # The same content has the same ETag again.
+    world.hooked[TWO].stat = lambda key: after._replace(stamp=before.stamp) if key == "k0" else None  # type: ignore[method-assign]
+
+    summary = apply(world, file)
+
+    assert [problem.key for problem in summary.problems] == ["k0"]
+    assert "was settled since the plan was made" in summary.problems[0].sentence
+    assert world.held(TWO)["k0"] == TEN["k0"]
+
+
 def test_a_dry_run_of_it_tells_what_would_still_be_done(world: World) -> None:
     change_all(world)
     file = keep(world)
