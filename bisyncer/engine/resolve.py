@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from bisyncer.core.compare import by_digest
-from bisyncer.core.conflict import winner
+from bisyncer.core.conflict import chosen
 from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.engine import preflight
 from bisyncer.engine.pairing import bound_pair, resilient, still_bound
@@ -60,8 +60,9 @@ class Resolving:
         """Keep one version of a conflict under its name, or both as they are; return what was done.
 
         `keep` is `both` or a value of `Resolve`: `path1` is the version that path1 held when they met.
-        Raises `UsageError` for a conflict that isn't open, and `Unfinished` where one of the versions is not
-        what was shown any more: then what was shown is still there, and nothing of it was removed.
+        Raises `UsageError` for a conflict that isn't open, or of which the rule chooses neither version, and
+        `Unfinished` where one of the versions is not what was shown any more: then what was shown is still
+        there, and nothing of it was removed.
         """
         if self.job.mode.writes != frozenset(Side) and keep != BOTH:
             raise UsageError(
@@ -92,7 +93,7 @@ class Resolving:
         latest_ns = self.store.latest_start(self.pair, self.store.now_ns())
         folder = folder_of(latest_ns, f"c{conflict_id}")
         trash = opened_trash(self.job.trash, self.endpoints, self.probes, folder)
-        kept = winner(conflict.met(Side.PATH1), conflict.met(Side.PATH2), Resolve(keep))
+        kept = _to_keep(conflict, Resolve(keep))
         swap = not _holds(named, conflict.met(kept))
         if swap and not _holds(aside, conflict.met(kept)):
             raise _moved(conflict, f"{named.key} was edited since.")
@@ -122,6 +123,17 @@ class _Stores(NamedTuple):
     endpoints: Mapping[Side, Endpoint]
     trash: Mapping[Side, Trash]
     lease: Lease
+
+
+def _to_keep(conflict: Conflict, rule: Resolve) -> Side:
+    """The side whose version the rule chooses; raises `UsageError` where it chooses neither."""
+    kept = chosen(conflict.met(Side.PATH1), conflict.met(Side.PATH2), rule)
+    if kept is None:
+        raise UsageError(
+            f"Conflict {conflict.id} ({conflict.key}): of both versions neither is the {rule} one. Nothing "
+            "was changed. Say --keep path1, path2 or both."
+        )
+    return kept
 
 
 def _refuse_edited(conflict: Conflict, named: Ancestor, aside: Ancestor) -> None:

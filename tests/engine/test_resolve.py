@@ -47,6 +47,21 @@ def test_the_version_that_was_asked_for_has_the_name_alone_on_both_sides(
     assert met.plan() == []
 
 
+@pytest.mark.parametrize("keep", ["newer", "older", "larger", "smaller"])
+def test_a_rule_that_chooses_neither_version_settles_nothing(world: World, keep: str) -> None:
+    world.align(TEN)
+    for side, text in ((ONE, b"of one"), (TWO, b"of two")):
+        world.stores[side].put("k0", text, mtime_ns=10**18)
+    world.run()
+    before = world.held(ONE)
+
+    with pytest.raises(UsageError, match=f"neither is the {keep} one. Nothing was changed. Say --keep path1"):
+        settle(world, keep)
+
+    assert world.held(ONE) == world.held(TWO) == before
+    assert len(world.conflicts()) == 1
+
+
 def test_both_leaves_both_as_they_are(met: World) -> None:
     before = met.held(ONE)
 
