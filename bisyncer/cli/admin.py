@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -166,8 +167,10 @@ def restore_state(
     """
     from bisyncer.state.backup import restore  # noqa: PLC0415 -- see `opened`
 
-    if not file.is_file():
-        raise UsageError(f"There is no backup {file}. Name a file that `bisyncer state backup` has made.")
+    if not os.access(file, os.R_OK) or not file.is_file():
+        raise UsageError(
+            f"There is no backup {file} that can be read. Name a file that `bisyncer state backup` has made."
+        )
     config = asked.load()
     _confirm(f"Put {file} in the place of the state {without_password(config.state)}?", yes=yes)
     with opened_store(config) as store:

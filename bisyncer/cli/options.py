@@ -92,6 +92,7 @@ _REMOTE = Annotated[
 
 
 _WORDS = (str, list[str], bool)
+_FILES = frozenset({"files_from"})  # whose names may hold any bytes, as those that are a Path
 
 
 class _AsGiven:
@@ -178,6 +179,7 @@ def command(
             asked = _merged(ctx.obj, given, settings)
             _quieten_libraries(asked.log_format, verbose=asked.verbose)
             try:
+                _refuse_no_text(given)
                 return function(asked, **given)
             except KeyboardInterrupt:
                 tell_sentence("interrupted; nothing more is done.", log_format=asked.log_format)
@@ -228,6 +230,21 @@ def _merged(before: Asked | None, given: dict[str, Any], settings: Sequence[Sett
         flags={name: value for name, value in flags.items() if value not in (None, [])},
         remotes=tuple(remotes or ()),
     )
+
+
+def _refuse_no_text(given: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for a word that isn't UTF-8, which no key, name or root can be."""
+    for name, value in given.items():
+        if name in _FILES:
+            continue
+        words = value if isinstance(value, list | tuple) else (value,)
+        for word in (each for each in words if isinstance(each, str)):
+            try:
+                word.encode()
+            except UnicodeEncodeError:
+                raise UsageError(
+                    f"{word!r} isn't UTF-8, so it is no key, no name and no root. Nothing was touched."
+                ) from None
 
 
 def _signed(

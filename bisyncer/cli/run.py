@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -74,15 +74,23 @@ def init(
     """
     if len(roots) > 2 or (len(roots) == 1 and name is not None):
         raise UsageError("init takes the name of a pair of the config, or two roots and maybe --name.")
+    _refuse_idle_mode(asked, resync=resync)
     new = len(roots) == 2
-    config = asked.load(may_be_missing=new)
+    found_config = asked.load(may_be_missing=new)
+
+    def settings(pair: str) -> tuple[Config, Job]:
+        config = found_config.with_pair(pair, *roots) if new else found_config
+        return config, config.job(pair, resync=resync)
+
+    if new:
+        _refuse_unwritten(found_config, asked)
+    free = new and name is None
+    pair = _free_name(roots, found_config.pairs) if free else name if name is not None else roots[0]
+    config, job = settings(pair)  # what is refused is refused before a state is made
     with opened_store(config) as store:
-        pair = roots[0]
-        if new:
-            pair = _free_name(roots, config, store) if name is None else name
-            config = config.with_pair(pair, *roots)
-            _refuse_unwritten(config, asked)
-        job = config.job(pair, resync=resync)
+        if free:
+            pair = _free_name(roots, {*found_config.pairs, *(each.name for each in store.pairs())})
+            config, job = settings(pair)
         from bisyncer.engine import pairing  # noqa: PLC0415 -- see `opened`
 
         with opened_pair(job, store) as endpoints:
@@ -324,28 +332,31 @@ def _gates(names: Sequence[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _free_name(roots: Sequence[str], config: Config, store: Store) -> str:
+def _free_name(roots: Sequence[str], taken: Container[str]) -> str:
     """A name for a new pair, from the last segments of its roots."""
     ends = [re.sub(r"[^A-Za-z0-9_.-]+", "-", re.split(r"[/:]", root.rstrip("/"))[-1]) for root in roots]
     words = dict.fromkeys(end.strip("-._") for end in ends)
     base = "-".join(word for word in words if word)[:48] or "pair"
-    taken = {*config.pairs, *(pair.name for pair in store.pairs())}
     return next(
         name for number in count(1) if (name := base if number == 1 else f"{base}-{number}") not in taken
     )
 
 
 def _refuse_unwritten(config: Config, asked: Asked) -> None:
-    if asked.remotes or asked.state:
-        from bisyncer.config.write import refuse_unwritten  # noqa: PLC0415 -- as above
+    from bisyncer.config.write import refuse_closed, refuse_unwritten  # noqa: PLC0415 -- tomlkit takes time
 
+    refuse_closed(config.path)
+    if asked.remotes or asked.state:
         remotes = list(map(counted_remote_flag, asked.remotes))
         refuse_unwritten(config.path, remotes, config.state if asked.state else None)
 
 
 def _write(config: Config, pair: str, asked: Asked) -> None:
-    """Write a new pair to the config, with the settings that were given as flags."""
-    from bisyncer.config.write import add_pair  # noqa: PLC0415 -- tomlkit takes time to import
+    """Write a new pair to the config, with the settings that were given as flags.
+
+    How this one resync treats conflicts isn't one of them: a later one, after a loss, would replace versions.
+    """
+    from bisyncer.config.write import add_pair  # noqa: PLC0415 -- as above
 
     values = config.pair(pair)
     roots = {"path1": values[setting.PATH1], "path2": values[setting.PATH2]}
@@ -357,7 +368,8 @@ def _write(config: Config, pair: str, asked: Asked) -> None:
     places = (setting.FILTERS_FILE, setting.BACKUP_DIR1, setting.BACKUP_DIR2)
     counted = {each.name: values[each] for each in places if each.name in asked.flags}
     remotes = list(map(counted_remote_flag, asked.remotes))
-    add_pair(config.path, pair, roots | dict(asked.flags) | counted, remotes=remotes, top=top)
+    flags = {key: value for key, value in asked.flags.items() if key != setting.RESYNC_MODE.name}
+    add_pair(config.path, pair, roots | flags | counted, remotes=remotes, top=top)
 
 
 def _init_row(found: InitReport, job: Job) -> dict[str, object]:

@@ -14,12 +14,13 @@ from bisyncer.config.mode import refuse_unfit
 from bisyncer.config.relative import absolute_root
 from bisyncer.config.values import Given, Values
 from bisyncer.core.filters import Filters
+from bisyncer.endpoints.home import from_home
 from bisyncer.endpoints.open import REMOTE_SCHEMES, remote_name
 from bisyncer.errors import UsageError
 from bisyncer.job import Bounds, FilterFile, Job, Limits, Loser, Policy, Remote, Retention
 
 PAIR_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 ROOTS: Final = (setting.PATH1, setting.PATH2, setting.BACKUP_DIR1, setting.BACKUP_DIR2)
 
 
@@ -173,7 +174,7 @@ class Config:
             for each in setting.REMOTE:
                 value = values.get(each)
                 if each.name.endswith("_env") and value is not None and not os.environ.get(str(value)):
-                    # What can't be a name may be the secret itself, by mistake.
+                    # What isn't spelled as variables are may be the secret itself, by mistake.
                     said = f"has no {value}" if _VARIABLE.fullmatch(str(value)) else "has no such variable"
                     raise UsageError(
                         f"{values.where(each)}: the environment {said}. Set it, or name the variable that "
@@ -231,7 +232,7 @@ def _filter_file(values: Values) -> FilterFile | None:
 
 
 def _is_readable(path: str) -> bool:
-    return os.access(Path(path).expanduser(), os.R_OK)
+    return os.access(from_home(path), os.R_OK)
 
 
 def _trash(values: Values) -> Retention:

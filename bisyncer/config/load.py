@@ -120,10 +120,11 @@ def find(asked: Path | None, *, may_be_missing: bool = False) -> tuple[Path, boo
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except PermissionError:
+    except OSError as error:
         raise UsageError(
-            f"{path} can't be looked at: permission denied. Let this user search the folders above it."
-        ) from None
+            f"{path} can't be looked at: {error.strerror}. See how it is named, and let this user search the "
+            "folders above it."
+        ) from error
 
 
 def _read(path: Path) -> tuple[str, dict[str, object]]:

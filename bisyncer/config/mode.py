@@ -16,12 +16,17 @@ _PATH1_PREVAILS = frozenset({Resolve.NONE, Resolve.PATH1})
 
 def refuse_unfit(job: Job, where: Callable[[Setting[object]], str]) -> None:
     """Raise `UsageError` for a setting that this mode can't keep to; `where` tells where one was given."""
-    rule = job.policy.resync_mode
-    if Side.PATH1 not in job.mode.writes and rule not in _PATH1_PREVAILS:
-        raise UsageError(
-            f"{where(setting.RESYNC_MODE)}: the mode of the pair is {job.mode}, in which path1 prevails, and "
-            f"{rule} would let path2. Leave it out."
-        )
+    policy = job.policy
+    for rule, each, prevails in (
+        (policy.resync_mode, setting.RESYNC_MODE, policy.resync_mode in _PATH1_PREVAILS),
+        # Of the other rules nobody knows whether they were asked for, or are the default.
+        (policy.conflict_resolve, setting.CONFLICT_RESOLVE, policy.conflict_resolve is not Resolve.PATH2),
+    ):
+        if Side.PATH1 not in job.mode.writes and not prevails:
+            raise UsageError(
+                f"{where(each)}: the mode of the pair is {job.mode}, in which path1 prevails, and {rule} "
+                "would let path2. Leave it out."
+            )
     if Side.PATH1 not in job.mode.writes and job.backup_dir1 is not None:
         raise UsageError(
             f"{where(setting.BACKUP_DIR1)}: the mode of the pair is {job.mode}, in which path1 is never "

@@ -21,6 +21,8 @@ in the user's config folder (`~/.config` on Linux), else `/etc/bisyncer/bisyncer
 Every key can also be set by an environment variable and by a flag.
 A flag beats the environment, and the environment beats the file.
 In the environment a list is written with commas between its values; a flag is repeated.
+A list from there takes the place of all of the file's list: `--exclude '*.bak'` alone lets in what the
+file's `exclude` leaves out.
 An unknown key, an unknown `BISYNCER_...` variable, a bad value and a missing secret are each one line with
 the place where it stands, and exit code 2.
 

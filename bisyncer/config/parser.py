@@ -91,12 +91,17 @@ _RCLONE_TYPES = {"azureblob": "azure", "oracleobjectstorage": "oci"}
 def text(value: object) -> str:
     """Some text without control characters."""
     if not isinstance(value, str):
-        raise Unfit(f"{_said(value)} is no text; put it in quotes")
+        said = json.dumps(value, default=str) if isinstance(value, list) else _said(value)
+        raise Unfit(f"{said} is no text; put it in quotes")
     if not value.strip():
         raise Unfit("it is empty; give it a value or leave it out")
     if _CONTROL.search(value):
         # Which isn't repeated here: it may be a secret, with the line end of its file.
         raise Unfit("it holds a control character, such as the end of a line; take that out")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # a flag's or a variable's; a file that isn't text is refused whole
+        raise Unfit(f"{value!r} isn't UTF-8, so no key and no config can hold it") from error
     return value
 
 
@@ -314,21 +319,23 @@ def _suffix(word: str) -> str:
 
 def remote_type(value: object) -> str:
     """The kind of a remote; rclone's name for one of them means the same."""
-    if value in _RCLONE_TYPES:
-        return _RCLONE_TYPES[str(value)]
-    if value not in _REMOTE_TYPES:
+    word = text(value)
+    if word in _RCLONE_TYPES:
+        return _RCLONE_TYPES[word]
+    if word not in _REMOTE_TYPES:
         raise Unfit(
-            f"{_said(value)} is no type of remote that this version knows; there are: "
+            f"{_said(word)} is no type of remote that this version knows; there are: "
             f"{', '.join(_REMOTE_TYPES)}"
         )
-    return str(value)
+    return word
 
 
 def addressing(value: object) -> str:
     """Where the bucket stands in a URL."""
-    if value not in {"auto", "path", "virtual"}:
-        raise Unfit(f"{_said(value)} is none of: auto, path, virtual")
-    return str(value)
+    word = text(value)
+    if word not in {"auto", "path", "virtual"}:
+        raise Unfit(f"{_said(word)} is none of: auto, path, virtual")
+    return word
 
 
 def list_version(value: object) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from bisyncer.config import parser
 from bisyncer.config.rclone_options import Options, Refused, encoding
+from bisyncer.endpoints.home import from_home
 from bisyncer.errors import UsageError
 from bisyncer.job import Remote, Secret
 
@@ -66,7 +67,7 @@ def azureblob(options: Options) -> Remote:
         return replace(remote, tenant_id=tenant, client_id=client_id, client_secret=Secret(secret))
     options.refuse(_OTHER_WAYS)
     if path := options.get("service_principal_file"):
-        return _by_principal_file(remote, Path(os.path.expandvars(path)).expanduser(), options)
+        return _by_principal_file(remote, from_home(os.path.expandvars(path)), options)
     if options.switch("use_msi"):
         options.refuse(
             Refused(each, "a managed identity is named by msi_client_id", ())

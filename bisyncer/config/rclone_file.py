@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from bisyncer.endpoints.home import from_home
 from bisyncer.errors import UsageError
 
 VARIABLE: Final = "RCLONE_CONFIG"
@@ -75,7 +76,7 @@ def read(named: str | None) -> RcloneFile:
 def _found(named: str | None) -> Path:
     """The file in use: rclone's own order, https://rclone.org/docs/#config-string."""
     if named or os.environ.get(VARIABLE):
-        return Path(named or os.environ[VARIABLE]).expanduser()
+        return from_home(named or os.environ[VARIABLE])
     home = Path.home()
     own = os.environ.get("XDG_CONFIG_HOME")
     places = (

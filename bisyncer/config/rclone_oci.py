@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import configparser
-from pathlib import Path
 from typing import Final
 
 from bisyncer.config import parser
 from bisyncer.config.parser import Auth
 from bisyncer.config.rclone_options import Options, Refused, encoding
+from bisyncer.endpoints.home import from_home
 from bisyncer.errors import UsageError
 from bisyncer.job import Remote
 
@@ -69,7 +69,7 @@ def _is_session(config_file: str, profile: str | None) -> bool:
     """
     parser = configparser.ConfigParser(interpolation=None, default_section="DEFAULT")
     try:
-        parser.read(Path(config_file).expanduser(), encoding="utf-8")
+        parser.read(from_home(config_file), encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError, OSError):
         return False
     name = "DEFAULT" if profile in _DEFAULT_PROFILES else str(profile)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from bisyncer.config import parser
+from bisyncer.endpoints.home import from_home
 
 _NOT_LOCAL = re.compile(r"[\w+@][\w. +@-]*:")
 
@@ -16,7 +17,7 @@ def absolute_root(root: str, folder: Path) -> str:
     if not root.strip() or _NOT_LOCAL.match(root) or parser.ON_THE_SPOT.match(root) or root[0] == "/":
         return root  # an empty one is no name of the folder itself: it is refused
     if root == "~" or root.startswith("~/"):
-        return str(Path(root).expanduser())
+        return str(from_home(root))
     return os.path.normpath(folder.absolute() / root)
 
 
@@ -30,4 +31,4 @@ def absolute_state(url: str, folder: Path) -> str:
 
 def absolute_file(file: str, folder: Path) -> str:
     """A file counted from `folder`."""
-    return str(folder.absolute() / Path(file).expanduser()) if file.strip() else file
+    return str(folder.absolute() / from_home(file)) if file.strip() else file

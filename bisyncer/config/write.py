@@ -50,6 +50,18 @@ def add_pair(
         ) from error
 
 
+def refuse_closed(path: Path) -> None:
+    """Raise `UsageError` where this user can put no file at `path`, before anything else is begun."""
+    folder = path.resolve().parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"The pair can't be written to {path}: no permission to write in {folder}. Nothing was touched. "
+            "Name another file with --config."
+        )
+
+
 def refuse_unwritten(path: Path, remotes: Sequence[str], state: str | None) -> None:
     """Raise `UsageError` where a new pair would be tried with settings that the file has otherwise.
 

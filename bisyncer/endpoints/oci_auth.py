@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import oci
 
+from bisyncer.endpoints.home import from_home
 from bisyncer.endpoints.oci_error import one_line
 from bisyncer.errors import UsageError
 from bisyncer.job import Remote
@@ -86,7 +86,7 @@ def _signer(remote: Remote) -> tuple[Mapping[str, Any], Any]:
     )
     if remote.auth == "api_key":
         return config, oci.signer.Signer.from_config(config)
-    token = Path(config["security_token_file"]).expanduser().read_text(encoding="utf-8").strip()
+    token = from_home(config["security_token_file"]).read_text(encoding="utf-8").strip()
     key = oci.signer.load_private_key_from_file(config["key_file"], config.get("pass_phrase"))
     return config, oci.auth.signers.SecurityTokenSigner(token, key)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
+from bisyncer.endpoints.home import from_home
 from bisyncer.errors import UsageError
 from bisyncer.job import Remote
 
@@ -42,7 +42,7 @@ def variable(remote: Remote, name: str) -> str:
 
 def _file(remote: Remote, path: str) -> str:
     try:
-        value = Path(path).expanduser().read_text(encoding="utf-8").strip()
+        value = from_home(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it isn't text"
         raise UsageError(

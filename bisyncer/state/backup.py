@@ -36,7 +36,7 @@ def back_up(store: Store, target: Path) -> None:
     The file is an SQLite database of the same schema. It is there only once it is whole.
     Raises `UsageError` where it can't be written, or is there already.
     """
-    if target.exists():
+    if os.path.lexists(target):  # says no, and raises nothing, where it may not look
         raise UsageError(f"{target} is there already, and a backup replaces nothing. Name another file.")
     unfinished = target.with_name(f"{target.name}.unfinished")
     try:

@@ -94,7 +94,7 @@ def test_a_restore_asks_and_refuses_what_is_no_backup(desk: Desk) -> None:
     put(desk.folder, {"letter": "to a friend"})
     for arguments, told in (
         (("letter",), "say --yes"),
-        (("none", "--yes"), "There is no backup none. Name a file"),
+        (("none", "--yes"), "There is no backup none that can be read. Name a file"),
         (("letter", "--yes"), "not a database"),
     ):
         answer = desk("state", "restore", *arguments)

@@ -176,3 +176,74 @@ def test_a_state_that_can_not_be_opened(desk: Desk) -> None:
     answer = desk("run")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("bisyncer: ") and answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["init", "one", "two", "--exclude", "*.\udcff"],
+        ["init", "one", "tw\udcff"],
+        ["trash", "list", "cms", "caf\udce9"],
+        ["trash", "restore", "cms", "caf\udce9"],
+        ["plan", "cms", "--explain", "caf\udce9"],
+        ["run", "cms", "--prefix", "caf\udce9"],
+        ["conflicts", "list", "--glob", "caf\udce9"],
+    ],
+    ids=" ".join,
+)
+def test_a_word_that_is_no_text(arguments: list[str], desk: Desk) -> None:
+    desk.align(files=1)
+    before = desk.config.read_text()
+    answer = desk(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert "isn't UTF-8" in answer.err
+    assert answer.err.count("\n") == 1
+    assert desk.config.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("type = ['s3']", '["s3"] is no text; put it in quotes.'),
+        ("type = 's3'\naddressing_style = ['path']", '["path"] is no text; put it in quotes.'),
+        ("type = 's3'\nsecret_access_key_file = '~nobody-here/key'", "isn't there or can't be read."),
+        ("type = 's3'\nsecret_access_key_env = 'minioadmin'", "the environment has no such variable."),
+    ],
+)
+def test_a_wrong_remote(text: str, sentence: str, desk: Desk) -> None:
+    desk.config.write_text(f"[pairs.cms]\npath1 = 'one'\npath2 = 'm:b'\n[remotes.m]\n{text}\n")
+    answer = desk("init", "cms")
+    assert (answer.code, answer.out) == (2, "")
+    assert sentence in answer.err
+    assert "minioadmin" not in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_a_filters_file_of_a_user_that_is_not_there(desk: Desk) -> None:
+    desk.configure({"cms": "filters_file = '~nobody-here/cms.filters'"})
+    answer = desk("run", "cms")
+    assert (answer.code, answer.out) == (2, "")
+    assert "can't be read: No such file or directory" in answer.err
+
+
+@pytest.mark.parametrize("mode", ["mirror", "copy"])
+def test_a_rule_that_the_mode_of_the_pair_never_follows(mode: str, desk: Desk) -> None:
+    desk.configure({"cms": f"mode = '{mode}'"})
+    answer = desk("run", "cms", "--resync", "--conflict-resolve", "path2")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(
+        f"bisyncer: --conflict-resolve: the mode of the pair is {mode}, in which path1"
+    )
+
+
+def test_a_name_that_no_file_can_have(desk: Desk) -> None:
+    desk.align(files=1)
+    long = "x" * 300
+    for arguments in (
+        ["state", "backup", long],
+        ["state", "restore", long, "--yes"],
+        ["run", "--config", long],
+    ):
+        answer = desk(*arguments)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err.count("\n") == 1

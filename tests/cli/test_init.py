@@ -9,6 +9,7 @@ import pytest
 from bisyncer.config.load import load
 from bisyncer.endpoints.base import Probe
 from bisyncer.endpoints.local import LocalEndpoint
+from bisyncer.job import Resolve
 from bisyncer.state.lease import Lease
 from tests.desk import Desk, held, put
 
@@ -213,3 +214,42 @@ def test_a_root_that_is_gone_is_one_line(command: list[str], desk: Desk) -> None
     assert answer.code == 2
     assert answer.err.count("\n") == 1
     assert str(desk.two) in answer.err
+
+
+def test_how_the_first_resync_treats_conflicts_is_not_how_later_ones_do(desk: Desk) -> None:
+    desk.configure()
+    put(desk.tree("three"), {"x": "of one"})
+    put(desk.tree("four"), {"x": "of the two"})
+
+    answer = desk("init", "three", "four", "--name", "new", "--resync", "--resync-mode", "path1")
+
+    assert answer.code == 0
+    assert held(desk.folder / "four") == {"x": "of one"}
+    assert load(desk.config).job("new").policy.resync_mode is Resolve.NONE
+
+
+@pytest.mark.parametrize(
+    "more",
+    [["--name", "a b"], ["--mode", "sync"], ["--resync-mode", "newer"], ["--max-delete", "x"]],
+    ids=" ".join,
+)
+def test_what_is_refused_makes_no_state(desk: Desk, more: list[str]) -> None:
+    config = desk.folder / "new.toml"
+    state = desk.folder / "new.db"
+
+    answer = desk("init", "one", "two", "--config", config, "--state", f"sqlite:///{state}", *more)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert not state.exists()
+    assert not config.exists()
+
+
+def test_a_config_that_can_not_be_written_is_told_before_anything_is_tried(desk: Desk) -> None:
+    put(desk.folder, {"file": "no folder"})
+    state = desk.folder / "new.db"
+
+    answer = desk("init", "one", "two", "--config", "file/x.toml", "--state", f"sqlite:///{state}")
+
+    assert (answer.code, answer.out) == (2, "")
+    assert "The pair can't be written to file/x.toml" in answer.err
+    assert not state.exists()

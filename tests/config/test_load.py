@@ -169,7 +169,7 @@ def test_a_place_that_may_not_be_searched_is_passed_over_unless_it_is_named_or_t
     monkeypatch.setattr(Path, "exists", searched)
     assert loading.find(None) == (system, True)
 
-    with pytest.raises(UsageError, match=r"closed/bisyncer\.toml can't be looked at: permission denied"):
+    with pytest.raises(UsageError, match=r"closed/bisyncer\.toml can't be looked at: Permission denied"):
         loading.find(named)
     closed.add(system)
     with pytest.raises(UsageError, match=r"etc/bisyncer\.toml can't be looked at"):
