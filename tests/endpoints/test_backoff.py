@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 
-from bisyncer.endpoints.backoff import asked_s
+from bisyncer.endpoints import backoff
+from bisyncer.endpoints.backoff import asked_s, pause_s
+from bisyncer.errors import Transient
 
 NOON = "Wed, 25 Nov 2026 12:00:00 GMT"
 
@@ -30,6 +33,16 @@ def test_a_pause_is_told_in_seconds_or_as_a_date_by_the_stores_own_clock(
     retry_after: str | None, date: str | None, seconds: float | None
 ) -> None:
     assert asked_s(retry_after, date) == seconds
+
+
+def test_a_pause_doubles_with_each_attempt_up_to_a_bound_and_is_no_shorter_than_what_the_store_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backoff, "_FIRST_S", 0.25)
+    monkeypatch.setattr(random, "uniform", lambda _least, most: most)
+
+    assert [pause_s(attempt, Transient("")) for attempt in (1, 2, 3, 20)] == [0.25, 0.5, 1.0, 20.0]
+    assert pause_s(1, Transient("", retry_after_s=7.0)) == 7.25
 
 
 def test_a_date_of_a_store_that_tells_no_clock_is_held_against_ours() -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from bisyncer.endpoints import backoff
 from bisyncer.engine import apply, session
 from bisyncer.engine.worker import Ended
 from bisyncer.errors import Rejected, Transient
@@ -261,7 +260,6 @@ def test_a_conflict_of_a_run_that_died_on_another_day_is_told(
 
 
 def test_a_conflict_whose_last_answer_was_lost_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "_FIRST_S", 0.0)
     world.align(TEN)
     collide(world)
 

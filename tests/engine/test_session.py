@@ -7,7 +7,6 @@ from functools import partial
 
 import pytest
 
-from bisyncer.endpoints import backoff
 from bisyncer.endpoints.base import Probe
 from bisyncer.errors import (
     Changed,
@@ -306,7 +305,6 @@ def test_a_store_that_is_gone_ends_the_run_soon_and_the_next_one_goes_on(
 
     world.hooked[TWO].before = vanish
     monkeypatch.setattr(world.hooked[TWO], "probe", no_answer)
-    monkeypatch.setattr(backoff, "_FIRST_S", 0.0)
     with pytest.raises(Gone, match="connection refused"):
         world.run()
 
@@ -371,7 +369,6 @@ def test_many_bad_keys_in_a_row_never_keep_the_others_from_their_turn(
             raise Transient("input/output error")
 
     world.hooked[TWO].before = fail
-    monkeypatch.setattr(backoff, "_FIRST_S", 0.0)
     summary = world.run()
 
     assert summary.outcome is RunOutcome.UNFINISHED

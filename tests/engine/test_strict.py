@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from bisyncer.endpoints import backoff
 from bisyncer.endpoints.base import Probe
 from bisyncer.errors import Gone, Rejected, Transient
 from bisyncer.job import Limits
@@ -172,7 +171,6 @@ def test_a_store_that_is_gone_is_told_once_and_not_for_each_key(
 
     world.hooked[TWO].before = vanish
     monkeypatch.setattr(world.hooked[TWO], "probe", no_answer)
-    monkeypatch.setattr(backoff, "_FIRST_S", 0.0)
     with pytest.raises(Gone, match="wait for the next run"):
         world.run()
 
@@ -205,7 +203,6 @@ def test_a_store_that_is_gone_at_the_only_key_is_told_too(
 
     world.hooked[TWO].before = vanish
     monkeypatch.setattr(world.hooked[TWO], "probe", answer)
-    monkeypatch.setattr(backoff, "_FIRST_S", 0.0)
 
     with pytest.raises(Gone):
         world.run()

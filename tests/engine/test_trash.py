@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from bisyncer.core.trash import read_name
-from bisyncer.endpoints import backoff
 from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.memory import MemoryEndpoint
@@ -225,7 +224,6 @@ def test_a_key_that_is_refused_in_every_run_is_not_kept_by_every_run(
 def test_a_copy_that_an_unclear_attempt_made_is_left_in_the_trash(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backoff, "_FIRST_S", 0.0)
     world.align(TEN)
     world.put(ONE, {"k1": "edited"})
     monkeypatch.setattr(world.hooked[TWO].inner, "copy_from", lambda *_, **__: None)

@@ -57,7 +57,6 @@ def test_what_can_not_be_aborted_stops_nothing_and_is_tried_again(
         asked.append(upload)
         raise Transient("busy")
 
-    monkeypatch.setattr("bisyncer.endpoints.backoff._FIRST_S", 0.0)
     monkeypatch.setattr(world.hooked[TWO], "abort", busy)
     world.put(ONE, {"b": "2"})
 

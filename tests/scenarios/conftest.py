@@ -1,20 +1,23 @@
-"""A pair as an operator has it: a config file, real trees, a real S3 server, and the command in a process."""
+"""A pair as an operator has it: a config file, real trees, a real S3 server, and the command."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bisyncer.cli.app import main
 from bisyncer.core.reserved import is_reserved
 from tests.servers import BUCKET, S3Server
 from tests.world import new_state
@@ -74,12 +77,22 @@ class Operator:
         )
 
     def call(self, *words: str, code: int = 0) -> str:
-        """Run a command to its end; it must end with `code`, and never with a traceback."""
-        with self.start(*words) as process:
-            out, err = process.communicate(timeout=240)
-        assert process.returncode == code, f"{words} ended with {process.returncode}:\n{out}\n{err}"
-        assert "Traceback" not in err
-        return out
+        """Run a command to its end, in this process; it must end with `code`, and never with a traceback."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as here,
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            for name, value in self.environment.items():
+                here.setenv(name, value)
+            here.chdir(self.folder)
+            with pytest.raises(SystemExit) as ended:
+                main(list(words))
+        said = f"{words} ended with {ended.value.code}:\n{out.getvalue()}\n{err.getvalue()}"
+        assert ended.value.code == code, said
+        assert "Traceback" not in err.getvalue()
+        return out.getvalue()
 
     def report(self, *words: str, code: int = 0) -> dict[str, Any]:
         """The JSON report of a run."""
