@@ -143,6 +143,7 @@ class S3Contract(BucketContract):
     """The rules, and those that only a bucket has; `server` is the store."""
 
     files_below_files = True  # whether 'a' and 'a/b' can both be there
+    page = 1000  # keys, of a listing
 
     @pytest.fixture
     def server(self) -> S3Server:
@@ -172,19 +173,21 @@ class S3Contract(BucketContract):
     def test_pages_and_ranges_of_many_keys_are_exact(
         self, endpoint: Endpoint, behind: Behind, prefix: str
     ) -> None:
+        page = self.page
+        last = f"{page - 1:04}"  # of the first page, and a folder across its end
         names = sorted(
-            [f"{n:04}" for n in range(1100) if n != 999 or self.files_below_files]
-            + [f"0999/{n:03}" for n in range(60)]
-            + ["0999-", "0999 x"]
+            [f"{n:04}" for n in range(page + 100) if f"{n:04}" != last or self.files_below_files]
+            + [f"{last}/{n:03}" for n in range(60)]
+            + [f"{last}-", f"{last} x"]
         )
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda key: behind.plant(key, b"1"), names))
 
         assert keys(endpoint) == names
-        for at in (1, 500, 998, 999, 1000, 1001, 1002, 1003, 1060, 1099, len(names) - 1):
+        for at in (1, page // 2, *range(page - 2, page + 4), page + 60, page + 99, len(names) - 1):
             assert keys(endpoint, names[at]) == names[at:]
             assert keys(endpoint, "", names[at]) == names[:at]
-        cuts = ["", *names[100::250], "0999/", "05", None]
+        cuts = ["", *names[page // 10 :: page // 4], f"{last}/", "05", None]
         cuts[1:-1] = sorted(cut for cut in cuts[1:-1] if cut)
         assert [k for low, high in pairwise(cuts) for k in keys(endpoint, low or "", high)] == names
 
@@ -685,10 +688,20 @@ class TestMoto(S3Contract):
 
     # moto finds no way to a key with a newline.
     bucket_keys = tuple(key for key in BUCKET_KEYS if "\n" not in key)
+    page = 100  # by the request: it looks at all keys for each page
 
     @pytest.fixture
     def server(self, moto: S3Server) -> S3Server:
         return moto
+
+    @pytest.fixture
+    def endpoint(self, server: S3Server, prefix: str) -> Iterator[Endpoint]:
+        with opened(server, prefix, honoured(server)) as endpoint:
+            endpoint._bucket.clients.client.meta.events.register(
+                "before-parameter-build.s3.ListObjectsV2",
+                lambda params, **_: params.setdefault("MaxKeys", self.page),
+            )
+            yield endpoint
 
     def test_the_probe_finds_the_condition_that_is_ignored(self, moto: S3Server, prefix: str) -> None:
         with opened(moto, prefix) as endpoint:
