@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +22,13 @@ from tests.world import World
 SHARED = (Digest(Algorithm.MD5, "0" * 32),)
 
 
-def keys(number: int) -> Iterator[Entry]:
-    for at in range(number):
-        yield Entry(f"folder{at // 100:06}/file{at % 100:02}", 10, 0, f"stamp{at}", SHARED)
+def key(at: int) -> str:
+    return f"folder{at // 100:06}/file{at % 100:02}"
+
+
+def entries(numbers: range) -> Iterator[Entry]:
+    for at in numbers:
+        yield Entry(key(at), 10, 0, f"stamp{at}", SHARED)
 
 
 def peak(folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -33,7 +38,8 @@ def peak(folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> int:
     world.init()
 
     def scan(low: str = "", high: str | None = None) -> Iterator[Item]:
-        return (each for each in keys(number) if low <= each.key and (high is None or each.key < high))
+        begin = bisect_left(range(number), low, key=key)
+        return entries(range(begin, number if high is None else bisect_left(range(number), high, key=key)))
 
     for side in Side:
         monkeypatch.setattr(world.hooked[side], "scan", scan)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
-from itertools import product
 from queue import SimpleQueue
 from typing import Any
 
@@ -112,10 +111,9 @@ def test_conflict_copies_do_not_conflict_again_by_themselves(world: World) -> No
     assert world.held(ONE) == world.held(TWO)
 
 
-STEPS = list(product((ONE, TWO), ("before", "after"), range(1, 4)))
-
-
-@pytest.mark.parametrize(("side", "when", "nth"), STEPS)
+# path1's version is put beside the name there and on path2, and then path2's takes the name.
+@pytest.mark.parametrize(("side", "nth"), [(ONE, 1), (ONE, 2), (TWO, 1)])
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_a_crash_at_any_write_of_a_conflict_loses_nothing_and_leaves_no_further_copy(
     world: World, side: Side, when: str, nth: int
 ) -> None:
@@ -124,16 +122,15 @@ def test_a_crash_at_any_write_of_a_conflict_loses_nothing_and_leaves_no_further_
     left = [nth]
 
     def crash(method: str, _key: str) -> None:
-        if method in {"write", "delete"}:
+        if method in {"write", "copy_from"}:
             left[0] -= 1
             if left[0] == 0:
                 raise Crash
 
     setattr(world.hooked[side], when, crash)
-    try:
+    with pytest.raises(Crash):
         world.run()
-    except Crash:
-        world.reopen_state()
+    world.reopen_state()
     setattr(world.hooked[side], when, lambda _method, _key: None)
 
     world.run()

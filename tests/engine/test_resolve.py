@@ -156,10 +156,10 @@ def test_a_writer_while_it_is_resolved_keeps_its_version(
     assert met.held(ONE) == met.held(TWO)
 
 
-@pytest.mark.parametrize("keep", ["path1", "path2"])
+# The version beside the name takes it in three steps a side, and is removed by one where it isn't wanted.
+@pytest.mark.parametrize(("keep", "nth"), [("path1", 1), ("path1", 2), ("path1", 3), ("path2", 1)])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("side", Side)
-@pytest.mark.parametrize("nth", [1, 2, 3])
 def test_a_crash_while_it_is_resolved_keeps_the_version_that_was_asked_for(
     met: World, keep: str, when: str, side: Side, nth: int
 ) -> None:
@@ -172,10 +172,9 @@ def test_a_crash_while_it_is_resolved_keeps_the_version_that_was_asked_for(
                 raise KeyboardInterrupt
 
     setattr(met.hooked[side], when, crash)
-    try:
+    with pytest.raises(KeyboardInterrupt):
         settle(met, keep)
-    except KeyboardInterrupt:
-        met.reopen_state()
+    met.reopen_state()
     setattr(met.hooked[side], when, lambda _method, _key: None)
 
     met.run()

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bisyncer.cli.app import main
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.outline import Folder
 from bisyncer.engine import lanes, session
@@ -439,8 +440,8 @@ def trees(tmp_path: Path) -> Trees:
     config.write_text(
         f'state = "sqlite:///{tmp_path}/state.db"\n[pairs.p]\npath1 = "{one}"\npath2 = "{two}"\n'
     )
-    command = [sys.executable, "-m", "bisyncer", "init", "p", "--resync", "--quiet", "--config", str(config)]
-    subprocess.run(command, check=True, timeout=60)
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["init", "p", "--resync", "--quiet", "--config", str(config)])
     return Trees(one, two, config)
 
 
