@@ -22,15 +22,20 @@ _REMOTE_PREFIX = PREFIX + "REMOTES_"
 
 
 def environment(
-    stores: Mapping[str, Mapping[str, Given]],
+    stores: Mapping[str, Mapping[str, Given]], flags: Iterable[tuple[str, Mapping[str, Given]]] = ()
 ) -> tuple[dict[str, Given], list[tuple[str, dict[str, Given]]], dict[str, Given]]:
     """The settings in the environment: of pairs, of remotes, and of the top level.
 
     A variable that is no setting is refused, as a key of the file is: misspelt, it would be a guard that
-    isn't there. What a remote names as the place of a secret is let through.
+    isn't there. What a remote names as the place of a secret is let through, be it in the file, by one of
+    `flags` or in a variable.
     """
-    secrets = {
-        str(given.value) for keys in stores.values() for key, given in keys.items() if key.endswith("_env")
+    tables = (*stores.values(), *(keys for _, keys in flags))
+    secrets = {str(given.value) for keys in tables for key, given in keys.items() if key.endswith("_env")}
+    secrets |= {
+        value
+        for variable, value in os.environ.items()
+        if variable.startswith(_REMOTE_PREFIX) and variable.endswith("_ENV")
     }
     by_variable = {each.variable: each for each in (*setting.PAIR, *TOP)}
     pairs: dict[str, Given] = {}

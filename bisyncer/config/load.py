@@ -44,7 +44,8 @@ def load(
     """Read the config for one command.
 
     `flags` are settings of pairs by name, `remotes` texts of the shape NAME.KEY=VALUE. A file that was
-    named and isn't there is refused, but for `may_be_missing`: then it will be written.
+    named and isn't there is refused, but for `may_be_missing`: then a pair is about to be written to it, and
+    the flags are that pair's alone.
     """
     path, exists = find(asked, may_be_missing=may_be_missing)
     text, tables = _read(path) if exists else ("", {})
@@ -57,7 +58,7 @@ def load(
             top[key] = Given(counted, f"{path}:{line_of(text, (key,))}: {key}")
         elif key in _TABLES:
             into = pairs if key == "pairs" else stores
-            into.update(_subtables(path, text, key, value))
+            into.update(_subtables(path, text, key, value, flags or {}))
         else:
             words = (*(each.name for each in TOP), *_TABLES)
             raise UsageError(f"{path}:{line_of(text, (key,))}: unknown key '{key}'{meant(key, words)}")
@@ -66,21 +67,22 @@ def load(
             f"{setting.STATE.flag} holds a password, which the list of processes shows to all on this host. "
             f"Give the URL by {PREFIX}STATE or the config file, or the password by PGPASSWORD or ~/.pgpass."
         )
-    env_pairs, env_stores, env_top = environment(stores)
+    env_pairs, env_stores, env_top = environment(stores, [remote_flag(each) for each in remotes])
     top.update(env_top)
     for each, asked_for in ((setting.STATE, state), (setting.RCLONE_CONFIG, rclone_config)):
         if asked_for is not None:
             top[each.name] = Given(_TOP_COUNTED[each.name](asked_for, Path.cwd()), each.flag)
     for name, given in [*env_stores, *(remote_flag(each) for each in remotes)]:
         stores.setdefault(name, {}).update(given)
-    overrides = env_pairs | {
-        name: Given(value, "--" + name.replace("_", "-")) for name, value in (flags or {}).items()
-    }
-    _check_roots(pairs, overrides)
+    by_flag = {name: Given(value, "--" + name.replace("_", "-")) for name, value in (flags or {}).items()}
+    _check_roots(pairs, env_pairs)
+    _check_roots({} if may_be_missing else pairs, by_flag)
+    overrides = env_pairs | by_flag
     name = setting.FILTERS_FILE.name
     if name in overrides:
         value, where = overrides[name]
         overrides[name] = Given(_counted("pairs", name, value, Path.cwd()), where)
+    laid_over = env_pairs if may_be_missing else overrides
     store_values = {name: Values(setting.REMOTE, given) for name, given in stores.items()}
     values = Values(TOP, top)
     return Config(
@@ -89,7 +91,7 @@ def load(
         state=values.get(setting.STATE) or urls.default_state(),
         rclone_config=values.get(setting.RCLONE_CONFIG),
         remotes={name: _remote(name, values) for name, values in store_values.items()},
-        pairs={name: Values(setting.PAIR, given | overrides) for name, given in pairs.items()},
+        pairs={name: Values(setting.PAIR, given | laid_over) for name, given in pairs.items()},
         overrides=overrides,
         remotes_where=store_values,
     )
@@ -142,8 +144,10 @@ def _read(path: Path) -> tuple[str, dict[str, object]]:
         raise UsageError(f"{path}:{line}: this isn't TOML: {sentence}.") from error
 
 
-def _subtables(path: Path, text: str, kind: str, tables: object) -> dict[str, dict[str, Given]]:
-    """The tables below [pairs] or [remotes], each key with its place."""
+def _subtables(
+    path: Path, text: str, kind: str, tables: object, flags: Mapping[str, object]
+) -> dict[str, dict[str, Given]]:
+    """The tables below [pairs] or [remotes], each key with its place; a root may come by one of `flags`."""
     if not isinstance(tables, dict):
         raise UsageError(f"{path}:{line_of(text, (kind,))}: '{kind}' is no table; write [{kind}.NAME].")
     allowed = PAIR_NAME if kind == "pairs" else REMOTE_NAME
@@ -166,7 +170,7 @@ def _subtables(path: Path, text: str, kind: str, tables: object) -> dict[str, di
                 raise UsageError(f"{at}: unknown key '{key}' in {table}{meant(key, known)}")
             found[name][key] = Given(_counted(kind, key, value, path.parent), f"{at}: {key} in {table}")
         missing = [each for each in ("path1", "path2") if kind == "pairs" and each not in keys]
-        if missing and not all(os.environ.get(PREFIX + each.upper()) for each in missing):
+        if missing and not all(each in flags or os.environ.get(PREFIX + each.upper()) for each in missing):
             raise UsageError(f"{here}: {table} has no {' and no '.join(missing)}; a pair has two roots.")
     return found
 

@@ -16,7 +16,9 @@ from bisyncer.config.bandwidth import NoLimit, timetable
 from bisyncer.config.size import NoSize
 from bisyncer.config.size import size as bytes_of
 from bisyncer.core.filters import Filters
+from bisyncer.endpoints.open import refuse_unknown
 from bisyncer.engine.suffix import DATES
+from bisyncer.errors import UsageError
 from bisyncer.job import Evidence, Limit, Retention
 from bisyncer.model import Side
 
@@ -117,6 +119,10 @@ def root(value: object) -> str:
             "it describes a remote on the spot, as rclone may be told; give the remote a name and write "
             "NAME:BUCKET/PREFIX, or ./ before the name of a directory"
         )
+    try:
+        refuse_unknown(place)
+    except UsageError as error:
+        raise Unfit(str(error).removesuffix(".")) from error
     return place
 
 

@@ -62,17 +62,12 @@ def open_endpoint(
 
     Raises `UsageError` where the text names no root.
     """
+    refuse_unknown(root)
     given = _Given(owner, conditions, uploads, metadata, read_only, directories, trash_at, links, apart)
     match = _SCHEME.match(root)
     if match:
         scheme, rest = match[1].lower(), match[2]
         if scheme == "file":
-            if rest and not rest.startswith("/"):
-                host, _, path = rest.partition("/")
-                raise UsageError(
-                    f"{root}: names a host, '{host}', and a tree is one of this machine. "
-                    f"Write file:///{path} with three slashes, or mount the share and name where."
-                )
             return _local(rest, given)
         if scheme in REMOTE_SCHEMES:
             name = REMOTE_SCHEMES[scheme]
@@ -83,14 +78,9 @@ def open_endpoint(
                     f'[remotes.{name}] type = "{name}", or another name.'
                 )
             return _OPENERS[name](rest, serving, given, root)
-        if scheme == "memory":
-            from bisyncer.endpoints.memory import MemoryEndpoint  # noqa: PLC0415 -- only when asked for
+        from bisyncer.endpoints.memory import MemoryEndpoint  # noqa: PLC0415 -- only when asked for
 
-            return MemoryEndpoint(rest)
-        raise UsageError(
-            f"{root}: unknown scheme '{scheme}'. A root is a directory, or a URL with one of: "
-            f"{', '.join(SCHEMES)}; or NAME:bucket/prefix for a remote of the config."
-        )
+        return MemoryEndpoint(rest)
     named = remote_name(root)
     if named is not None:
         remote = remotes.get(named)
@@ -102,6 +92,25 @@ def open_endpoint(
             )
         return _OPENERS[remote.type](below(remote, root.partition(":")[2]), remote, given, root)
     return _local(root, given)
+
+
+def refuse_unknown(root: str) -> None:
+    """Raise `UsageError` where a root is a URL of a kind that no store has, whatever remotes there are."""
+    match = _SCHEME.match(root)
+    if match is None:
+        return
+    scheme, rest = match[1].lower(), match[2]
+    if scheme == "file" and rest and not rest.startswith("/"):
+        host, _, path = rest.partition("/")
+        raise UsageError(
+            f"{root}: names a host, '{host}', and a tree is one of this machine. "
+            f"Write file:///{path} with three slashes, or mount the share and name where."
+        )
+    if scheme not in {"file", "memory", *REMOTE_SCHEMES}:
+        raise UsageError(
+            f"{root}: unknown scheme '{scheme}'. A root is a directory, or a URL with one of: "
+            f"{', '.join(SCHEMES)}; or NAME:bucket/prefix for a remote of the config."
+        )
 
 
 def remote_name(root: str) -> str | None:

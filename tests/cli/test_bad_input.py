@@ -106,9 +106,12 @@ def test_a_wrong_config(command: list[str], text: str, sentence: str, desk: Desk
         (["init", "one", "two", "--name", "cms"], "bisyncer.toml has a pair 'cms' already."),
         (
             ["init", "one", "ftp://host/x"],
-            "ftp://host/x: unknown scheme 'ftp'. A root is a directory, or a URL with one of: file, s3",
+            "PATH2: ftp://host/x: unknown scheme 'ftp'. A root is a directory, or a URL with one of: file",
         ),
-        (["init", "one", "file://host/x"], "file://host/x: names a host, 'host', and a tree is one of this"),
+        (
+            ["init", "one", "file://host/x"],
+            "PATH2: file://host/x: names a host, 'host', and a tree is one of this",
+        ),
         (["init", "one", "memory://two"], "PATH2: memory:// holds nothing beyond this process; it is for"),
         (["run", "--path2", "memory://two"], "--path2: memory:// holds nothing beyond this process; it is"),
         (["init", "", "two"], "PATH1: it is empty; give it a value or leave it out."),
@@ -247,3 +250,11 @@ def test_a_name_that_no_file_can_have(desk: Desk) -> None:
         answer = desk(*arguments)
         assert (answer.code, answer.out) == (2, "")
         assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("root", ["ftp://host/x", "file://host/x"])
+def test_a_root_that_no_store_has_is_told_with_its_place(root: str, desk: Desk) -> None:
+    desk.config.write_text(f"[pairs.cms]\npath1 = 'one'\npath2 = '{root}'\n")
+    answer = desk("run", "cms")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"bisyncer: bisyncer.toml:3: path2 in [pairs.cms]: {root}: ")

@@ -253,3 +253,13 @@ def test_a_config_that_can_not_be_written_is_told_before_anything_is_tried(desk:
     assert (answer.code, answer.out) == (2, "")
     assert "The pair can't be written to file/x.toml" in answer.err
     assert not state.exists()
+
+
+def test_a_flag_for_the_new_pair_is_for_no_other(desk: Desk) -> None:
+    desk.configure({"cms": "", "other": ""})
+
+    answer = desk("init", "one", "two", "--name", "new", "--backup-dir1", desk.tree("old"))
+
+    assert (answer.code, answer.err) == (0, "")
+    assert load(desk.config).job("new").backup_dir1 == str(desk.folder / "old")
+    assert load(desk.config).job("cms").backup_dir1 is None

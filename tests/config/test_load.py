@@ -688,3 +688,24 @@ def test_bounds_that_no_version_is_within_are_refused(kind: str, least: str, mos
 
     with pytest.raises(UsageError, match=rf"toml:5: max_{kind} in .* it is less than min_{kind}"):
         config.job("cms")
+
+
+def test_a_root_may_come_by_a_flag_alone(tmp_path: Path) -> None:
+    file = write("[pairs.cms]\npath2 = '/two'\n", tmp_path / "bisyncer.toml")
+
+    assert load(file, flags={"path1": "/one"}).job("cms").path1 == "/one"
+    with pytest.raises(UsageError, match="has no path1"):
+        load(file)
+
+
+def test_the_variable_of_a_secret_is_no_setting_wherever_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(PAIR + "[remotes.minio]\ntype = 's3'\n", tmp_path / "bisyncer.toml")
+    monkeypatch.setenv("BISYNCER_KEY", "hush")
+    with pytest.raises(UsageError, match="BISYNCER_KEY is in the environment and is no setting"):
+        load(file)
+
+    assert load(file, remotes=["minio.secret_access_key_env=BISYNCER_KEY"]).remotes["minio"]
+    monkeypatch.setenv("BISYNCER_REMOTES_MINIO_SECRET_ACCESS_KEY_ENV", "BISYNCER_KEY")
+    assert load(file).remotes["minio"].secret_access_key_env == "BISYNCER_KEY"
