@@ -79,3 +79,14 @@ def test_another_run_on_the_pair_and_a_stop_are_no_failures() -> None:
     assert unit["Service"]["SuccessExitStatus"].split() == ["6", "143"]
     assert unit["Service"]["ExecStart"] == "/usr/bin/bisyncer run %i"
     assert unit["Unit"]["OnFailure"] == "bisyncer-failure@%i.service"
+
+
+def test_a_drop_in_of_the_guide_that_takes_a_timers_starts_away_gives_the_first_one_back() -> None:
+    guide = (ROOT / "docs/guides/systemd.md").read_text(encoding="utf-8")
+    timers = [block for block in re.findall(r"```ini\n(.*?)```", guide, re.DOTALL) if "[Timer]" in block]
+
+    assert timers
+    for timer in timers:
+        # systemd.timer(5): an empty one resets all of them, and the others need a service that has run.
+        assert re.search(r"^On\w+=$", timer, re.MULTILINE)
+        assert re.search(r"^On(Active|Boot|Startup)Sec=.", timer, re.MULTILINE)
