@@ -190,7 +190,9 @@ def deletes(bench: Bench, keys: int, gone: int, *, shared: bool = False) -> Iter
 
         def before(tool: Tool = tool, place: Place = place, away: Path = away) -> None:
             _move(away, place.tree, last)
-            _catch_up(bench, tool, place, shared=shared)
+            if shared:
+                _put_back(tool, place, last)
+            tool.run(tool.again(place), place)
             _move(place.tree, away, last)
 
         yield Turn(tool, partial(_same, place), tool.again, before)
@@ -286,6 +288,16 @@ def _catch_up(bench: Bench, tool: Tool, place: Place, *, shared: bool) -> None:
         _empty_trash(tool, place)
         bench.fill(place)
     tool.run(tool.again(place), place)
+
+
+def _put_back(tool: Tool, place: Place, keys: Sequence[str]) -> None:
+    """Another tool may have deleted these keys, which must not be followed: the bucket has them again."""
+    _empty_trash(tool, place)
+    peer = RcloneBisyncFast(tool.work)
+    listed = tool.work / "keys.txt"
+    listed.write_text("\n".join(keys), encoding="utf-8")
+    command = [rclone(), "copy", str(place.tree), peer.root(place.path2), "--files-from-raw", str(listed)]
+    peer.run([*command, "--no-check-dest", "--no-traverse", "--s3-no-head", "--transfers", "16"], place)
 
 
 def _empty_trash(tool: Tool, place: Place) -> None:

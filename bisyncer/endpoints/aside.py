@@ -349,7 +349,9 @@ def _trade(aside: _Aside, temporary: str, name: str) -> bool:
     try:
         linux.exchange(aside.directory, name, aside.parent, name)
     except OSError as error:
-        os.rename(name, temporary, src_dir_fd=aside.directory, dst_dir_fd=aside.parent)
+        there = look(aside.directory, name)
+        if there is not None and aside.is_mine(there):  # else it was done all the same, and is settled later
+            os.rename(name, temporary, src_dir_fd=aside.directory, dst_dir_fd=aside.parent)
         if error.errno in linux.UNSUPPORTED:
             return False
         raise

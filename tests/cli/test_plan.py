@@ -81,14 +81,6 @@ def test_an_explanation_of_a_key_that_is_nowhere(desk: Desk) -> None:
     assert "verdict    none" in answer.lines
 
 
-def test_a_key_that_is_not_utf_8_is_refused_in_one_line(desk: Desk) -> None:
-    desk.align()
-    answer = desk("plan", "cms", "--explain", b"caf\xe9".decode("utf-8", "surrogateescape"))
-    assert (answer.code, answer.out) == (2, "")
-    assert "is not valid UTF-8" in answer.err
-    assert answer.err.count("\n") == 1
-
-
 def test_an_explanation_has_the_problem_that_the_last_run_met(desk: Desk) -> None:
     desk.align()
     put(desk.one, {"x": "a file"})

@@ -946,6 +946,28 @@ def test_a_probe_tells_the_room_that_is_left_and_the_clock(local: LocalEndpoint)
     assert abs(probe.skew_ns) < 10**9
 
 
+@pytest.mark.parametrize("between", [None, b"a stranger's"])
+def test_an_exchange_that_is_done_and_answered_by_an_error_loses_no_version(
+    local: LocalEndpoint, root: Path, monkeypatch: pytest.MonkeyPatch, between: bytes | None
+) -> None:
+    entry = put(local, "k", b"old")
+    exchange = linux.exchange
+
+    def done(*words: Any) -> None:
+        if between is not None:
+            (root / "k").write_bytes(between)
+        exchange(*words)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(linux, "exchange", done)
+        with pytest.raises(EndpointError):
+            put(local, "k", b"new", expect=entry)
+
+    assert keys(local) == ["k"]
+    assert (root / "k").read_bytes() == (between or b"new")
+
+
 def test_a_file_is_not_moved_to_another_file_system(
     local: LocalEndpoint, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
