@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -39,11 +39,16 @@ def main(arguments: Sequence[str] | None = None, cases: Sequence[Case] | None = 
     parser.add_argument(
         "--json", type=Path, help="a folder: write the figures of each case into a file there"
     )
+    parser.add_argument(
+        "--add", action="store_true", help="go on from the runs that these files have, up to --runs of them"
+    )
     parser.add_argument("--server", help="the URL of an S3 server; unset, one is started")
     parser.add_argument("--ready", help="TREE=BUCKET/PREFIX: what holds the keys of the cases there already")
     asked = parser.parse_args(arguments)
     if (asked.server is None) != (asked.ready is None):
         parser.error("--server and --ready go together")
+    if asked.add and asked.json is None:
+        parser.error("--add goes with --json")
     # Ended by force, the server would outlive us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cases = cases or (QUICK if asked.quick else LONG)
@@ -70,7 +75,7 @@ def main(arguments: Sequence[str] | None = None, cases: Sequence[Case] | None = 
             if asked.case and not any(_is(case, word) for word in asked.case):
                 continue
             bench.tools = [tool for tool in tools if case.most.get(tool, 1)]
-            failed = not _measured(case, bench, asked.runs, asked.json) or failed
+            failed = not _measured(case, bench, asked.runs, asked.json, add=asked.add) or failed
     return int(failed)
 
 
@@ -87,11 +92,12 @@ def _is(case: Case, word: str) -> bool:
     return case.name == word or case.name.endswith(f", {word}")
 
 
-def _measured(case: Case, bench: Bench, runs: int, folder: Path | None) -> bool:
+def _measured(case: Case, bench: Bench, runs: int, folder: Path | None, *, add: bool) -> bool:
     """Measure one case and tell what came of it; whether no tool failed."""
     result = Result(case.name, today(), bench.seed, machine(), versions(), {})
     try:
-        for result.tools in _rounds(case, bench, runs):
+        known = result.before(folder) if add and folder is not None else {}
+        for result.tools in _rounds(case, bench, runs, known):
             if folder and result.measured:  # a long case that is cut off keeps its whole rounds
                 result.write(folder)
     except RuntimeError as error:  # in what is done before: the other cases go on
@@ -102,14 +108,17 @@ def _measured(case: Case, bench: Bench, runs: int, folder: Path | None) -> bool:
     return not any(figures.failed for figures in result.tools.values())
 
 
-def _rounds(case: Case, bench: Bench, runs: int) -> Iterator[dict[str, Figures]]:
+def _rounds(
+    case: Case, bench: Bench, runs: int, known: Mapping[str, Figures]
+) -> Iterator[dict[str, Figures]]:
     """Measure every tool once a round, each round beginning with another one; the figures after each round.
 
-    So what the machine does meanwhile, and what one tool leaves behind in a cache, hits all alike.
+    So what the machine does meanwhile, and what one tool leaves behind in a cache, hits all alike. `known`
+    are figures from before, to which the rounds add.
     """
     with ExitStack() as bench.after:
         ready = list(case.prepare(bench))
-        found = {turn.tool.name: Figures() for turn in ready}
+        found = {turn.tool.name: known.get(turn.tool.name) or Figures() for turn in ready}
         for number in range(runs + 1):  # the first one warms caches up, and isn't counted
             first = number % len(ready) if ready else 0
             for turn in (*ready[first:], *ready[:first]):

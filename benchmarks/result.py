@@ -98,10 +98,23 @@ class Result:
             for row in rows
         )
 
+    def before(self, folder: Path) -> dict[str, Figures]:
+        """What the file of this case has; raises `RuntimeError` where it was measured otherwise."""
+        file = _file(folder, self.case)
+        if not file.exists():
+            return {}
+        told = json.loads(file.read_text("utf-8"))
+        for name, mine in (("seed", self.seed), ("machine", self.machine), ("versions", self.versions)):
+            if told[name] != mine:
+                raise RuntimeError(f"{file} was measured with another {name}: {told[name]}, here {mine}")
+        return {
+            tool: Figures(told["commands"][tool], [_run(run) for run in runs])
+            for tool, runs in told["cases"][self.case].items()
+        }
+
     def write(self, folder: Path) -> None:
         """Write a file of its own, in place of what was measured before; `page` reads it."""
         folder.mkdir(parents=True, exist_ok=True)
-        name = re.sub(r"[^a-z0-9.]+", "-", self.case.lower()).strip("-")
         told = {
             "when": self.when,
             "seed": self.seed,
@@ -115,7 +128,15 @@ class Result:
             "commands": {tool: each.command for tool, each in self.measured.items()},
             "failed": {tool: each.failed for tool, each in self.tools.items() if each.failed},
         }
-        (folder / f"{name}.json").write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
+        _file(folder, self.case).write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
+
+
+def _file(folder: Path, case: str) -> Path:
+    return folder / (re.sub(r"[^a-z0-9.]+", "-", case.lower()).strip("-") + ".json")
+
+
+def _run(told: Mapping[str, Any]) -> Run:
+    return Run(told["wall_s"], told["cpu_s"], told["peak_mib"], told.get("requests", {}))
 
 
 def _rounded(run: Run) -> dict[str, Any]:

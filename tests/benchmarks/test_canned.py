@@ -113,6 +113,26 @@ def test_a_case_that_is_cut_off_keeps_the_rounds_that_were_measured(tmp_path: Pa
     assert len(json.loads(file.read_text())["cases"]["c, 1"]["rclone sync"]) == 2
 
 
+def test_a_case_is_gone_on_with_where_it_was_measured_alike(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case, folder = no_change_canned(1), tmp_path / "results"
+    asked = ["--work", str(tmp_path), "--tool", "bisyncer", "--json", str(folder)]
+    assert benchmarks.main([*asked, "--runs", "1"], [case]) == 0
+    (file,) = folder.iterdir()
+    (first,) = json.loads(file.read_text())["cases"][case.name]["bisyncer"]
+
+    assert benchmarks.main([*asked, "--runs", "3", "--add"], [case]) == 0
+    runs = json.loads(file.read_text())["cases"][case.name]["bisyncer"]
+    assert len(runs) == 3
+    assert runs[0] == first
+
+    before = file.read_text()
+    assert benchmarks.main([*asked, "--runs", "5", "--add", "--seed", "2"], [case]) == 1
+    assert "was measured with another seed: 1, here 2" in capsys.readouterr().err
+    assert file.read_text() == before
+
+
 def test_what_only_one_run_has_is_not_shown(tmp_path: Path) -> None:
     command = ["/v/bin/rclone", "sync", f"{tmp_path}/folder-3", "B:bench/p12", "--workdir", f"{tmp_path}/w"]
 
