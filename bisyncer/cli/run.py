@@ -70,7 +70,8 @@ def init(
     """Check and record a pair; --resync aligns it.
 
     Both roots are looked at and tried with an object that is removed again. PAIR is a pair of the config.
-    With two roots a new pair is made of them and written to the config, with the settings given here.
+    With two roots a new pair is made of them and written to the config, with the settings given here but for
+    --resync-mode, which is for this resync.
     """
     if len(roots) > 2 or (len(roots) == 1 and name is not None):
         raise UsageError("init takes the name of a pair of the config, or two roots and maybe --name.")

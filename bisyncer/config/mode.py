@@ -19,13 +19,18 @@ def refuse_unfit(job: Job, where: Callable[[Setting[object]], str]) -> None:
     policy = job.policy
     for rule, each, prevails in (
         (policy.resync_mode, setting.RESYNC_MODE, policy.resync_mode in _PATH1_PREVAILS),
-        # Of the other rules nobody knows whether they were asked for, or are the default.
-        (policy.conflict_resolve, setting.CONFLICT_RESOLVE, policy.conflict_resolve is not Resolve.PATH2),
+        (
+            policy.conflict_resolve,
+            setting.CONFLICT_RESOLVE,
+            # From elsewhere than a flag it may be meant for pairs of other modes.
+            policy.conflict_resolve is not Resolve.PATH2
+            or where(setting.CONFLICT_RESOLVE) != setting.CONFLICT_RESOLVE.flag,
+        ),
     ):
         if Side.PATH1 not in job.mode.writes and not prevails:
             raise UsageError(
-                f"{where(each)}: the mode of the pair is {job.mode}, in which path1 prevails, and {rule} "
-                "would let path2. Leave it out."
+                f"{where(each)}: the mode of the pair is {job.mode}, in which path1 prevails, so {rule} has "
+                "no say. Leave it out."
             )
     if Side.PATH1 not in job.mode.writes and job.backup_dir1 is not None:
         raise UsageError(

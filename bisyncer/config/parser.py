@@ -103,7 +103,7 @@ def text(value: object) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:  # a flag's or a variable's; a file that isn't text is refused whole
-        raise Unfit(f"{value!r} isn't UTF-8, so no key and no config can hold it") from error
+        raise Unfit("it isn't UTF-8, so no key and no config can hold it") from error
     return value
 
 

@@ -53,12 +53,12 @@ def add_pair(
 def refuse_closed(path: Path) -> None:
     """Raise `UsageError` where this user can put no file at `path`, before anything else is begun."""
     folder = path.resolve().parent
-    while not folder.exists() and folder != folder.parent:
+    while not os.path.lexists(folder):  # says no, and raises nothing, where it may not look
         folder = folder.parent
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(
-            f"The pair can't be written to {path}: no permission to write in {folder}. Nothing was touched. "
-            "Name another file with --config."
+            f"The pair can't be written to {path}: {folder} is no folder that this user may write in. "
+            "Nothing was touched. Name another file with --config."
         )
 
 

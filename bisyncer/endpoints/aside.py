@@ -349,10 +349,11 @@ def _trade(aside: _Aside, temporary: str, name: str) -> bool:
     try:
         linux.exchange(aside.directory, name, aside.parent, name)
     except OSError as error:
-        there = look(aside.directory, name)
-        if there is not None and aside.is_mine(there):  # else it was done all the same, and is settled later
+        unsupported = error.errno in linux.UNSUPPORTED
+        there = None if unsupported else look(aside.directory, name)
+        if there is None or aside.is_mine(there):  # else it was done all the same, and is settled later
             os.rename(name, temporary, src_dir_fd=aside.directory, dst_dir_fd=aside.parent)
-        if error.errno in linux.UNSUPPORTED:
+        if unsupported:
             return False
         raise
     return True

@@ -50,7 +50,7 @@ from bisyncer.endpoints.tree import (
     make_entry,
     split,
 )
-from bisyncer.endpoints.unsynced import Unsynced
+from bisyncer.endpoints.unsynced import Unsynced, sync_names
 from bisyncer.endpoints.walk import Walk
 from bisyncer.errors import (
     Blocked,
@@ -380,7 +380,12 @@ class LocalEndpoint:
             return Twin(entry, entry._replace(key=new_key))
         with self.read(key, expect=expect) as source:
             twin = Twin(expect, self.write(new_key, source, expect=None))
-        self.flush()  # else a power cut could take the copy after the original was deleted
+        # Else a power cut could take the copy after the original was deleted. Its bytes are synced already.
+        with Explained(self._place(key)):
+            for depth in range(len(new_above) + 1):
+                with self._tree.directory(new_above[:depth]) as directory:
+                    if directory is not None:
+                        sync_names(directory)
         return twin
 
     def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:  # noqa: ARG002 -- there are no requests

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from bisyncer.endpoints.tree import Explained, is_expected, make_entry, untouched
 from bisyncer.errors import Changed
 from bisyncer.model import Entry
+
+_OPEN_FILES: Final = "/proc/self/fd"
 
 
 class Reading:
@@ -73,23 +76,26 @@ class Reading:
 
     def _check_end(self) -> None:
         with Explained(self._place):
-            now = _fresh_look(self._opened)
-        if not untouched(self._seen, now):
+            now = _asked_for(self._opened)
+        if now is None or not untouched(self._seen, now):
             raise self._torn()
 
     def _torn(self) -> Changed:
         return Changed(f"{self.entry.key}: was written to while it was read. Run again.")
 
 
-def _fresh_look(opened: int) -> os.stat_result:
-    """A look at an open file that NFS may not answer from its cache: opening it once more asks the server.
+def _asked_for(opened: int) -> os.stat_result | None:
+    """A look at an open file that NFS may not answer from its cache; None where the server has it no more.
 
-    For as long as nfs(5), "close-to-open cache consistency", a write of another host is else not seen.
+    Opening it once more asks the server. Else a write of another host may not be seen for as long as nfs(5)
+    lets attributes be cached ("close-to-open cache consistency").
     """
     try:
-        again = os.open(f"/proc/self/fd/{opened}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:  # there is no /proc, or this user may not read the file any more
-        return os.fstat(opened)
+        again = os.open(f"{_OPEN_FILES}/{opened}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ESTALE} and os.access(_OPEN_FILES, os.F_OK):
+            return None
+        return os.fstat(opened)  # there is no /proc, or this user may not read the file any more
     try:
         return os.fstat(again)
     finally:

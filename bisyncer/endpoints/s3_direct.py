@@ -50,7 +50,7 @@ class _Credentials(Boto3CredentialProvider):
 
 def is_refusal(error: BaseException) -> bool:
     """Whether the store has answered that it did nothing; only the text tells (4xx, RFC 9110, 15.5)."""
-    return "status code: 4" in str(error)
+    return "non-2xx status code: 4" in str(error)
 
 
 def can_name(name: str) -> bool:

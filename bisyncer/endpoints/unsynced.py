@@ -23,7 +23,7 @@ class Unsynced:
     def add(self, directory: int) -> None:
         """Note that a name in `directory` changed."""
         if not linux.HAS_SYNCFS:
-            self._sync_now(directory)
+            sync_names(directory)
             return
         # Opened now and not at the flush: a descriptor only reports the errors that came after it.
         self._note(directory, lambda: os.open(".", _DIRECTORY, dir_fd=directory))
@@ -40,13 +40,6 @@ class Unsynced:
         with self._lock:
             if device not in self._open:
                 self._open[device] = again()
-
-    def _sync_now(self, directory: int) -> None:
-        opened = os.open(".", _DIRECTORY, dir_fd=directory)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
 
     def sync(self, root: str) -> None:
         """Return when all that was noted is on its device.
@@ -74,3 +67,12 @@ class Unsynced:
             waiting, self._open = self._open, {}
             for opened in waiting.values():
                 os.close(opened)
+
+
+def sync_names(directory: int) -> None:
+    """Return when the names in a directory are on its device."""
+    opened = os.open(".", _DIRECTORY, dir_fd=directory)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -63,10 +63,7 @@ def _alike(rows: Sequence[Planned], alike: Alike, policy: Policy) -> dict[str, A
     for one, two in found:
         action = unsure[one.key]
         verdict = decide(policy.mode, action.delta1, action.delta2, Agreement.SAME)
-        path1, path2 = undisputed(one, two)
-        settled[one.key] = action._replace(
-            verdict=verdict, agreement=Agreement.SAME, path1=path1, path2=path2
-        )
+        settled[one.key] = action._replace(verdict=verdict, agreement=Agreement.SAME, path1=one, path2=two)
     return settled
 
 
@@ -99,9 +96,9 @@ def _settle(
     agreed = None
     if len(entries) == len(Side) and Delta.UNCHANGED not in deltas.values():
         agreed = settled_agreement(entries, endpoints, policy)
-    if agreed is Agreement.SAME:
-        entries = dict(zip(Side, undisputed(entries[Side.PATH1], entries[Side.PATH2]), strict=True))
     verdict = decide(policy.mode, deltas[Side.PATH1], deltas[Side.PATH2], agreed)
+    if verdict in {Verdict.RECORD, Verdict.NOTHING} and len(entries) == len(Side):
+        entries = dict(zip(Side, undisputed(entries[Side.PATH1], entries[Side.PATH2]), strict=True))
     action = action._replace(
         verdict=verdict,
         delta1=deltas[Side.PATH1],

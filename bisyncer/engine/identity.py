@@ -70,7 +70,7 @@ class Identity:
         self._written = sealed
         self._found: dict[Side, Found | None] = {}
         self._may_follow = may_follow
-        self._unclear: set[Side] = set()  # sides that may have a seal of which no answer came
+        self._unclear: dict[Side, bytes] = {}  # seals that were asked for and of which no answer came
         self.broken = False  # whether a seal isn't what it should be
 
     def look(self) -> list[Halt]:
@@ -86,7 +86,7 @@ class Identity:
     def seal(self, lease: Lease, now_ns: int, wait: Callable[[float], object]) -> None:
         """Give both sides a new seal; a side that takes none keeps the old one, until a later run.
 
-        So does one that may have the seal before, and isn't heard of: two numbers of it would be open.
+        So does one that may yet get the seal before, of which no answer came: two numbers would be open.
         Raises `Halted` where a seal is no longer what was found: then another state is at work here.
         """
         sides = [side for side in self._sides if side in self._written and self._is_clear(side)]
@@ -98,11 +98,13 @@ class Identity:
         self._store.seals.note(lease, planned, durable=True)
         self._known |= planned
         for side in sides:
+            data = _text(number, self._pair.owner)
             try:
-                written = self._write(side, number, now_ns, wait, lease)
+                written = self._write(side, number, data, now_ns, wait, lease)
                 self._endpoints[side].flush()  # else a power cut could bring the last one back
-            except EndpointError:
-                self._unclear.add(side)
+            except EndpointError as error:
+                if isinstance(error, Transient):
+                    self._unclear[side] = data
             else:
                 self._found[side] = written
         sealed = {side: _seal(found) for side in sides if (found := self._found.get(side)) is not None}
@@ -111,13 +113,13 @@ class Identity:
         self._known |= sealed
 
     def _is_clear(self, side: Side) -> bool:
-        """Whether it is known which seal a side has; where an answer was lost, it is asked."""
+        """Whether no seal may come that was asked for before: one without an answer may be there by now."""
         with suppress(EndpointError):
             if side in self._unclear:
                 found = _read(self._endpoints[side], self._key, None)
-                if found is not None and found.number == self._known[side].pending:
+                if found is not None and found.data == self._unclear[side]:
                     self._found[side] = found
-                    self._unclear.discard(side)
+                    del self._unclear[side]
         return side not in self._unclear
 
     def _wrong(self, side: Side) -> str | None:
@@ -167,12 +169,16 @@ class Identity:
             return f"{cure}."
         return f"{cure}; or, if what is gone from one side shall be deleted from the other, {let_pass(GATE)}."
 
-    def _write(
-        self, side: Side, number: int, now_ns: int, wait: Callable[[float], object], lease: Lease
+    def _write(  # noqa: PLR0917 -- one caller, and all of it is what a seal is made of
+        self,
+        side: Side,
+        number: int,
+        data: bytes,
+        now_ns: int,
+        wait: Callable[[float], object],
+        lease: Lease,
     ) -> Found:
         endpoint, before = self._endpoints[side], self._found.get(side)
-        text = _TEXT.format(number=number, owner=self._pair.owner, nonce=secrets.token_hex(8))
-        data = text.encode()
         entry = Entry(self._key, len(data), now_ns, "")
 
         def write() -> Entry:
@@ -210,6 +216,11 @@ class _Body:
         end = len(self._left) if size < 0 else size
         given, self._left = self._left[:end], self._left[end:]
         return given
+
+
+def _text(number: int, owner: str) -> bytes:
+    """A seal, which is like no other one: by that it is known again where an answer was lost."""
+    return _TEXT.format(number=number, owner=owner, nonce=secrets.token_hex(8)).encode()
 
 
 def _seal(found: Found | None) -> Seal:

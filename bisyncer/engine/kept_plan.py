@@ -233,7 +233,11 @@ def _settled_since(action: Action, known: Mapping[str, Ancestor], policy: Policy
     renamed = action.origin is not None and action.agreement is None
     was_recorded = renamed or not {action.delta1, action.delta2} <= new
     key = _recorded_key(action)
-    if not was_recorded or (key in known and (renamed or not _is_recorded_anew(action, known[key], policy))):
+    if was_recorded:
+        settled = key not in known or (not renamed and _is_recorded_anew(action, known[key], policy))
+    else:
+        settled = key in known
+    if not settled:
         return None
     return f"{key!r} was settled since the plan was made. It is left alone; the next run decides."
 
@@ -259,7 +263,8 @@ def _moved(action: Action, endpoints: Mapping[Side, Endpoint], policy: Policy) -
     if action.origin is not None and (side := action.verdict.side) is not None:
         seen += [(side, action.origin.key, action.origin), (side.other, action.origin.key, None)]
     for side, key, entry in seen:
-        now = look_at(endpoints[side], key)
+        # What a side can't name it doesn't hold.
+        now = look_at(endpoints[side], key) if endpoints[side].refusal(key) is None else None
         if (how := _changed(entry, now, restless=side in policy.restless)) is not None:
             return f"{side}: {key!r} {how} since the plan was made. It is left alone; the next run decides."
     return None

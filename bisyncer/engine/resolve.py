@@ -60,9 +60,9 @@ class Resolving:
         """Keep one version of a conflict under its name, or both as they are; return what was done.
 
         `keep` is `both` or a value of `Resolve`: `path1` is the version that path1 held when they met.
-        Raises `UsageError` for a conflict that isn't open, or of which the rule chooses neither version, and
-        `Unfinished` where one of the versions is not what was shown any more: then what was shown is still
-        there, and nothing of it was removed.
+        Raises `UsageError` for a conflict that isn't open, and `Unfinished` where the rule chooses neither
+        version, or one is not what was shown any more: then what was shown is still there, and nothing of it
+        was removed.
         """
         if self.job.mode.writes != frozenset(Side) and keep != BOTH:
             raise UsageError(
@@ -126,10 +126,10 @@ class _Stores(NamedTuple):
 
 
 def _to_keep(conflict: Conflict, rule: Resolve) -> Side:
-    """The side whose version the rule chooses; raises `UsageError` where it chooses neither."""
+    """The side whose version the rule chooses; raises `Unfinished` where it chooses neither."""
     kept = chosen(conflict.met(Side.PATH1), conflict.met(Side.PATH2), rule)
     if kept is None:
-        raise UsageError(
+        raise Unfinished(
             f"Conflict {conflict.id} ({conflict.key}): of both versions neither is the {rule} one. Nothing "
             "was changed. Say --keep path1, path2 or both."
         )

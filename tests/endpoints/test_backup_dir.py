@@ -154,6 +154,7 @@ class TestTreeWithItsTrashElsewhere:
         endpoint.flush()
         synced: list[int] = []
         monkeypatch.setattr(linux, "syncfs", synced.append)
+        monkeypatch.setattr(os, "fsync", synced.append)
         if not links:
             monkeypatch.setattr(os, "link", other_file_system)
 

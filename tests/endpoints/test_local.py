@@ -995,13 +995,16 @@ def test_what_is_kept_by_a_copy_in_the_root_is_durable_before_the_original_goes(
         entry = put(local, key, b"1")
         local.flush()
         synced: list[int] = []
-        monkeypatch.setattr(linux, "syncfs", synced.append)
+        for room, name in ((linux, "syncfs"), (os, "fsync")):
+            monkeypatch.setattr(room, name, lambda opened: synced.append(os.fstat(opened).st_ino))
         monkeypatch.setattr(os, "link", _other_file_system)
 
         twin = local.keep(key, f"t/{key}", expect=entry)
 
         assert twin.entry == entry
-        assert len(synced) == 1
+        if links is LinkMode.SKIP:
+            assert {root.stat().st_ino, (root / "t").stat().st_ino} <= set(synced)
+        assert synced
     finally:
         local.close()
 

@@ -205,6 +205,19 @@ def test_what_a_run_has_done_since_and_somebody_took_back_is_not_done_again(worl
     assert world.held(TWO)["k0"] == TEN["k0"]
 
 
+def test_what_was_copied_by_a_plan_and_deleted_since_is_not_copied_by_it_again(world: World) -> None:
+    world.align(TEN)
+    world.put(ONE, {"new": "n"})
+    file = keep(world)
+    assert carried_out(apply(world, file)) == {"copy-to-path2": 1}
+    world.remove(TWO, "new")
+
+    summary = apply(world, file)
+
+    assert [problem.key for problem in summary.problems] == ["new"]
+    assert "new" not in world.held(TWO)
+
+
 def test_a_dry_run_of_it_tells_what_would_still_be_done(world: World) -> None:
     change_all(world)
     file = keep(world)

@@ -14,7 +14,7 @@ from bisyncer.engine.kept_plan import KeptPlan
 from bisyncer.engine.pairing import guarded
 from bisyncer.errors import Changed, Rejected, UsageError
 from bisyncer.job import Bounds
-from bisyncer.model import Item, Mode, RunOutcome, Side, Unreadable, Verdict
+from bisyncer.model import Entry, Item, Mode, RunOutcome, Side, Unreadable, Verdict
 from bisyncer.report.events import RunBegan
 from tests.engine.test_kept_plan import apply, keep
 from tests.pair import paired
@@ -47,15 +47,28 @@ def test_a_mirror_deletes_what_only_path2_has_from_the_second_run_on_and_keeps_i
     assert mirror.plan() == []
 
 
-def test_a_mirror_deletes_what_its_tree_could_never_hold(mirror: World) -> None:
-    mirror.hooked[ONE].tree = True
+def test_a_mirror_deletes_what_its_tree_could_never_hold(
+    mirror: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked = mirror.hooked[ONE]
+    hooked.tree = True
+    stat = hooked.stat
+
+    def as_a_tree_does(key: str) -> Entry | None:
+        if "//" in key:
+            raise Rejected(f"{key}: is no name of a file")
+        return stat(key)
+
+    monkeypatch.setattr(hooked, "stat", as_a_tree_does)
     mirror.align(TEN)
     mirror.put(TWO, {"a//b": "of a bucket alone"})
 
     summary = mirror.run()
 
     assert (summary.exit_code, carried_out(summary)) == (0, {"delete-from-path2": 1})
-    assert mirror.held(TWO) == TEN
+    mirror.put(TWO, {"a//b": "once more"})
+    file = keep(mirror)
+    assert (apply(mirror, file).exit_code, mirror.held(TWO)) == (0, TEN)
 
 
 def test_what_a_mirror_would_delete_is_counted_before_anything_is_done(mirror: World) -> None:

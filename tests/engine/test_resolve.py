@@ -55,7 +55,7 @@ def test_a_rule_that_chooses_neither_version_settles_nothing(world: World, keep:
     world.run()
     before = world.held(ONE)
 
-    with pytest.raises(UsageError, match=f"neither is the {keep} one. Nothing was changed. Say --keep path1"):
+    with pytest.raises(Unfinished, match=f"neither is the {keep} one. Nothing was changed. Say --keep path1"):
         settle(world, keep)
 
     assert world.held(ONE) == world.held(TWO) == before

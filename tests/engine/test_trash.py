@@ -170,6 +170,24 @@ def test_what_can_not_be_moved_is_kept_and_then_deleted(world: World) -> None:
     assert kept(world, TWO) == {"k0": "x"}
 
 
+def test_what_an_attempt_before_has_kept_is_flushed_before_the_original_goes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align(TEN)
+    steps: list[str] = []
+    hooked, entry = world.hooked[TWO], world.stores[TWO].entry("k0")
+    assert entry is not None
+    monkeypatch.setattr(hooked, "flush", lambda: steps.append("flush"))
+    hooked.before = lambda method, _key: steps.append(method) if method == "delete" else None
+    trash = Trash(hooked, "20261125T080000Z-1")
+    trash.keep(entry)  # and then the process ended
+    steps.clear()
+
+    trash.take(entry)
+
+    assert steps == ["flush", "delete"]
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_what_is_tried_again_is_kept_once(world: World, late: bool) -> None:
     world.align(TEN)
