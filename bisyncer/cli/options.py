@@ -43,7 +43,7 @@ class Asked:
     flags: Mapping[str, object] = field(default_factory=dict)  # settings of pairs, by name
     remotes: tuple[str, ...] = ()
 
-    def load(self, *, may_be_missing: bool = False) -> Config:
+    def load(self, *, new_pair: bool = False) -> Config:
         """The config, with what was asked for laid over it."""
         return load(
             self.config,
@@ -51,7 +51,7 @@ class Asked:
             state=self.state,
             rclone_config=self.rclone_config,
             remotes=self.remotes,
-            may_be_missing=may_be_missing,
+            new_pair=new_pair,
         )
 
 

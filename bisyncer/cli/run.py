@@ -77,29 +77,23 @@ def init(
         raise UsageError("init takes the name of a pair of the config, or two roots and maybe --name.")
     _refuse_idle_mode(asked, resync=resync)
     new = len(roots) == 2
-    found_config = asked.load(may_be_missing=new)
-
-    def settings(pair: str) -> tuple[Config, Job]:
-        config = found_config.with_pair(pair, *roots) if new else found_config
-        return config, config.job(pair, resync=resync)
-
+    before = asked.load(new_pair=new)
     if new:
-        _refuse_unwritten(found_config, asked)
-    free = new and name is None
-    pair = _free_name(roots, found_config.pairs) if free else name if name is not None else roots[0]
-    config, job = settings(pair)  # what is refused is refused before a state is made
+        _refuse_unwritten(before, asked)
+    # What is refused is refused before a state is made, which may have the name that comes of the roots.
+    config, job = _asked_for(before, roots, name, before.pairs, resync=resync)
     with opened_store(config) as store:
-        if free:
-            pair = _free_name(roots, {*found_config.pairs, *(each.name for each in store.pairs())})
-            config, job = settings(pair)
+        if new and name is None:
+            taken = {*before.pairs, *(each.name for each in store.pairs())}
+            config, job = _asked_for(before, roots, name, taken, resync=resync)
         from bisyncer.engine import pairing  # noqa: PLC0415 -- see `opened`
 
         with opened_pair(job, store) as endpoints:
             found = pairing.init(job, endpoints, store)
             if new:
-                _write(config, pair, asked)
+                _write(config, job.pair, asked)
             for warning in found.warnings:
-                tell_sentence(warning, log_format=asked.log_format, pair=pair, level="warning")
+                tell_sentence(warning, log_format=asked.log_format, pair=job.pair, level="warning")
             if as_json and not resync:
                 say(json.dumps(_init_row(found, job)))
             elif not as_json and not asked.quiet:
@@ -331,6 +325,17 @@ def _gates(names: Sequence[str]) -> frozenset[str]:
                 "Give one, and --force again for another."
             )
     return frozenset(names)
+
+
+def _asked_for(
+    config: Config, roots: Sequence[str], name: str | None, taken: Container[str], *, resync: bool
+) -> tuple[Config, Job]:
+    """The pair that `init` is about: one of the config, or a new one by a name that isn't `taken`."""
+    pair = roots[0]
+    if len(roots) == 2:
+        pair = _free_name(roots, taken) if name is None else name
+        config = config.with_pair(pair, *roots)
+    return config, config.job(pair, resync=resync)
 
 
 def _free_name(roots: Sequence[str], taken: Container[str]) -> str:

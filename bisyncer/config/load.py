@@ -39,15 +39,15 @@ def load(
     state: str | None = None,
     rclone_config: str | None = None,
     remotes: Sequence[str] = (),
-    may_be_missing: bool = False,
+    new_pair: bool = False,
 ) -> Config:
     """Read the config for one command.
 
     `flags` are settings of pairs by name, `remotes` texts of the shape NAME.KEY=VALUE. A file that was
-    named and isn't there is refused, but for `may_be_missing`: then a pair is about to be written to it, and
-    the flags are that pair's alone.
+    named and isn't there is refused, but for a `new_pair`, which is about to be written to it: then the flags
+    are that pair's alone.
     """
-    path, exists = find(asked, may_be_missing=may_be_missing)
+    path, exists = find(asked, new_pair=new_pair)
     text, tables = _read(path) if exists else ("", {})
     top: dict[str, Given] = {}
     pairs: dict[str, dict[str, Given]] = {}
@@ -76,13 +76,13 @@ def load(
         stores.setdefault(name, {}).update(given)
     by_flag = {name: Given(value, "--" + name.replace("_", "-")) for name, value in (flags or {}).items()}
     _check_roots(pairs, env_pairs)
-    _check_roots({} if may_be_missing else pairs, by_flag)
+    _check_roots({} if new_pair else pairs, by_flag)
     overrides = env_pairs | by_flag
     name = setting.FILTERS_FILE.name
     if name in overrides:
         value, where = overrides[name]
         overrides[name] = Given(_counted("pairs", name, value, Path.cwd()), where)
-    laid_over = env_pairs if may_be_missing else overrides
+    laid_over = env_pairs if new_pair else overrides
     store_values = {name: Values(setting.REMOTE, given) for name, given in stores.items()}
     values = Values(TOP, top)
     return Config(
@@ -97,13 +97,13 @@ def load(
     )
 
 
-def find(asked: Path | None, *, may_be_missing: bool = False) -> tuple[Path, bool]:
+def find(asked: Path | None, *, new_pair: bool = False) -> tuple[Path, bool]:
     """The config file in use and whether it is there; where none is, the one that would be written."""
     named = asked or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     if named is not None:
         origin = "--config" if asked else VARIABLE
         exists = _exists(named)
-        if not exists and not may_be_missing:
+        if not exists and not new_pair:
             raise UsageError(f"{named}, named by {origin}, isn't there. Name the file that holds the pairs.")
         if exists and named.is_dir():
             raise UsageError(f"{named}, named by {origin}, is a folder. Name the file that holds the pairs.")
@@ -115,7 +115,7 @@ def find(asked: Path | None, *, may_be_missing: bool = False) -> tuple[Path, boo
             if path.exists():
                 return path, True
     # Where a file is about to be written, it isn't the one that the host's services share.
-    there = not may_be_missing or os.access(SYSTEM_FILE.parent, os.X_OK)
+    there = not new_pair or os.access(SYSTEM_FILE.parent, os.X_OK)
     return (SYSTEM_FILE, True) if there and _exists(SYSTEM_FILE) else (own, False)
 
 

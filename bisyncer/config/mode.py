@@ -16,18 +16,11 @@ _PATH1_PREVAILS = frozenset({Resolve.NONE, Resolve.PATH1})
 
 def refuse_unfit(job: Job, where: Callable[[Setting[object]], str]) -> None:
     """Raise `UsageError` for a setting that this mode can't keep to; `where` tells where one was given."""
-    policy = job.policy
-    for rule, each, prevails in (
-        (policy.resync_mode, setting.RESYNC_MODE, policy.resync_mode in _PATH1_PREVAILS),
-        (
-            policy.conflict_resolve,
-            setting.CONFLICT_RESOLVE,
-            # From elsewhere than a flag it may be meant for pairs of other modes.
-            policy.conflict_resolve is not Resolve.PATH2
-            or where(setting.CONFLICT_RESOLVE) != setting.CONFLICT_RESOLVE.flag,
-        ),
-    ):
-        if Side.PATH1 not in job.mode.writes and not prevails:
+    rules = [(setting.RESYNC_MODE, job.policy.resync_mode)]
+    if where(setting.CONFLICT_RESOLVE) == setting.CONFLICT_RESOLVE.flag:  # else it may be for other pairs
+        rules.append((setting.CONFLICT_RESOLVE, job.policy.conflict_resolve))
+    for each, rule in rules:
+        if Side.PATH1 not in job.mode.writes and rule not in _PATH1_PREVAILS:
             raise UsageError(
                 f"{where(each)}: the mode of the pair is {job.mode}, in which path1 prevails, so {rule} has "
                 "no say. Leave it out."

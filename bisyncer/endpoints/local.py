@@ -381,9 +381,10 @@ class LocalEndpoint:
         with self.read(key, expect=expect) as source:
             twin = Twin(expect, self.write(new_key, source, expect=None))
         # Else a power cut could take the copy after the original was deleted. Its bytes are synced already.
+        tree = self._tree.holding(new_above)
         with Explained(self._place(key)):
             for depth in range(len(new_above) + 1):
-                with self._tree.directory(new_above[:depth]) as directory:
+                with tree.directory(new_above[:depth]) as directory:
                     if directory is not None:
                         sync_names(directory)
         return twin

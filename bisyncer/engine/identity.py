@@ -70,7 +70,7 @@ class Identity:
         self._written = sealed
         self._found: dict[Side, Found | None] = {}
         self._may_follow = may_follow
-        self._unclear: dict[Side, bytes] = {}  # seals that were asked for and of which no answer came
+        self._unclear: dict[Side, bytes] = {}  # seals that may be written: asked for, and no answer came yet
         self.broken = False  # whether a seal isn't what it should be
 
     def look(self) -> list[Halt]:
@@ -98,15 +98,15 @@ class Identity:
         self._store.seals.note(lease, planned, durable=True)
         self._known |= planned
         for side in sides:
-            data = _text(number, self._pair.owner)
             try:
-                written = self._write(side, number, data, now_ns, wait, lease)
+                written = self._write(side, number, now_ns, wait, lease)
                 self._endpoints[side].flush()  # else a power cut could bring the last one back
             except EndpointError as error:
                 if isinstance(error, Transient):
-                    self._unclear[side] = data
+                    continue
             else:
                 self._found[side] = written
+            del self._unclear[side]
         sealed = {side: _seal(found) for side in sides if (found := self._found.get(side)) is not None}
         sealed = {side: seal for side, seal in sealed.items() if seal.number == number}
         self._store.seals.note(lease, sealed)
@@ -169,16 +169,11 @@ class Identity:
             return f"{cure}."
         return f"{cure}; or, if what is gone from one side shall be deleted from the other, {let_pass(GATE)}."
 
-    def _write(  # noqa: PLR0917 -- one caller, and all of it is what a seal is made of
-        self,
-        side: Side,
-        number: int,
-        data: bytes,
-        now_ns: int,
-        wait: Callable[[float], object],
-        lease: Lease,
+    def _write(
+        self, side: Side, number: int, now_ns: int, wait: Callable[[float], object], lease: Lease
     ) -> Found:
         endpoint, before = self._endpoints[side], self._found.get(side)
+        data = self._unclear[side] = _text(number, self._pair.owner)
         entry = Entry(self._key, len(data), now_ns, "")
 
         def write() -> Entry:

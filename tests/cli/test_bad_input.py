@@ -229,10 +229,12 @@ def test_a_filters_file_of_a_user_that_is_not_there(desk: Desk) -> None:
     assert "can't be read: No such file or directory" in answer.err
 
 
+@pytest.mark.parametrize("rule", ["path2", "newer"])
 @pytest.mark.parametrize("mode", ["mirror", "copy"])
-def test_a_rule_that_the_mode_of_the_pair_never_follows(mode: str, desk: Desk) -> None:
-    desk.configure({"cms": f"mode = '{mode}'"})
-    answer = desk("run", "cms", "--resync", "--conflict-resolve", "path2")
+def test_a_rule_that_the_mode_of_the_pair_never_follows(mode: str, rule: str, desk: Desk) -> None:
+    desk.configure({"cms": f"mode = '{mode}'\nconflict_resolve = '{rule}'"})
+    assert desk("init", "cms", "--resync").code == 0
+    answer = desk("run", "cms", "--resync", "--conflict-resolve", rule)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith(
         f"bisyncer: --conflict-resolve: the mode of the pair is {mode}, in which path1"

@@ -617,7 +617,7 @@ def test_a_named_file_that_is_missing_is_refused_unless_it_will_be_written(
 ) -> None:
     with pytest.raises(UsageError, match=r"^none.toml, named by --config, isn't there"):
         load(Path("none.toml"))
-    assert not load(Path("none.toml"), may_be_missing=True).exists
+    assert not load(Path("none.toml"), new_pair=True).exists
     monkeypatch.setenv("BISYNCER_CONFIG", "other.toml")
     with pytest.raises(UsageError, match=r"^other.toml, named by BISYNCER_CONFIG, isn't there"):
         load(None)

@@ -98,7 +98,7 @@ def test_each_name_that_rclone_allows_may_begin_a_root(name: str, tmp_path: Path
     conf(tmp_path / "home/.config/rclone/rclone.conf", name)
 
     in_file = config(root=f"{name}:bucket/p").job("cms")
-    said = load(None, may_be_missing=True).with_pair("new", f"{name}:bucket/p", f"{name}:other").job("new")
+    said = load(None, new_pair=True).with_pair("new", f"{name}:bucket/p", f"{name}:other").job("new")
 
     assert in_file.path1 == said.path1 == f"{name}:bucket/p"
     assert in_file.remotes == said.remotes == (Remote(name, type="oci", namespace="theirs"),)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import Protocol
 
@@ -16,7 +17,7 @@ import pytest
 
 from bisyncer.endpoints.base import Endpoint, NameRules, Upload
 from bisyncer.errors import Changed, Rejected
-from bisyncer.model import DIRECTORY, OCCUPIED, TRASH, Entry
+from bisyncer.model import DIRECTORY, OCCUPIED, TRASH, Conditions, Entry
 
 MTIME_NS = 1_600_000_000_123_456_789
 WRITERS = 8
@@ -76,6 +77,17 @@ class Behind(Protocol):
     def names(self) -> list[str]:
         """Every name in the store, temporaries too, sorted; a tree's without its directories."""
         ...
+
+
+_honoured: dict[str, Conditions] = {}
+
+
+def honoured(store: str, opened: Callable[[], AbstractContextManager[Endpoint]]) -> Conditions:
+    """What a store was found to honour, tried once: a run has it from the state."""
+    if store not in _honoured:
+        with opened() as endpoint:
+            _honoured[store] = endpoint.probe(scratch=True).conditions
+    return _honoured[store]
 
 
 class BytesSource:

@@ -48,6 +48,7 @@ from tests.endpoints.contract import (
     BucketContract,
     BytesSource,
     entries,
+    honoured,
     keys,
     metadata_of,
     now,
@@ -103,17 +104,6 @@ def opened(server: AzureServer, prefix: str, **changes: Any) -> Iterator[AzureEn
         yield endpoint
 
 
-_honoured: dict[str, Conditions] = {}
-
-
-def honoured(server: AzureServer) -> Conditions:
-    """What the store was found to honour, tried once: a run has it from the state."""
-    if server.endpoint_url not in _honoured:
-        with opened(server, "probed") as endpoint:
-            _honoured[server.endpoint_url] = endpoint.probe(scratch=True).conditions
-    return _honoured[server.endpoint_url]
-
-
 @contextlib.contextmanager
 def faulty(server: AzureServer, prefix: str, *faults: Fault, **changes: Any) -> Iterator[AzureEndpoint]:
     """An endpoint whose requests go through a proxy with these faults."""
@@ -133,7 +123,8 @@ class TestAzurite(BucketContract):
 
     @pytest.fixture
     def endpoint(self, azurite: AzureServer, prefix: str) -> Iterator[Endpoint]:
-        remote, conditions = azurite.remote(), honoured(azurite)
+        conditions = honoured(azurite.endpoint_url, partial(opened, azurite, "probed"))
+        remote = azurite.remote()
         with contextlib.closing(
             AzureEndpoint(azurite.container, prefix, remote=remote, owner="test", conditions=conditions)
         ) as endpoint:

@@ -946,6 +946,30 @@ def test_a_probe_tells_the_room_that_is_left_and_the_clock(local: LocalEndpoint)
     assert abs(probe.skew_ns) < 10**9
 
 
+@pytest.mark.parametrize(
+    ("problem", "torn"), [(errno.ESTALE, True), (errno.ENOENT, True), (errno.EACCES, False)]
+)
+def test_a_file_that_its_server_has_no_more_is_no_whole_version(
+    local: LocalEndpoint, monkeypatch: pytest.MonkeyPatch, problem: int, torn: bool
+) -> None:
+    entry = put(local, "k", b"12")
+    real = os.open
+
+    def nfs(path: Any, *words: Any, **named: Any) -> int:
+        if str(path).startswith("/proc/self/fd/"):
+            raise OSError(problem, os.strerror(problem))
+        return real(path, *words, **named)
+
+    monkeypatch.setattr(os, "open", nfs)
+    with local.read("k", expect=entry) as source:
+        assert source.read(2) == b"12"
+        if torn:
+            with pytest.raises(Changed):
+                source.read(2)
+        else:
+            assert source.read(2) == b""
+
+
 @pytest.mark.parametrize("between", [None, b"a stranger's"])
 def test_an_exchange_that_is_done_and_answered_by_an_error_loses_no_version(
     local: LocalEndpoint, root: Path, monkeypatch: pytest.MonkeyPatch, between: bytes | None

@@ -11,6 +11,7 @@ import tracemalloc
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from pathlib import Path
@@ -44,6 +45,7 @@ from tests.endpoints.contract import (
     BucketContract,
     BytesSource,
     entries,
+    honoured,
     keys,
     metadata_of,
     now,
@@ -109,17 +111,6 @@ def opened(account: OciAccount, prefix: str, **changes: Any) -> Iterator[OciEndp
         yield endpoint
 
 
-_honoured: dict[Path, Conditions] = {}
-
-
-def honoured(account: OciAccount) -> Conditions:
-    """What the store was found to honour, tried once: a run has it from the state."""
-    if account.folder not in _honoured:
-        with opened(account, "probed") as endpoint:
-            _honoured[account.folder] = endpoint.probe(scratch=True).conditions
-    return _honoured[account.folder]
-
-
 class Ledger:
     """What was told of uploads: with the number of parts that each had then, None where it was gone."""
 
@@ -163,7 +154,8 @@ class TestOci(BucketContract):
 
     @pytest.fixture
     def endpoint(self, oci_account: OciAccount, prefix: str) -> Iterator[Endpoint]:
-        remote, conditions = oci_account.remote(), honoured(oci_account)
+        conditions = honoured(str(oci_account.folder), partial(opened, oci_account, "probed"))
+        remote = oci_account.remote()
         with contextlib.closing(
             OciEndpoint(BUCKET, prefix, remote=remote, owner="test", conditions=conditions)
         ) as endpoint:

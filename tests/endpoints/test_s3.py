@@ -10,6 +10,7 @@ import tracemalloc
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from itertools import count, pairwise
 from pathlib import Path
@@ -49,6 +50,7 @@ from tests.endpoints.contract import (
     BucketContract,
     BytesSource,
     entries,
+    honoured,
     keys,
     now,
     put,
@@ -128,17 +130,6 @@ def opened(
         yield endpoint
 
 
-_honoured: dict[str, Conditions] = {}
-
-
-def honoured(server: S3Server) -> Conditions:
-    """What the store was found to honour, tried once: a run has it from the state."""
-    if server.endpoint_url not in _honoured:
-        with opened(server, "probed") as endpoint:
-            _honoured[server.endpoint_url] = endpoint.probe(scratch=True).conditions
-    return _honoured[server.endpoint_url]
-
-
 class S3Contract(BucketContract):
     """The rules, and those that only a bucket has; `server` is the store."""
 
@@ -149,9 +140,12 @@ class S3Contract(BucketContract):
     def server(self) -> S3Server:
         raise NotImplementedError
 
+    def conditions(self, server: S3Server) -> Conditions:
+        return honoured(server.endpoint_url, partial(opened, server, "probed"))
+
     @pytest.fixture
     def endpoint(self, server: S3Server, prefix: str) -> Iterator[Endpoint]:
-        with opened(server, prefix, honoured(server)) as endpoint:
+        with opened(server, prefix, self.conditions(server)) as endpoint:
             yield endpoint
 
     @pytest.fixture
@@ -696,7 +690,7 @@ class TestMoto(S3Contract):
 
     @pytest.fixture
     def endpoint(self, server: S3Server, prefix: str) -> Iterator[Endpoint]:
-        with opened(server, prefix, honoured(server)) as endpoint:
+        with opened(server, prefix, self.conditions(server)) as endpoint:
             endpoint._bucket.clients.client.meta.events.register(
                 "before-parameter-build.s3.ListObjectsV2",
                 lambda params, **_: params.setdefault("MaxKeys", self.page),

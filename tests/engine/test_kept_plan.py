@@ -168,35 +168,27 @@ def test_a_second_time_there_is_nothing_left_to_carry_out(world: World) -> None:
     assert world.held(ONE) == world.held(TWO) == held
 
 
-def test_what_was_deleted_by_a_plan_and_restored_is_not_deleted_by_it_again(world: World) -> None:
-    world.align(TEN)
-    world.remove(ONE, "k0")
-    file = keep(world)
-    before = world.stores[TWO].entry("k0")
-    assert carried_out(apply(world, file)) == {"delete-from-path2": 1}
-    world.stores[TWO].put("k0", TEN["k0"].encode())
-    after = world.stores[TWO].entry("k0")
-    assert before is not None
-    assert after is not None
-    world.hooked[TWO].stat = lambda key: after._replace(stamp=before.stamp) if key == "k0" else None  # type: ignore[method-assign]
-
-    summary = apply(world, file)
-
-    assert [problem.key for problem in summary.problems] == ["k0"]
-    assert "was settled since the plan was made" in summary.problems[0].sentence
-    assert world.held(TWO)["k0"] == TEN["k0"]
-
-
-def test_what_a_run_has_done_since_and_somebody_took_back_is_not_done_again(world: World) -> None:
+@pytest.mark.parametrize(
+    ("change", "done"),
+    [
+        (lambda w: w.remove(ONE, "k0"), "delete-from-path2"),
+        (lambda w: w.put(ONE, {"k0": "edited"}), "copy-to-path2"),
+    ],
+    ids=["deleted", "edited"],
+)
+def test_what_was_done_since_and_somebody_took_back_is_not_done_again(
+    world: World, change: Callable[[World], None], done: str
+) -> None:
     world.align(TEN)
     before = world.stores[TWO].entry("k0")
-    world.put(ONE, {"k0": "edited"})
+    change(world)
     file = keep(world)
-    assert carried_out(world.run()) == {"copy-to-path2": 1}
+    assert carried_out(apply(world, file)) == {done: 1}
     after = world.stores[TWO].put("k0", TEN["k0"].encode())
     assert before is not None
     # The same content has the same ETag again.
-    world.hooked[TWO].stat = lambda key: after._replace(stamp=before.stamp) if key == "k0" else None  # type: ignore[method-assign]
+    stamp = before.stamp
+    world.hooked[TWO].stat = lambda key: after._replace(stamp=stamp) if key == "k0" else None  # type: ignore[method-assign]
 
     summary = apply(world, file)
 
