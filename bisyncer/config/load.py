@@ -45,7 +45,7 @@ def load(
 
     `flags` are settings of pairs by name, `remotes` texts of the shape NAME.KEY=VALUE. A file that was
     named and isn't there is refused, but for a `new_pair`, which is about to be written to it: then the flags
-    are that pair's alone.
+    are about that pair.
     """
     path, exists = find(asked, new_pair=new_pair)
     text, tables = _read(path) if exists else ("", {})
@@ -82,7 +82,6 @@ def load(
     if name in overrides:
         value, where = overrides[name]
         overrides[name] = Given(_counted("pairs", name, value, Path.cwd()), where)
-    laid_over = env_pairs if new_pair else overrides
     store_values = {name: Values(setting.REMOTE, given) for name, given in stores.items()}
     values = Values(TOP, top)
     return Config(
@@ -91,7 +90,7 @@ def load(
         state=values.get(setting.STATE) or urls.default_state(),
         rclone_config=values.get(setting.RCLONE_CONFIG),
         remotes={name: _remote(name, values) for name, values in store_values.items()},
-        pairs={name: Values(setting.PAIR, given | laid_over) for name, given in pairs.items()},
+        pairs={name: Values(setting.PAIR, given | overrides) for name, given in pairs.items()},
         overrides=overrides,
         remotes_where=store_values,
     )

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from bisyncer.endpoints import memory
 from bisyncer.endpoints.memory import MemoryStore
 from bisyncer.engine.check import settled_agreement
 from bisyncer.engine.transfer import content
@@ -231,7 +230,9 @@ def test_digests_that_differ_have_no_say_where_size_and_time_are_enough(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.align(TEN)
-    monkeypatch.setattr(memory, "CAPABILITIES", replace(memory.CAPABILITIES, listed_mtime=False))
+    for side in Side:
+        inner = world.hooked[side].inner
+        monkeypatch.setattr(inner, "capabilities", replace(inner.capabilities, listed_mtime=False))
     looked_up(world)
     for side, data in ((ONE, b"eu-west"), (TWO, b"us-west")):
         world.stores[side].put("k", data, mtime_ns=10**18)
