@@ -2,10 +2,16 @@
 
 import gc
 
+from hypothesis import settings
+
 from bisyncer.endpoints import backoff
 
 # A second attempt comes at once, unless the server says when; test_backoff looks at how long it else waits.
 backoff._FIRST_S = 0.0
+
+# How long an example takes says more about what else the machine does.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 # As the command does: a heap with every SDK in it takes long to look through.
 gc.set_threshold(50_000)

@@ -262,7 +262,7 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     names=st.sets(st.lists(NAMES, min_size=1, max_size=4).map("/".join), max_size=12),
     cuts=st.lists(st.text(st.sampled_from("a/-.0é"), max_size=4), max_size=3),

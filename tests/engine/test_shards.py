@@ -464,7 +464,7 @@ def test_folders_are_cut_into_shards_of_so_many_keys_or_of_one_folder(sizes: lis
 
 
 @given(st.sets(st.text("abkmz./", min_size=1), max_size=9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_wherever_a_first_alignment_is_cut_its_plan_is_that_of_one_piece(places: set[str]) -> None:
     with (
         TemporaryDirectory() as folder,

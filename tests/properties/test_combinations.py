@@ -358,7 +358,6 @@ class Combined(Pair):
 Combined.TestCase.settings = settings(
     max_examples=int(os.environ.get("SEQUENCES", "100")),
     stateful_step_count=int(os.environ.get("STEPS", "14")),
-    deadline=None,
     print_blob=True,
     suppress_health_check=list(HealthCheck),
     database=None,

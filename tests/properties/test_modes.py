@@ -41,7 +41,7 @@ RUNS: tuple[st.SearchStrategy[Step], ...] = (
 STEPS = st.lists(st.one_of(*PEOPLE, *RUNS), max_size=8)
 MODES = st.lists(st.tuples(st.sampled_from(Mode), STEPS.map(lambda steps: steps[:4])), min_size=2, max_size=3)
 
-EXAMPLES = settings(deadline=None, print_blob=True, suppress_health_check=list(HealthCheck), database=None)
+EXAMPLES = settings(print_blob=True, suppress_health_check=list(HealthCheck), database=None)
 
 
 class Crash(BaseException):

@@ -63,7 +63,7 @@ class People:
             self.alive.discard(token)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(policy=POLICIES, steps=STEPS, folds=st.booleans())
 def test_no_name_overwrites_another_and_what_differs_at_rest_is_told(
     policy: Policy, steps: Sequence[tuple[str, Side, str]], folds: bool

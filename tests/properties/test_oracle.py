@@ -344,7 +344,6 @@ def _part(number: int) -> type[TestCase]:
     machine.TestCase.settings = settings(
         max_examples=EXAMPLES // TESTS,
         stateful_step_count=12,
-        deadline=None,
         print_blob=True,
         suppress_health_check=list(HealthCheck),
     )
