@@ -2,6 +2,7 @@
 
 import gc
 
+import pytest
 from hypothesis import settings
 
 from bisyncer.endpoints import backoff
@@ -17,3 +18,8 @@ settings.load_profile("tests")
 gc.set_threshold(50_000)
 
 pytest_plugins = ["tests.servers", "tests.places"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: begun last, they keep one process at work while the others have nothing left."""
+    items.sort(key=lambda item: "properties" not in item.path.parts)
