@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from itertools import count
 
 from bisyncer.job import Loser, Policy, Resolve
@@ -40,11 +40,17 @@ def winner(path1: Entry, path2: Entry, resolve: Resolve) -> Side:
     return chosen(path1, path2, resolve) or Side.PATH1
 
 
-def replaces(action: Action, policy: Policy) -> bool:
-    """Whether the winner of a conflict is to replace the loser: only where the rule itself has chosen it."""
-    if not policy.replaces_loser or action.path1 is None or action.path2 is None:
+def replaces(action: Action, policy: Policy, keeping: Container[Side]) -> bool:
+    """Whether the winner of a conflict replaces the loser: the rule itself chose it, and the loser is kept.
+
+    `keeping` are the sides that keep what is replaced there.
+    """
+    wins = action.winner
+    if wins is None or action.path1 is None or action.path2 is None:
         return False
-    return chosen(action.path1, action.path2, policy.rule) is action.winner
+    if not policy.replaces_loser or wins.other not in keeping:
+        return False
+    return chosen(action.path1, action.path2, policy.rule) is wins
 
 
 def endings(loser: Side, policy: Policy) -> Iterator[str]:

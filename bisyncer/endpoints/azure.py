@@ -1,6 +1,7 @@
 """AzureEndpoint: a container of Azure Blob Storage, or a prefix of one.
 
-No mutation goes out without a condition on what was seen. The work is done in rooms of their own:
+Every mutation names what it expects to find; what the store can't test itself is looked at before.
+The work is done in rooms of their own:
 
     azure_container.py   connections, names, looks     azure_scan.py    listings
     azure_client.py      requests                      azure_page.py    one page of a listing
@@ -8,8 +9,8 @@ No mutation goes out without a condition on what was seen. The work is done in r
     azure_error.py       what an error means           azure_write.py   bodies, sent
     azure_object.py      a blob as an entry            azure_blocks.py  large ones
     azure_metadata.py    what travels beside it        azure_copy.py    copies inside an account
-    azure_probe.py       what the store honours        azure_move.py    moves and deletions
-                                                       azure_batch.py   many deletions in one request
+    azure_probe.py       what the store honours        azure_delete.py  deletions: one,
+                                                       azure_batch.py   many in one request
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bisyncer.endpoints.azure_batch import MOST_DELETES, remove_many
+from bisyncer.endpoints import by_copy
+from bisyncer.endpoints.azure_batch import MOST_DELETES, delete_many
 from bisyncer.endpoints.azure_blocks import MOST_BLOCK_BYTES, MOST_BLOCKS
 from bisyncer.endpoints.azure_container import MAX_NAME_BYTES, Container
 from bisyncer.endpoints.azure_copy import copy
+from bisyncer.endpoints.azure_delete import delete
 from bisyncer.endpoints.azure_error import Failure, Kind, Trouble
-from bisyncer.endpoints.azure_move import move, remove
 from bisyncer.endpoints.azure_probe import learnt, namespace
 from bisyncer.endpoints.azure_read import Reading
 from bisyncer.endpoints.azure_scan import Where, scan
@@ -35,7 +37,6 @@ from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.clock import clock_skew_ns
 from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.pace import Pace
-from bisyncer.endpoints.twin import twin
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing
 from bisyncer.job import Remote
 from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item
@@ -179,17 +180,17 @@ class AzureEndpoint:
             return None
         return copy(source._container, entry, self._container, key, expect)  # noqa: SLF001 -- of the same class
 
-    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
+    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:  # noqa: ARG002 -- it is in `expect`
         """Copy inside the store, then delete; a crash in between leaves both keys."""
-        return move(self._container, key, new_key, expect)
+        return by_copy.move(self, new_key, expect)
 
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key` if it is as expected; one with snapshots stays, since they would go with it."""
-        remove(self._container, key, expect)
+        delete(self._container, key, expect)
 
     def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:
         """Delete what is as expected, in one request."""
-        return remove_many(self._container, expect)
+        return delete_many(self._container, expect)
 
     def abort(self, upload: Upload) -> None:
         """Nothing to do: an upload has no id here, and blocks that nobody published vanish after a week.
@@ -202,7 +203,7 @@ class AzureEndpoint:
 
     def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:  # noqa: ARG002 -- it is in `expect`
         """Copy the version to its second name, inside the store where that can be."""
-        return twin(self, new_key, expect)
+        return by_copy.keep(self, new_key, expect)
 
     def close(self) -> None:
         """Give back connections and threads."""

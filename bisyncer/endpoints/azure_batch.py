@@ -22,7 +22,7 @@ _DELETED: Final = re.compile(
 )
 
 
-def remove_many(container: Container, expect: Sequence[Entry]) -> frozenset[str]:
+def delete_many(container: Container, expect: Sequence[Entry]) -> frozenset[str]:
     """Delete the versions `expect`; return the keys that the store says it has deleted.
 
     One with snapshots stays, as for a deletion by itself. Raises `Transient` or `Rejected`.

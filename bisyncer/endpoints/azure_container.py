@@ -6,8 +6,8 @@ import threading
 import unicodedata
 from collections.abc import Mapping
 from functools import cached_property, partial
-from urllib.parse import urlsplit
 
+from bisyncer.endpoints.address import one_spelling
 from bisyncer.endpoints.azure_client import Answer, Client, connect
 from bisyncer.endpoints.azure_error import Failure, Kind, archived
 from bisyncer.endpoints.azure_object import entry, is_folder
@@ -72,10 +72,7 @@ class Container:
     @cached_property
     def server(self) -> str:
         """The address of the storage account in one spelling."""
-        url = urlsplit(self.client.endpoint_url)
-        default_port = {"http": 80, "https": 443}.get(url.scheme)
-        port = "" if url.port in {None, default_port} else f":{url.port}"
-        return f"{url.scheme}://{(url.hostname or '').lower()}{port}{url.path.rstrip('/')}"
+        return one_spelling(self.client.endpoint_url)
 
     @cached_property
     def root(self) -> str:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from bisyncer.endpoints.base import Capabilities, Endpoint, Probe, Source, Twin, Upload
+from bisyncer.endpoints.by_copy import copied
 from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.pace import Pace
 from bisyncer.errors import Transient
@@ -145,19 +146,14 @@ def beneath(endpoint: Endpoint) -> Endpoint:
 
 def _copied(place: Endpoint, new_place: Endpoint, new_key: str, expect: Entry) -> Entry:
     """Copy a version to the other place, inside the store where that can be; it would outlast a power cut."""
-    copied = None
-    if new_place.capabilities.server_copy:
-        copied = new_place.copy_from(place, new_key, entry=expect, expect=None)
-    if copied is None:
-        with place.read(expect.key, expect=expect) as source:
-            copied = new_place.write(new_key, source, expect=None)
-    if copied.size != expect.size:
+    made = copied(place, expect, new_place, new_key)
+    if made.size != expect.size:
         raise Transient(
-            f"{new_place.root}: {new_key!r} arrived as {copied.size} bytes and not as {expect.size}. "
+            f"{new_place.root}: {new_key!r} arrived as {made.size} bytes and not as {expect.size}. "
             f"{expect.key!r} stays as it is; run again."
         )
     new_place.flush()
-    return copied
+    return made
 
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from bisyncer.endpoints import by_copy
 from bisyncer.endpoints.base import Capabilities, Endpoint, NameRules, Probe, Source, Twin, Upload
 from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.pace import Pace
-from bisyncer.endpoints.twin import twin
 from bisyncer.errors import Changed, EndpointError, Rejected
 from bisyncer.model import Entry
 
@@ -249,7 +249,7 @@ class MemoryEndpoint:
 
     def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:  # noqa: ARG002 -- it is in `expect`
         """Copy the version to its second name."""
-        return twin(self, new_key, expect)
+        return by_copy.keep(self, new_key, expect)
 
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key` if it is as expected."""

@@ -1,6 +1,7 @@
 """OciEndpoint: a bucket of OCI Object Storage through its own API, or a prefix of one.
 
-No mutation goes out without a condition on what was seen. The work is done in rooms of their own:
+Every mutation names what it expects to find; what the store can't test itself is looked at before.
+The work is done in rooms of their own:
 
     oci_bucket.py    connections, names, looks       oci_scan.py    listings
     oci_client.py    requests, signed and sent       oci_read.py    bodies, received
@@ -8,7 +9,7 @@ No mutation goes out without a condition on what was seen. The work is done in r
     oci_error.py     what an error means             oci_upload.py  bodies, sent in parts
     oci_object.py    an object's headers             oci_copy.py    copies on the server
     oci_probe.py     what the store honours          oci_move.py    renames
-                                                     oci_batch.py   many deletions in one request
+    oci_delete.py    deletions: one,                 oci_batch.py   many in one request
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bisyncer.endpoints.backoff import persist
+from bisyncer.endpoints import by_copy
 from bisyncer.endpoints.base import (
     FORGETFUL,
     Capabilities,
@@ -31,10 +32,10 @@ from bisyncer.endpoints.base import (
     Uploads,
 )
 from bisyncer.endpoints.body import PART_SIZE
-from bisyncer.endpoints.oci_batch import MOST_DELETES, remove_many
+from bisyncer.endpoints.oci_batch import MOST_DELETES, delete_many
 from bisyncer.endpoints.oci_bucket import MAX_NAME_BYTES, Bucket
 from bisyncer.endpoints.oci_copy import copy
-from bisyncer.endpoints.oci_error import Failed, Kind
+from bisyncer.endpoints.oci_delete import delete
 from bisyncer.endpoints.oci_move import move
 from bisyncer.endpoints.oci_probe import probe
 from bisyncer.endpoints.oci_read import open_reading
@@ -43,7 +44,6 @@ from bisyncer.endpoints.oci_upload import abort, upload
 from bisyncer.endpoints.oci_write import write
 from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.pace import Pace
-from bisyncer.endpoints.twin import twin
 from bisyncer.errors import Rejected
 from bisyncer.job import Remote
 from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item
@@ -181,30 +181,18 @@ class OciEndpoint:
 
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key` if it is as expected; in a bucket with versions its content stays behind."""
-        bucket = self._bucket
-        name = bucket.name(key)
-        if not bucket.honoured.delete:
-            bucket.look(key, expect)
-        condition = bucket.condition(expect, honoured=bucket.honoured.delete)
-        try:
-            bucket.client.send("delete", "DELETE", bucket.object(name), headers=condition)
-        except Failed as error:
-            if error.trouble.kind in {Kind.STALE, Kind.MISSING}:
-                raise bucket.changed(key, expect) from None
-            if error.trouble.kind is Kind.PASSING and persist(lambda: bucket.stat(key)) is None:
-                return  # the answer was lost, or another deletion came first: what was wanted is so
-            raise error.trouble.error(bucket.place(key)) from None
+        delete(self._bucket, key, expect)
 
     def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:
         """Delete what is as expected, in one request."""
-        return remove_many(self._bucket, expect)
+        return delete_many(self._bucket, expect)
 
     def flush(self) -> None:
         """Nothing to wait for: the service answers when it has an object for good."""
 
     def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:  # noqa: ARG002 -- it is in `expect`
         """Copy the version to its second name, inside the store where that can be."""
-        return twin(self, new_key, expect)
+        return by_copy.keep(self, new_key, expect)
 
     def close(self) -> None:
         """Give back connections and threads."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import oci
 
+from bisyncer.endpoints.address import one_spelling
 from bisyncer.endpoints.home import from_home
 from bisyncer.endpoints.oci_error import one_line
 from bisyncer.errors import UsageError
@@ -51,7 +52,7 @@ def service(remote: Remote) -> Service:
             f"Remote '{remote.name}': no credentials of the kind '{remote.auth}' ({one_line(str(error))}). "
             + _CURE.format(remote.name)
         ) from None
-    given = remote.endpoint_url and _one_spelling(remote.endpoint_url)
+    given = remote.endpoint_url and one_spelling(remote.endpoint_url)
     if given is None and own is None:
         raise UsageError(
             f"Remote '{remote.name}': no region is known, so there is no address of the store. Set region in "
@@ -89,11 +90,3 @@ def _signer(remote: Remote) -> tuple[Mapping[str, Any], Any]:
     token = from_home(config["security_token_file"]).read_text(encoding="utf-8").strip()
     key = oci.signer.load_private_key_from_file(config["key_file"], config.get("pass_phrase"))
     return config, oci.auth.signers.SecurityTokenSigner(token, key)
-
-
-def _one_spelling(url: str) -> str:
-    """An address as roots are compared by it."""
-    parts = urlsplit(url)
-    default_port = {"http": 80, "https": 443}.get(parts.scheme)
-    port = "" if parts.port in {None, default_port} else f":{parts.port}"
-    return f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"

@@ -13,7 +13,7 @@ from bisyncer.model import Entry
 MOST_DELETES: Final = 1000  # https://docs.oracle.com/iaas/Content/Object/Tasks/batch-delete-objects.htm
 
 
-def remove_many(bucket: Bucket, expect: Sequence[Entry]) -> frozenset[str]:
+def delete_many(bucket: Bucket, expect: Sequence[Entry]) -> frozenset[str]:
     """Delete the versions `expect`; return the keys that the service says it has deleted.
 
     Raises `Transient` or `Rejected`.

@@ -1,14 +1,16 @@
 """S3Endpoint: a bucket on Amazon S3 or on any store that speaks its API, or a prefix of one.
 
-No mutation goes out without a condition on what was seen. The work is done in rooms of their own:
+Every mutation names what it expects to find; what the store can't test itself is looked at before.
+The work is done in rooms of their own:
 
     s3_bucket.py   connections, names, requests    s3_scan.py    listings
     s3_client.py   boto3's client                  s3_read.py    bodies, received
     s3_direct.py   obstore, for the bodies         s3_send.py    bodies, sent: s3_write.py in one request,
     s3_error.py    what an error means                           s3_upload.py in parts of s3_parts.py
     s3_object.py   an object's headers             s3_copy.py    copies inside the store
-    s3_probe.py    what the store honours          s3_move.py    moves and deletions
-                                                   s3_batch.py   many deletions in one request
+    s3_probe.py    what the store honours          s3_delete.py  deletions: one,
+    s3_page.py     one page of a listing           s3_batch.py   many in one request
+    s3_tree.py     the listing of a store that keeps keys as paths
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bisyncer.endpoints import by_copy
 from bisyncer.endpoints.base import (
     FORGETFUL,
     Capabilities,
@@ -34,18 +37,17 @@ from bisyncer.endpoints.body import PART_SIZE
 from bisyncer.endpoints.clock import clock_skew_ns
 from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.pace import Pace
-from bisyncer.endpoints.s3_batch import MOST_DELETES, remove_many
+from bisyncer.endpoints.s3_batch import MOST_DELETES, delete_many
 from bisyncer.endpoints.s3_bucket import MAX_NAME_BYTES, Bucket
 from bisyncer.endpoints.s3_copy import copy
+from bisyncer.endpoints.s3_delete import delete
 from bisyncer.endpoints.s3_error import SDK_ERRORS, Kind, Trouble
-from bisyncer.endpoints.s3_move import move, remove
 from bisyncer.endpoints.s3_page import Where, keeps_a_tree
 from bisyncer.endpoints.s3_probe import first_page, keeps_versions, remarks, try_conditions
 from bisyncer.endpoints.s3_read import open_reading
 from bisyncer.endpoints.s3_scan import scan
 from bisyncer.endpoints.s3_send import send
 from bisyncer.endpoints.s3_upload import abort
-from bisyncer.endpoints.twin import twin
 from bisyncer.errors import AccessDenied, BisyncerError, Rejected, RootMissing, UsageError
 from bisyncer.job import Remote
 from bisyncer.model import ALL_CONDITIONS, Algorithm, Conditions, Entry, Item
@@ -213,17 +215,17 @@ class S3Endpoint:
             return None
         return copy(source._bucket, entry, self._bucket, key, expect)  # noqa: SLF001 -- of the same class
 
-    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
+    def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:  # noqa: ARG002 -- it is in `expect`
         """Copy inside the store, then delete; a crash in between leaves both keys."""
-        return move(self._bucket, key, new_key, expect)
+        return by_copy.move(self, new_key, expect)
 
     def delete(self, key: str, *, expect: Entry) -> None:
         """Delete `key` if it is as expected; in a bucket with versions its content stays behind."""
-        remove(self._bucket, key, expect)
+        delete(self._bucket, key, expect)
 
     def delete_many(self, expect: Sequence[Entry]) -> frozenset[str]:
         """Delete what is as expected, in one request."""
-        return remove_many(self._bucket, expect)
+        return delete_many(self._bucket, expect)
 
     def abort(self, upload: Upload) -> None:
         """Take back an upload in parts; one that isn't there any more is fine."""
@@ -234,7 +236,7 @@ class S3Endpoint:
 
     def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:  # noqa: ARG002 -- it is in `expect`
         """Copy the version to its second name, inside the store where that can be."""
-        return twin(self, new_key, expect)
+        return by_copy.keep(self, new_key, expect)
 
     def close(self) -> None:
         """Give back connections and threads."""

@@ -20,7 +20,7 @@ MOST_DELETES: Final = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/AP
 _UNSAFE: Final = re.compile(r"\A\s|\s\Z|[\x00-\x1f\x7f-\x9f\u2028\ufffe\uffff]")
 
 
-def remove_many(bucket: Bucket, expect: Sequence[Entry]) -> frozenset[str]:
+def delete_many(bucket: Bucket, expect: Sequence[Entry]) -> frozenset[str]:
     """Delete the versions `expect`; return the keys that the store says it has deleted.
 
     Raises `Transient` or `Rejected`.

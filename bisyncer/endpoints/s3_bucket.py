@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bisyncer.endpoints import s3_direct
+from bisyncer.endpoints.address import one_spelling
 from bisyncer.endpoints.backoff import persist
 from bisyncer.endpoints.base import Uploads
 from bisyncer.endpoints.body import Parts
@@ -129,13 +130,10 @@ class Bucket:
     @cached_property
     def server(self) -> str | None:
         """The address of the store in one spelling; None for Amazon S3, where a bucket's name is enough."""
-        url = urlsplit(self.remote.endpoint_url or self.clients.client.meta.endpoint_url)
-        host = (url.hostname or "").lower()
-        if host.endswith(_AWS_HOSTS):
+        url = self.remote.endpoint_url or self.clients.client.meta.endpoint_url
+        if (urlsplit(url).hostname or "").endswith(_AWS_HOSTS):
             return None
-        default_port = {"http": 80, "https": 443}.get(url.scheme)
-        port = "" if url.port in {None, default_port} else f":{url.port}"
-        return f"{url.scheme}://{host}{port}{url.path.rstrip('/')}"
+        return one_spelling(url)
 
     @cached_property
     def root(self) -> str:

@@ -57,7 +57,7 @@ def carry_out(run: Run) -> None:
         run.lease,
         run.stop,
         run.trash,
-        run.versioned,
+        run.keeping,
         emptied=_emptied(run),
         at_once=_at_once(run),
         now_ns=run.now_ns,

@@ -108,13 +108,16 @@ def kept_before(
     return None
 
 
-def replace_loser(planned: Planned, endpoints: Mapping[Side, Endpoint], keeper: Keeper | None) -> Done:
-    """Settle one conflict with the winner alone; the other goes to its keeper, or is kept by its store.
+def replace_loser(
+    planned: Planned, endpoints: Mapping[Side, Endpoint], keepers: Mapping[Side, Keeper]
+) -> Done:
+    """Settle one conflict with the winner alone; the other goes to its keeper, or its store keeps it.
 
     Raises `Changed`, `Transient` or `Rejected`, and then nothing was replaced.
     """
     key = planned.action.key
     wins, won, lost = _versions(planned)
+    keeper = keepers.get(wins.other)
     landed = stream(endpoints[wins], won, endpoints[wins.other], key, expect=lost, keeper=keeper)
     both = {wins: landed.source, wins.other: landed.target}
     met = {wins: won._replace(digests=landed.source.digests), wins.other: lost}

@@ -55,7 +55,7 @@ class Run:
     tally: Tally = field(default_factory=Tally)
     policy: Policy = field(default_factory=Policy)
     trash: Mapping[Side, Trash] = field(default_factory=dict)
-    versioned: frozenset[Side] = frozenset()
+    keeping: frozenset[Side] = frozenset()  # sides that keep what is replaced or deleted there
     marked: Marked | None = None
     done: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     size: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))

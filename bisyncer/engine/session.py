@@ -36,7 +36,7 @@ from bisyncer.engine.trash import folder_of, opened_trash
 from bisyncer.engine.uploads import abort_leftovers
 from bisyncer.errors import Halt, Halted, Interrupted, Unfinished
 from bisyncer.job import Job
-from bisyncer.model import Action, RunOutcome, Side, Summary, Verdict
+from bisyncer.model import RunOutcome, Side, Summary, Verdict
 from bisyncer.report.events import PlanMade, Reporter, RunBegan, WouldAct
 from bisyncer.state.lease import Lease
 from bisyncer.state.store import Store
@@ -148,7 +148,7 @@ def _begin(run: Run) -> None:
     _close(run, found)
     folder = folder_of(_latest_ns(run), run.number)
     run.trash = opened_trash(run.job.trash, run.endpoints, probes, folder)
-    run.versioned = frozenset(side for side in Side if probes[side].versioned)
+    run.keeping = frozenset(run.trash) | {side for side in Side if probes[side].versioned}
     if not run.job.dry_run:
         abort_leftovers(run.lease, run.endpoints, run.store)
 
@@ -212,14 +212,7 @@ def _show(run: Run) -> None:
     for planned in run.store.actions.planned(run.number):
         if planned.action.verdict not in REPORTED:
             continue
-        replaced = _replaces(planned.action, run)
+        replaced = replaces(planned.action, run.policy, run.keeping)
         run.reporter.tell(WouldAct(planned.action, replaced))
         if planned.action.verdict is Verdict.CONFLICT and not replaced:
             run.conflicts.append((None, planned.action.key))
-
-
-def _replaces(action: Action, run: Run) -> bool:
-    """Whether the winner of a conflict would replace the loser, which its side keeps then."""
-    if action.winner is None or not replaces(action, run.policy):
-        return False
-    return action.winner.other in run.trash or action.winner.other in run.versioned

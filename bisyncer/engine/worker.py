@@ -76,8 +76,8 @@ class Worker:
     """Performs one task at a time on each thread of the pool; `width` is the number of threads.
 
     `recorded` gives the ancestors of keys that have one. The lease is asked before every deed. Sides that are
-    not in `trash` keep nothing of what is replaced or deleted, unless `versioned` has them. `at_once` says
-    how many deletions of a kind are one task.
+    not in `keeping` keep nothing of what is replaced or deleted: those that are in it and not in `trash` are
+    stores that keep it themselves. `at_once` says how many deletions of a kind are one task.
     """
 
     endpoints: Mapping[Side, Endpoint]
@@ -88,7 +88,7 @@ class Worker:
     lease: Lease
     stop: Deadline
     trash: Mapping[Side, Trash] = field(default_factory=dict)
-    versioned: frozenset[Side] = frozenset()
+    keeping: frozenset[Side] = frozenset()
     taken: Taken = field(default_factory=Taken)
     now_ns: Callable[[], int] = time.time_ns
     emptied: Emptied | None = None  # None: directories that are emptied stay
@@ -240,10 +240,8 @@ class Worker:
     def _settle(self, planned: Planned) -> Done:
         """Settle a conflict; what a side wouldn't keep if it were replaced is kept beside the winner."""
         action = planned.action
-        if action.winner is not None and replaces(action, self.policy):
-            loses = action.winner.other
-            if loses in self.trash or loses in self.versioned:
-                return replace_loser(planned, self.endpoints, self.trash.get(loses))
+        if replaces(action, self.policy, self.keeping):
+            return replace_loser(planned, self.endpoints, self.trash)
         return keep_both(
             planned,
             self.endpoints,

@@ -61,7 +61,17 @@ def test_the_loser_is_replaced_only_where_the_rule_itself_chose_the_winner(
 ) -> None:
     action = Action("k", Verdict.CONFLICT, Delta.NEW, Delta.NEW, Agreement.DIFFERENT, ONE, TWO, winner=wins)
 
-    assert replaces(action, policy) is replaced
+    assert replaces(action, policy, set(Side)) is replaced
+
+
+def test_a_side_that_keeps_nothing_has_nothing_replaced() -> None:
+    action = Action(
+        "k", Verdict.CONFLICT, Delta.NEW, Delta.NEW, Agreement.DIFFERENT, ONE, TWO, winner=Side.PATH2
+    )
+    policy = replace(DELETE, conflict_resolve=Resolve.PATH2)
+
+    assert replaces(action, policy, {Side.PATH1})
+    assert not replaces(action, policy, {Side.PATH2})
 
 
 def test_a_tie_replaces_nothing() -> None:
@@ -69,7 +79,7 @@ def test_a_tie_replaces_nothing() -> None:
         "k", Verdict.CONFLICT, Delta.NEW, Delta.NEW, Agreement.DIFFERENT, ONE, ONE, winner=Side.PATH1
     )
 
-    assert not replaces(action, DELETE)
+    assert not replaces(action, DELETE, set(Side))
 
 
 @pytest.mark.parametrize("resolve", [Resolve.NEWER, Resolve.OLDER])
