@@ -121,40 +121,40 @@ class Asides:
                 held.enter_context(self._locks[stripe])
             yield
 
-    def place(self, parent: int, temporary: str, name: str, key: str) -> None:
-        """Give our file its name if nothing has it; raises `Changed` where something does."""
+    def place(self, spot: Spot, temporary: str) -> None:
+        """Give our file, which lies beside, its name; raises `Changed` where something has it."""
         try:
-            _rename_new(parent, temporary, parent, name)
+            _rename_new(spot.directory, temporary, spot.directory, spot.name)
         except FileExistsError:
-            raise Changed(f"{key}: appeared while it was being written. Run again.") from None
-        self._touched(parent)
+            raise Changed(f"{spot.key}: appeared while it was being written. Run again.") from None
+        self._touched(spot.directory)
 
-    def replace(self, parent: int, temporary: str, name: str, key: str, seen: os.stat_result) -> None:
-        """Let our file take the place of the version that was `seen`.
+    def replace(self, spot: Spot, temporary: str, seen: os.stat_result) -> None:
+        """Let our file, which lies beside, take the place of the version that was `seen`.
 
-        Raises `Changed` where `name` turns out to hold another version, which then stays.
+        Raises `Changed` where the name turns out to hold another version, which then stays.
         """
-        mine = os.stat(temporary, dir_fd=parent, follow_symlinks=False)
-        with self._open(parent, _digest(identity(mine)), _digest(identity(seen))) as aside:
+        mine = os.stat(temporary, dir_fd=spot.directory, follow_symlinks=False)
+        with self._open(spot.directory, _digest(identity(mine)), _digest(identity(seen))) as aside:
             try:
-                if not _trade(aside, temporary, name):
-                    _link_over(aside, temporary, name, key, seen)
+                if not _trade(aside, temporary, spot.name):
+                    _link_over(aside, temporary, spot, seen)
             except FileNotFoundError:
-                raise Changed(f"{key}: went away while it was being replaced. Run again.") from None
+                raise Changed(f"{spot.key}: went away while it was being replaced. Run again.") from None
             finally:
-                self._touched(parent)
-            self._finish(aside, name, key)
+                self._touched(spot.directory)
+            self._finish(aside, spot)
 
-    def take(self, parent: int, name: str, key: str, seen: os.stat_result) -> None:
+    def take(self, spot: Spot, seen: os.stat_result) -> None:
         """Delete the version that was `seen`; raises `Changed` where it is another one, which then stays."""
-        with self._open(parent, _NOBODY, _digest(identity(seen))) as aside:
+        with self._open(spot.directory, _NOBODY, _digest(identity(seen))) as aside:
             try:
-                os.rename(name, name, src_dir_fd=parent, dst_dir_fd=aside.directory)
+                os.rename(spot.name, spot.name, src_dir_fd=spot.directory, dst_dir_fd=aside.directory)
             except FileNotFoundError:
-                raise Changed(f"{key}: went away before it was deleted. Run again.") from None
+                raise Changed(f"{spot.key}: went away before it was deleted. Run again.") from None
             finally:
-                self._touched(parent)
-            self._finish(aside, name, key)
+                self._touched(spot.directory)
+            self._finish(aside, spot)
 
     def move(self, here: Spot, there: Spot, seen: os.stat_result) -> None:
         """Give the version that was `seen` its new name; raises `Changed` where it is another one.
@@ -251,7 +251,7 @@ class Asides:
         if linked is None or identity(linked) != identity(seen):
             # A version that nobody planned to move has two names now; which is to go, its owner decides.
             raise Changed(f"{here.key}: was written to while it was moved; that version is kept. Run again.")
-        self.take(here.directory, here.name, here.key, seen)
+        self.take(here, seen)
 
     def sweep(self, parent: int, name: str) -> None:
         """Settle what a run that died left behind; other owners' temporaries are not touched."""
@@ -301,14 +301,14 @@ class Asides:
         finally:
             self._live.discard(name)
 
-    def _finish(self, aside: _Aside, name: str, key: str) -> None:
+    def _finish(self, aside: _Aside, spot: Spot) -> None:
         """Delete what came out if it may be; else settle it and raise `Changed`."""
-        seen = look(aside.directory, name)
+        seen = look(aside.directory, spot.name)
         if seen is not None and aside.may_delete(seen):
-            os.unlink(name, dir_fd=aside.directory)
+            os.unlink(spot.name, dir_fd=aside.directory)
             return
-        self._settle(aside, name)
-        raise Changed(f"{key}: was written to in the last moment; that version is kept. Run again.")
+        self._settle(aside, spot.name)
+        raise Changed(f"{spot.key}: was written to in the last moment; that version is kept. Run again.")
 
     def _settle(self, aside: _Aside, name: str) -> None:
         """Empty the aside of `name` without losing a version that nobody planned to replace."""
@@ -359,8 +359,9 @@ def _trade(aside: _Aside, temporary: str, name: str) -> bool:
     return True
 
 
-def _link_over(aside: _Aside, temporary: str, name: str, key: str, seen: os.stat_result) -> None:
-    """Keep a second link to the file at `name` in the aside, then rename ours over it."""
+def _link_over(aside: _Aside, temporary: str, spot: Spot, seen: os.stat_result) -> None:
+    """Keep a second link to the file that is there in the aside, then rename ours over it."""
+    name = spot.name
     try:
         os.link(name, name, src_dir_fd=aside.parent, dst_dir_fd=aside.directory, follow_symlinks=False)
     except OSError as error:
@@ -371,7 +372,7 @@ def _link_over(aside: _Aside, temporary: str, name: str, key: str, seen: os.stat
         os.rename(temporary, name, src_dir_fd=aside.parent, dst_dir_fd=aside.parent)
         return
     os.unlink(name, dir_fd=aside.directory)
-    raise Changed(f"{key}: was written to before it was replaced. Run again.")
+    raise Changed(f"{spot.key}: was written to before it was replaced. Run again.")
 
 
 def _fresh_look(directory: int, name: str) -> os.stat_result | None:

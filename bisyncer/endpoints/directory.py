@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from bisyncer.endpoints.base import Source
 from bisyncer.endpoints.tree import LIST, THROUGH_A_LINK, Tree, look, split
@@ -55,12 +56,12 @@ class Directories:
         finally:
             os.close(opened)
 
-    def read(self, key: str) -> Source:
+    def read(self, key: str) -> AbstractContextManager[Source]:
         """The content of a directory, which is none; raises `Changed` where it isn't there."""
         entry = self.stat(key)
         if entry is None:
             raise Changed(f"{key}: the directory is gone. Run again.")
-        return _Nothing(entry._replace(stamp=DIRECTORY))
+        return nullcontext(_Nothing(entry._replace(stamp=DIRECTORY)))
 
     def make(self, key: str, source: Source) -> Entry:
         """Make a directory, and those above it."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Final, NamedTuple
 
 from bisyncer.endpoints.aside import Asides, Spot, is_temporary
 from bisyncer.endpoints.base import Source, Twin
 from bisyncer.endpoints.tree import Tree, identity, is_expected, look, make_entry, split
+from bisyncer.endpoints.unsynced import Unsynced
 from bisyncer.errors import Changed, Rejected
 from bisyncer.model import LINK_SUFFIX, Entry
 
@@ -44,9 +45,10 @@ class _Place(NamedTuple):
 class Links:
     """The symbolic links of one tree, by their keys."""
 
-    def __init__(self, tree: Tree, asides: Asides, now_ns: Callable[[], int]) -> None:
+    def __init__(self, tree: Tree, asides: Asides, unsynced: Unsynced, now_ns: Callable[[], int]) -> None:
         self._tree = tree
         self._asides = asides
+        self._unsynced = unsynced
         self._now_ns = now_ns
 
     def check(self, key: str) -> None:
@@ -54,12 +56,10 @@ class Links:
         _place(key)
 
     def owns(self, key: str) -> bool:
-        """Whether a key stands for a link, or would: a file that has the very name is a file.
+        """Whether a key that may stand for a link does, or would: a file that has the very name is a file.
 
         Raises `Rejected` where both are there.
         """
-        if not is_link(key):
-            return False
         place = _place(key)
         with self._tree.directory(place.above) as directory:
             if directory is None:
@@ -80,12 +80,12 @@ class Links:
             return None
         return make_entry(key, seen, self._now_ns())
 
-    def read(self, key: str, expect: Entry, start: int, stop: int | None) -> Source:
+    def read(self, key: str, expect: Entry, start: int, stop: int | None) -> AbstractContextManager[Source]:
         """The text of a link; a link is never changed, only replaced, so what was read is one version."""
         with self._found(key, expect) as (spot, _):
             text = os.readlink(os.fsencode(spot.name), dir_fd=spot.directory)
             seen = _expected(spot, expect)  # it is still the one that was read
-        return _Text(make_entry(key, seen, self._now_ns()), text[start:stop])
+        return nullcontext(_Text(make_entry(key, seen, self._now_ns()), text[start:stop]))
 
     def write(self, key: str, source: Source, expect: Entry | None) -> Entry:
         """Make a link beside its place, then put it there."""
@@ -101,10 +101,9 @@ class Links:
                     with self._asides.alone(key):
                         if expect is None:
                             _make_room(spot)
-                            self._asides.place(directory, temporary, place.name, key)
+                            self._asides.place(spot, temporary)
                         else:
-                            seen = _expected(spot, expect)
-                            self._asides.replace(directory, temporary, place.name, key, seen)
+                            self._asides.replace(spot, temporary, _expected(spot, expect))
                 except BaseException:
                     with suppress(OSError):  # what can't be removed now, the next scan sweeps
                         os.unlink(temporary, dir_fd=directory)
@@ -114,7 +113,7 @@ class Links:
     def delete(self, key: str, expect: Entry) -> None:
         """Take a link out of the tree, look at what was taken, and only then remove it."""
         with self._found(key, expect) as (spot, _), self._asides.alone(key):
-            self._asides.take(spot.directory, spot.name, key, _expected(spot, expect))
+            self._asides.take(spot, _expected(spot, expect))
 
     def move(self, key: str, new_key: str, expect: Entry) -> Entry:
         """Give a link another name."""
@@ -145,7 +144,11 @@ class Links:
         if now is not None:
             entry = make_entry(key, now, self._now_ns())
             return Twin(entry, entry._replace(key=new_key))
-        return Twin(expect, self.write(new_key, self.read(key, expect, 0, None), None))
+        with self.read(key, expect, 0, None) as source:
+            twin = Twin(expect, self.write(new_key, source, None))
+        # Else a power cut could take the copy after the original was deleted.
+        self._unsynced.sync(self._tree.root)
+        return twin
 
     @contextmanager
     def _found(self, key: str, expect: Entry) -> Iterator[tuple[Spot, os.stat_result]]:

@@ -1,7 +1,8 @@
 """A directory tree: keys to directories and back, entries from looks, words for errors.
 
-The one way to a key's directory is `Tree.directory`, which opens each segment of the key by itself and
-never follows a symbolic link, so that no key and no link that somebody plants leads out of the root.
+The one way to a key's directory is `Tree.directory`, which opens each segment of the key by itself. It follows
+a symbolic link only for reading, and only where the pair says so; nothing is written through one, so no key
+and no link that somebody plants leads a write out of the root.
 """
 
 from __future__ import annotations
@@ -241,6 +242,10 @@ class Tree:
                 self._opened = None
         if self._trash_at is not None:
             self._trash_at.close()
+
+    def place(self, key: str) -> str:
+        """A key as errors name it: which of two trees fails is half of what an operator must know."""
+        return f"{self._path}/{key}"
 
     def holding(self, segments: list[str]) -> Tree:
         """The tree that holds the directory that `segments` name: this one, or that with the trash."""

@@ -13,7 +13,6 @@ People write when the engine calls a store, and mostly to the key that the call 
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import os
 import random
@@ -30,7 +29,7 @@ from typing import Any
 import pytest
 
 from bisyncer.core.reserved import is_reserved
-from bisyncer.endpoints.aside import Asides
+from bisyncer.endpoints.aside import Asides, Spot
 from bisyncer.job import Limits
 from bisyncer.model import Side, Summary
 from tests.pair import Pair, paired
@@ -242,17 +241,16 @@ def last_instant(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[str], None]]
     """What happens between the last look at a tree's file and its rename, which no thread meets by chance."""
     happens: list[Callable[[str], None]] = []
 
-    def overtaken(original: Callable[..., None], key_at: int) -> Callable[..., None]:
-        def deed(*words: Any) -> None:
+    def overtaken(original: Callable[..., None]) -> Callable[..., None]:
+        def deed(self: Asides, spot: Spot, *words: Any) -> None:
             for happening in happens:
-                happening(words[key_at])
-            original(*words)
+                happening(spot.key)
+            original(self, spot, *words)
 
         return deed
 
     for method in (Asides.replace, Asides.take):
-        key_at = list(inspect.signature(method).parameters).index("key")
-        monkeypatch.setattr(Asides, method.__name__, overtaken(method, key_at))
+        monkeypatch.setattr(Asides, method.__name__, overtaken(method))
     return happens
 
 
