@@ -40,11 +40,11 @@ soak: $(VENV)/.dev $(AZURITE) ## Prove it at length (SEED=, SEQUENCES=, ROUNDS=,
 RUNS ?= 5
 
 bench: $(VENV)/.dev $(PEERS) $(AZURITE) ## Measure it beside other tools, for hours, and write the page (RUNS=).
-	PEERS=$(CURDIR)/$(PEERS)/bin $(BIN)/python -m benchmarks --runs $(RUNS) --json benchmarks/results
+	$(BIN)/python -m benchmarks --runs $(RUNS) --json benchmarks/results
 	$(BIN)/python -m benchmarks.page
 
 bench-quick: $(VENV)/.dev $(PEERS) ## The same with 10,000 and 100,000 keys, in minutes.
-	PEERS=$(CURDIR)/$(PEERS)/bin $(BIN)/python -m benchmarks --quick --runs $(RUNS)
+	$(BIN)/python -m benchmarks --quick --runs $(RUNS)
 
 lint: $(VENV)/.dev ## Look for faults: ruff, mypy, and the arrows between the rooms.
 	$(BIN)/ruff check

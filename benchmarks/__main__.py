@@ -100,7 +100,7 @@ def _measured(case: Case, bench: Bench, runs: int, folder: Path | None, *, add: 
         for result.tools in _rounds(case, bench, runs, known):
             if folder and result.measured:  # a long case that is cut off keeps its whole rounds
                 result.write(folder)
-    except RuntimeError as error:  # in what is done before: the other cases go on
+    except (RuntimeError, OSError) as error:  # in what is done before: the other cases go on
         said = shown(str(error).split(), bench.work)[-500:]
         print(f"{case.name}: can't be prepared: {said}", file=sys.stderr, flush=True)
         return False
@@ -137,7 +137,7 @@ def _one(case: Case, bench: Bench, turn: Turn, figures: Figures, *, counted: boo
         place = turn.place()
         command = turn.command(place)
         one = measure(command, turn.tool.environment(place))
-    except RuntimeError as error:  # the others go on: this may have taken hours
+    except (RuntimeError, OSError) as error:  # the others go on: this may have taken hours
         figures.failed = shown(str(error).split(), bench.work)[-500:]
         print(f"{case.name}: {turn.tool.name} failed: {figures.failed}", file=sys.stderr, flush=True)
         return

@@ -18,7 +18,7 @@ def rclone() -> str:
 
 def peer(name: str) -> str:
     """Where a program is that has an environment of its own, as it asks for other versions of what we use."""
-    return os.environ.get("PEERS", str(Path(sys.executable).parent)) + f"/{name}"
+    return str(Path(__file__).parents[1] / ".tools/peers/bin" / name)
 
 
 class _Rclone(Tool):

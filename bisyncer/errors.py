@@ -102,7 +102,7 @@ class NeedsResync(BisyncerError):
 
 
 class Interrupted(BisyncerError):
-    """A signal stopped the run; what was done is committed."""
+    """A signal ended the command; what was done is committed."""
 
     exit_code = 130
 

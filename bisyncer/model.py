@@ -233,6 +233,11 @@ class Action(NamedTuple):
     origin: Entry | None = None
 
     @property
+    def recorded_key(self) -> str:
+        """The key by which it is recorded: of a move, the old name."""
+        return self.key if self.origin is None else self.origin.key
+
+    @property
     def survivor(self) -> Side | None:
         """The side whose edit survives a deletion on the other; None where that isn't what it is."""
         return survivor(self.verdict, self.delta1, self.delta2)

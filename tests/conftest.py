@@ -1,6 +1,7 @@
 """Fixtures that every part of the suite may ask for."""
 
 import gc
+import os
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,14 @@ backoff._FIRST_S = 0.0
 # How long an example takes says more about what else the machine does.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
+
+# Nothing that is set for other servers reaches the suite's own: profiles, session tokens, proxies.
+for name in [
+    name for name in os.environ if name.startswith(("AWS_", "AZURE_", "OCI_", "RCLONE_", "BISYNCER_"))
+]:
+    del os.environ[name]
+for name in ("NO_PROXY", "no_proxy"):
+    os.environ[name] = "127.0.0.1,localhost"
 
 # As the command does: a heap with every SDK in it takes long to look through.
 gc.set_threshold(50_000)

@@ -20,7 +20,7 @@ from bisyncer.cli.opened import opened_store
 from bisyncer.cli.options import Asked, Json, command, with_examples
 from bisyncer.cli.table import say
 from bisyncer.config.urls import without_password
-from bisyncer.errors import StateUnusable, UsageError
+from bisyncer.errors import Interrupted, StateUnusable, UsageError
 from bisyncer.model import Ancestor, Side
 from bisyncer.report.words import shown_count, shown_line
 
@@ -258,7 +258,11 @@ def _confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(f"{question} There is no terminal to ask on: say --yes. Nothing was changed.")
-    if not typer.confirm(shown_line(question), err=True):
+    try:
+        agreed = typer.confirm(shown_line(question), err=True)
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        raise Interrupted("interrupted. Nothing was changed.") from None
+    if not agreed:
         raise UsageError("Nothing was changed.")
 
 

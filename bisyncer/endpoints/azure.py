@@ -133,7 +133,7 @@ class AzureEndpoint:
             raise _unusable(container.root, error.trouble) from None
         capabilities = self.capabilities
         return Probe(
-            mounted=None,
+            mount=None,
             filesystem="azure",
             conditional_write=capabilities.conditional_write,
             conditional_delete=capabilities.conditional_delete,

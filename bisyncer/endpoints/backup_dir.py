@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Final
 
 from bisyncer.endpoints.base import Capabilities, Endpoint, Probe, Source, Twin, Upload
 from bisyncer.endpoints.by_copy import copied
 from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.pace import Pace
-from bisyncer.errors import Transient
+from bisyncer.errors import EndpointError, Rejected, Transient
 from bisyncer.model import TRASH, Entry, Item
 
 _LOW: Final = TRASH + "/"
@@ -99,7 +99,13 @@ class BackupDirEndpoint:
         if place is new_place:
             return place.move(key, new_key, expect=expect)
         moved = _copied(place, new_place, new_key, expect)
-        place.delete(key, expect=expect)
+        try:
+            place.delete(key, expect=expect)
+        except Rejected:
+            # It was refused for good, so the copy is one too many; if somebody wrote to it, it stays.
+            with suppress(EndpointError):
+                new_place.delete(new_key, expect=moved)
+            raise
         return moved
 
     def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:

@@ -72,9 +72,9 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a look at an endpoint's root found. `mounted` is None where nothing is mounted by nature."""
+    """What a look at an endpoint's root found."""
 
-    mounted: bool | None
+    mount: str | None  # where what holds the root is mounted; None where nothing is mounted by nature
     filesystem: str  # the type of file system, or the name of the service
     conditional_write: bool
     conditional_delete: bool
@@ -83,6 +83,19 @@ class Probe:
     free_bytes: int | None = None  # left on the file system; None for a bucket
     versioned: bool = False  # the store itself keeps what is replaced or deleted, as far as is known
     remarks: tuple[str, ...] = ()  # sentences about limits of this very store that an operator should know
+
+    @property
+    def mounted(self) -> bool | None:
+        """Whether the root is on another file system than that of '/'; None where nothing is mounted."""
+        return None if self.mount is None else self.mount != "/"
+
+    @property
+    def place(self) -> str:
+        """On what file system the root is, in words; of a bucket, its service."""
+        if self.mount is None:
+            return self.filesystem
+        where = f"the mount {self.mount}" if self.mounted else "the root file system"
+        return f"{self.filesystem}, on {where}"
 
 
 class Twin(NamedTuple):

@@ -27,15 +27,12 @@ from bisyncer.endpoints.tree import (
     make_entry,
     split,
 )
-from bisyncer.endpoints.unsynced import Unsynced, sync_names
+from bisyncer.endpoints.unsynced import WRITTEN_BACK_NS, Unsynced, sync_names
 from bisyncer.errors import Blocked, Changed, Clash, EndpointError, NoFile, Rejected
 from bisyncer.job import LinkMode
 from bisyncer.model import Entry
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-# Linux writes back what is dirty for 30 s, and looks every 5 s: dirty_expire_centisecs in
-# https://docs.kernel.org/admin-guide/sysctl/vm.html
-_WRITTEN_BACK_NS = 60 * 10**9
 
 
 class Files:
@@ -181,7 +178,7 @@ class Files:
 
         Were its content recorded, and undone by a power cut, the next run would take that for an edit.
         """
-        if self._now_ns() - seen.st_ctime_ns < _WRITTEN_BACK_NS:
+        if self._now_ns() - seen.st_ctime_ns < WRITTEN_BACK_NS:
             self._unsynced.add_read(opened)
 
     def _check(self, spot: Spot, expect: Entry | None) -> os.stat_result | None:

@@ -158,7 +158,7 @@ class LocalEndpoint:
             try_names(self._tree, self._path)
         mount = mounts.mount_of(self._path)
         return Probe(
-            mounted=mount.point != "/",
+            mount=mount.point,
             filesystem=mount.filesystem,
             conditional_write=self._conditional_write,
             conditional_delete=True,
@@ -179,6 +179,7 @@ class LocalEndpoint:
             low,
             high,
             self._now_ns,
+            fresh=self._unsynced.add,
             directories=self._lists_directories and not in_trash,  # there they are of no user
             apart=self._apart,
         ).items()

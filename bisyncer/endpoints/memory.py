@@ -188,7 +188,7 @@ class MemoryEndpoint:
     def probe(self, *, scratch: bool = False) -> Probe:  # noqa: ARG002 -- nothing is to be learnt by writing
         """Always there, always writable, and conditions always hold."""
         return Probe(
-            mounted=None, filesystem="memory", conditional_write=True, conditional_delete=True, skew_ns=0
+            mount=None, filesystem="memory", conditional_write=True, conditional_delete=True, skew_ns=0
         )
 
     def scan(self, low: str = "", high: str | None = None) -> Iterator[Entry]:

@@ -41,7 +41,7 @@ def probe(bucket: Bucket, *, scratch: bool) -> Probe:
         raise unusable(bucket.root, error.trouble) from None
     honoured = bucket.honoured
     return Probe(
-        mounted=None,
+        mount=None,
         filesystem="oci",
         conditional_write=honoured.put and honoured.complete,
         conditional_delete=honoured.delete,

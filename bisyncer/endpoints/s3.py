@@ -163,7 +163,7 @@ class S3Endpoint:
             raise _unusable(bucket.root, bucket.judge(error)) from None
         capabilities = self.capabilities
         return Probe(
-            mounted=None,
+            mount=None,
             filesystem="s3",
             conditional_write=capabilities.conditional_write,
             conditional_delete=capabilities.conditional_delete,

@@ -1,8 +1,8 @@
 """A directory tree: keys to directories and back, entries from looks, words for errors.
 
-The one way to a key's directory is `Tree.directory`, which opens each segment of the key by itself. It follows
-a symbolic link only for reading, and only where the pair says so; nothing is written through one, so no key
-and no link that somebody plants leads a write out of the root.
+The one way to a key's directory is `Tree.directory`, which opens each segment of the key by itself. It
+follows a symbolic link only for reading, and only where the pair says so; nothing is written through one, so
+no key and no link that somebody plants leads a write out of the root.
 """
 
 from __future__ import annotations

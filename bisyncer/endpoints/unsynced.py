@@ -1,13 +1,18 @@
-"""What a power cut could still undo in a tree: what we wrote, and what we read right after it was written."""
+"""What a power cut could still undo in a tree: what we wrote, and what somebody wrote a moment ago."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable
+from typing import Final
 
 from bisyncer.endpoints import linux
 from bisyncer.errors import Transient
+
+# Linux writes back what is dirty for 30 s, and looks every 5 s: dirty_expire_centisecs in
+# https://docs.kernel.org/admin-guide/sysctl/vm.html
+WRITTEN_BACK_NS: Final = 60 * 10**9
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -21,7 +26,7 @@ class Unsynced:
         self._failed = False
 
     def add(self, directory: int) -> None:
-        """Note that a name in `directory` changed."""
+        """Note that a name in `directory` changed, or that somebody has just written something there."""
         if not linux.HAS_SYNCFS:
             sync_names(directory)
             return

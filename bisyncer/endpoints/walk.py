@@ -18,6 +18,7 @@ from bisyncer.endpoints.aside import PREFIX, Asides, is_temporary
 from bisyncer.endpoints.directory import directory_entry
 from bisyncer.endpoints.links import BOTH
 from bisyncer.endpoints.tree import LIST, Tree, dangling, is_version, kind, look, make_entry
+from bisyncer.endpoints.unsynced import WRITTEN_BACK_NS
 from bisyncer.errors import EndpointError, ListingIncomplete, Transient
 from bisyncer.job import LinkMode
 from bisyncer.model import LINK_SUFFIX, TRASH, Item, Unreadable
@@ -53,18 +54,22 @@ class Walk:
         high: str | None,
         now_ns: Callable[[], int],
         *,
+        fresh: Callable[[int], None],
         directories: bool = False,
         apart: str | None = None,
     ) -> None:
         """With `directories`, each directory below the root is an item too, before what is in it.
 
-        No link is followed into the directory `apart`.
+        `fresh` is told of each directory in which something was written a moment ago. No link is followed
+        into the directory `apart`.
         """
         self._tree = tree
         self._asides = asides  # None: what dead runs left is passed over, and not swept
         self._low = low
         self._high = high
         self._now_ns = now_ns
+        self._fresh = fresh
+        self._fresh_level: _Level | None = None  # the last one that was told
         self._directories = directories
         self._apart = apart
         self._in_trash = low.startswith(TRASH + "/")  # else what lies there isn't told
@@ -97,7 +102,10 @@ class Walk:
                         else:
                             if stat.S_ISREG(seen.st_mode):
                                 if key >= low:
-                                    yield make_entry(key, seen, now_ns())
+                                    now = now_ns()
+                                    if now - seen.st_ctime_ns < WRITTEN_BACK_NS:
+                                        self._tell_fresh(level)
+                                    yield make_entry(key, seen, now)
                                 continue
                     item = self._item(level, name, key)
                     if isinstance(item, _Level):
@@ -129,7 +137,7 @@ class Walk:
             return self._descend(name, key)
         if name in level.odd:
             why = level.odd[name]
-            return self._link(name, key) if why is None else Unreadable(key, why)
+            return self._link(level, name, key) if why is None else Unreadable(key, why)
         try:
             seen = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
         except FileNotFoundError:
@@ -137,12 +145,26 @@ class Walk:
         except OSError as error:
             return Unreadable(key, _sentence(error))
         if stat.S_ISREG(seen.st_mode):
-            return make_entry(key, seen, self._now_ns()) if key >= self._low else None
+            return self._entry(level, key, seen)
         if stat.S_ISDIR(seen.st_mode):
             return Unreadable(key, "became a directory while it was listed. Run again.")
         return Unreadable(key, kind(seen), skipped=True)
 
-    def _link(self, name: str, key: str) -> Item | None:
+    def _entry(self, level: _Level, key: str, seen: os.stat_result) -> Item | None:
+        if key < self._low:
+            return None
+        now = self._now_ns()
+        if now - seen.st_ctime_ns < WRITTEN_BACK_NS:
+            self._tell_fresh(level)
+        return make_entry(key, seen, now)
+
+    def _tell_fresh(self, level: _Level) -> None:
+        """Tell of the directory that is open, once for all that is fresh in it."""
+        if self._fresh_level is not level:
+            self._fresh_level = level
+            self._fresh(self._directory)
+
+    def _link(self, level: _Level, name: str, key: str) -> Item | None:
         """A link that is kept as a link, or the file that one points to."""
         keep = self._tree.links is LinkMode.KEEP
         own = name.removesuffix(LINK_SUFFIX) if keep else name
@@ -156,7 +178,7 @@ class Walk:
             return Unreadable(key, "became something else while it was listed. Run again.")
         if not is_version(seen):
             return Unreadable(key, kind(seen), skipped=True)
-        return make_entry(key, seen, self._now_ns()) if key >= self._low else None
+        return self._entry(level, key, seen)
 
     def _root(self) -> _Level:
         try:

@@ -12,10 +12,13 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain, islice
 from queue import Empty, SimpleQueue
+from typing import Final
 
 from bisyncer.engine.worker import Ended, Task, Worker
 from bisyncer.errors import Gone
 from bisyncer.model import COPIES, DELETES, MOVES, Failed, Outcome, Planned, Verdict
+
+WAKE_S: Final = 1.0
 
 _ON_STORES = (
     (Verdict.CHECK,),  # what is still to be checked moved while it was
@@ -29,6 +32,9 @@ def apply(
     plan: Callable[..., Iterator[Planned]], worker: Worker, settle: Callable[[], None]
 ) -> Generator[Sequence[Outcome]]:
     """Carry out a plan and yield outcomes as they come; takes up no more work once told to stop.
+
+    Where none comes for `WAKE_S`, it yields an empty batch: so what ended before can be committed while a
+    large body is under way.
 
     `plan` gives the rows that still wait, of the verdicts that it is called with, in order. `settle` sees to
     what only the state must learn, when its turn has come.
@@ -66,7 +72,7 @@ def _tasks(rows: Iterator[Planned], at_once: Mapping[Verdict, int] | None = None
 
 
 def _pooled(pool: ThreadPoolExecutor, worker: Worker, tasks: Iterator[Task]) -> Iterator[Sequence[Outcome]]:
-    """Perform all tasks, never more than twice the width handed out; in order of completion, not empty.
+    """Perform all tasks, never more than twice the width handed out; in order of completion.
 
     Failures that may pass wait until it is known whether a store is gone, which is told once and not for each
     key that was in flight: these wait for the next run.
@@ -89,15 +95,15 @@ def _pooled(pool: ThreadPoolExecutor, worker: Worker, tasks: Iterator[Task]) -> 
             others = [outcome for outcome in outcomes if not _passes(outcome)]
             # So many in a row, or all that there was: it may be the store.
             if failed and not others and gone is None and (len(failed) >= worker.width or not handed.running):
-                gone = worker.gone()
+                # After a stop nothing is tried again, so one failure says nothing of the store.
+                gone = None if worker.stop.is_set() else worker.gone()
                 if gone is None:
                     yield failed
                     failed = []
             if others and gone is None:
                 others = [*failed, *others]
                 failed = []
-            if others:
-                yield others
+            yield others
             # What was in flight has been yielded by then, and is committed.
             if gone is not None and not handed.running:
                 raise Gone(
@@ -132,8 +138,10 @@ class _Handed:
         self._waiting.put(task)
 
     def ended(self) -> Ended:
-        """What came of all tasks that have ended, at least one; raises what an action raised."""
-        found = [self._ended.get()]
+        """What came of all tasks that have ended, after a while of none; raises what an action raised."""
+        found: list[Ended | BaseException] = []
+        with suppress(Empty):
+            found.append(self._ended.get(timeout=WAKE_S))
         found += [self._ended.get() for _ in range(self._ended.qsize())]
         self.running -= len(found)
         outcomes: list[Outcome] = []

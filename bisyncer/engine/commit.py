@@ -24,7 +24,7 @@ from bisyncer.model import COPIES, DELETES, Delta, Done, Mode, Outcome, Planned,
 from bisyncer.report.events import Acted, Phase, PhaseBegan, Settled
 
 COMMITTED = 500  # outcomes committed at once, at the most ...
-COMMIT_EVERY_S = 1.0  # ... and an outcome that comes later than this takes the batch along
+COMMIT_EVERY_S = 1.0  # ... and none waits much longer than this
 
 LARGE = PART_SIZE  # bytes of a body that goes before others ...
 MOST_LARGE = 1000  # ... of which so many are known at a time: a plan of any length takes as little memory
@@ -75,7 +75,7 @@ def carry_out(run: Run) -> None:
                 waiting += ended
                 # A conflict at once: were it lost, no later run could tell that a person should look.
                 late = time.monotonic() - committed_s > COMMIT_EVERY_S
-                if any(map(_is_conflict, ended)) or late or len(waiting) >= COMMITTED:
+                if waiting and (any(map(_is_conflict, ended)) or late or len(waiting) >= COMMITTED):
                     _commit(run, waiting)
                     waiting, committed_s = [], time.monotonic()
     except Gone:

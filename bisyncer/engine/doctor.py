@@ -192,18 +192,14 @@ def _conditions(job: Job, endpoint: Endpoint, probe: Probe) -> Finding:
 
 
 def _mount(job: Job, probe: Probe) -> Finding:
+    if not probe.mounted and job.require_mount:
+        return Finding("mount", Grade.FAIL, "nothing is mounted there, and require_mount is set. Mount it.")
     if not probe.mounted:
-        if job.require_mount:
-            return Finding(
-                "mount", Grade.FAIL, "nothing is mounted there, and require_mount is set. Mount it."
-            )
-        return Finding("mount", Grade.OK, f"{probe.filesystem}, on the root file system")
+        return Finding("mount", Grade.OK, probe.place)
     if not probe.filesystem.startswith(_NETWORKS):
-        return Finding("mount", Grade.OK, f"{probe.filesystem}, a mount point")
+        return Finding("mount", Grade.OK, probe.place)
     if job.require_mount and job.check_file:
-        return Finding(
-            "mount", Grade.OK, f"{probe.filesystem}, a mount point; an empty or stale one is noticed"
-        )
+        return Finding("mount", Grade.OK, f"{probe.place}; an empty or stale one is noticed")
     return Finding(
         "mount",
         Grade.WARN,

@@ -11,9 +11,11 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
+from pathlib import Path
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
@@ -163,6 +165,9 @@ def _serve(line: Connection, parent: int, initializer: Callable[[], object]) -> 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+    # Where memory is short, let it be one of us: what we had in work the parent does itself.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     try:
         initializer()
     except Exception:  # noqa: BLE001 -- whoever does its calls instead finds the same, and says so

@@ -16,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from bisyncer.core.compare import delta
 from bisyncer.endpoints.base import Endpoint
 from bisyncer.engine.look import look_at
 from bisyncer.engine.plan import EXCLUDED
@@ -43,7 +42,7 @@ from bisyncer.report.events import Event, GatesClosed, PlanMade, RunBegan, RunEn
 from bisyncer.report.words import instant
 from bisyncer.state.records import Pair
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 _KIND: Final = "bisyncer plan"
 _BATCH: Final = 256  # actions looked at before the first of them is told
 _WHOLE: Final = frozenset({RunOutcome.SUCCESS, RunOutcome.UNFINISHED, RunOutcome.HALTED})
@@ -78,7 +77,7 @@ class PlanWriter:
                 self._write(_head(self._began, event.tally, time.time_ns()))
             case WouldAct() if event.action.verdict is not Verdict.HOLD:
                 self._count += 1
-                self._write(_row(event.action))
+                self._write(_row(event.action) | {"recorded": _recorded_row(event.recorded)})
             case GatesClosed():
                 self._gates = sorted({halt.gate for halt in event.halts})
             case RunEnded():
@@ -118,6 +117,13 @@ class PlanWriter:
             self._failed = self._failed or error
 
 
+class Kept(NamedTuple):
+    """An action of a kept plan, and what was recorded of its key then, in the words of the file."""
+
+    action: Action
+    recorded: object
+
+
 class KeptPlan(NamedTuple):
     """A plan that was kept, and read again to its end. `gates` were closed when it was made, and seen."""
 
@@ -130,6 +136,7 @@ class KeptPlan(NamedTuple):
     first: bool  # it is of a first run in its mode, and deletes nothing
     gates: frozenset[str]
     total: int
+    sha256: str
 
     @classmethod
     def read(cls, file: Path) -> KeptPlan:
@@ -152,16 +159,16 @@ class KeptPlan(NamedTuple):
                     lines += 1
                 rest = stream.read(1)
             end = row if "end" in row else {}
-            if rest or end.get("sha256") != hashed.hexdigest() or end["actions"] != lines - 1:
+            digest = hashed.hexdigest()
+            if rest or end.get("sha256") != digest or end["actions"] != lines - 1:
                 raise UsageError(
                     f"{file} is not a whole plan: it was cut or changed since it was made. Nothing was done. "
                     "Make it again with `bisyncer plan PAIR --out FILE`."
                 )
             roots = head["path1"], head["path2"]
             mode = Mode(head["mode"]), bool(head["first"])
-            return cls(
-                file, head["pair"], *roots, head["run"], *mode, frozenset(end["gates"]), end["actions"]
-            )
+            gates = frozenset(end["gates"])
+            return cls(file, head["pair"], *roots, head["run"], *mode, gates, end["actions"], digest)
         except OSError as error:
             raise UsageError(
                 f"The plan {file} can't be read: {error.strerror}. Nothing was changed."
@@ -172,10 +179,23 @@ class KeptPlan(NamedTuple):
                 "`bisyncer plan PAIR --out FILE`."
             ) from error
 
-    def actions(self) -> Iterator[Action]:
-        """Yield the actions in their order."""
+    def actions(self) -> Iterator[Kept]:
+        """Yield the actions in their order.
+
+        Raises `UsageError` at their end where the file isn't the one that was read: nothing was done by then.
+        """
+        hashed = hashlib.sha256()
         with self.file.open("rb") as stream:
-            yield from (_action(_object(line)) for line in islice(stream, 1, self.total + 1))
+            hashed.update(stream.readline())
+            for line in islice(stream, self.total):
+                hashed.update(line)
+                row = _object(line)
+                yield Kept(_action(row), row["recorded"])
+        if hashed.hexdigest() != self.sha256:
+            raise UsageError(
+                f"{self.file} was replaced by another plan while it was being read. Nothing was done. Look "
+                "at the new one, and apply it again."
+            )
 
     def refuse_other(self, pair: Pair, mode: Mode) -> None:
         """Raise `UsageError` unless the plan was made for this pair, with these roots and in this mode."""
@@ -201,7 +221,7 @@ class KeptPlan(NamedTuple):
 
 
 def still_so(
-    actions: Iterator[Action],
+    actions: Iterator[Kept],
     endpoints: Mapping[Side, Endpoint],
     policy: Policy,
     width: int,
@@ -210,46 +230,27 @@ def still_so(
     """Yield batches of actions, each with what moved since it was planned; None: all is as it was."""
     with ThreadPoolExecutor(width, thread_name_prefix="looks") as pool:
         while batch := list(islice(actions, _BATCH)):
-            known = recorded([_recorded_key(action) for action in batch])
-            settled = [_settled_since(action, known, policy) for action in batch]
+            known = recorded([kept.action.recorded_key for kept in batch])
+            settled = [_settled_since(kept, known) for kept in batch]
             moved = pool.map(
-                lambda action, settled: settled or _moved(action, endpoints, policy), batch, settled
+                lambda kept, settled: settled or _moved(kept.action, endpoints, policy), batch, settled
             )
-            yield list(zip(batch, moved, strict=True))
+            yield list(zip([kept.action for kept in batch], moved, strict=True))
 
 
-def _recorded_key(action: Action) -> str:
-    return action.key if action.origin is None else action.origin.key
-
-
-def _settled_since(action: Action, known: Mapping[str, Ancestor], policy: Policy) -> str | None:
+def _settled_since(kept: Kept, known: Mapping[str, Ancestor]) -> str | None:
     """Why an action that writes a store is no longer due: what it goes by isn't recorded any more.
 
     Carried out and taken back, a key has on both sides what it had, and is recorded otherwise.
     """
-    if action.verdict.side is None or action.reason == EXCLUDED:
+    action = kept.action
+    writes = action.verdict.side is not None or action.verdict is Verdict.CONFLICT
+    if not writes or action.reason == EXCLUDED:
         return None
-    new = {Delta.ABSENT, Delta.NEW}
-    renamed = action.origin is not None and action.agreement is None
-    was_recorded = renamed or not {action.delta1, action.delta2} <= new
-    key = _recorded_key(action)
-    if was_recorded:
-        settled = key not in known or (not renamed and _is_recorded_anew(action, known[key], policy))
-    else:
-        settled = key in known
-    if not settled:
+    key = action.recorded_key
+    if _recorded_row(known.get(key)) == kept.recorded:
         return None
     return f"{key!r} was settled since the plan was made. It is left alone; the next run decides."
-
-
-def _is_recorded_anew(action: Action, known: Ancestor, policy: Policy) -> bool:
-    """Whether a side that was unchanged when it was planned has another version by what is recorded now."""
-    deltas = zip(Side, (action.delta1, action.delta2), strict=True)
-    return any(
-        delta(known.side(side), action.entry(side), policy, side) is Delta.CHANGED
-        for side, found in deltas
-        if found is Delta.UNCHANGED
-    )
 
 
 def _moved(action: Action, endpoints: Mapping[Side, Endpoint], policy: Policy) -> str | None:
@@ -352,6 +353,14 @@ def _row(action: Action) -> dict[str, object]:
         "winner": action.winner,
         "origin": None if action.origin is None else {"key": action.origin.key} | _held_row(action.origin),
     }
+
+
+def _recorded_row(recorded: Ancestor | None) -> dict[str, list[object]] | None:
+    """What was recorded of a key, as JSON gives it back; without digests, which are learnt at any time."""
+    if recorded is None:
+        return None
+    sides = {side: recorded.side(side) for side in Side}
+    return {side.value: [entry.size, entry.mtime_ns, entry.stamp] for side, entry in sides.items()}
 
 
 def _entry_row(entry: Entry | None) -> dict[str, object] | None:

@@ -89,7 +89,12 @@ def processes(
     # No connection may be open on both sides of a fork: https://www.sqlite.org/howtocorrupt.html, 2.6
     store.database.close()
     in_work = InWork()
-    with ForkedExecutor(number, partial(_be_born, job, (pair.path1, pair.path2), store, in_work)) as pool:
+    try:
+        pool = ForkedExecutor(number, partial(_be_born, job, (pair.path1, pair.path2), store, in_work))
+    except OSError:  # no memory for them, or no more processes are allowed
+        yield None
+        return
+    with pool:
         yield Processes(pool, number, in_work)
 
 

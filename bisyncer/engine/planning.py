@@ -84,6 +84,7 @@ def plan(run: Run) -> None:
         if scope.keys:
             _weigh(run)
     except ListingIncomplete as error:
+        run.go_on()  # a stop ends the pause before another attempt, and what it ended is no failure
         raise Halted((Halt("listing-incomplete", str(error)),)) from error
     finally:
         # None of them may write to the plan when this run has ended, or take memory while it goes on.
@@ -242,6 +243,7 @@ def _weigh(run: Run) -> None:
             scan = Scan(run.endpoints[side], side, filters, apart, run.reporter)
             run.tally.scanned[side] = max(run.tally.scanned[side], 1) if holds_any(scan) else 0
     except ListingIncomplete as error:
+        run.go_on()  # a stop ends the pause before another attempt, and what it ended is no failure
         raise Halted((Halt("listing-incomplete", str(error)),)) from error
 
 

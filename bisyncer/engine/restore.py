@@ -117,10 +117,16 @@ def _keys(trashed: Trashed, wanted: Wanted, endpoint: Endpoint) -> Iterator[str]
     if trashed.is_short and trashed.key == wanted.key:
         raise UsageError(
             f"{trashed.key}: its key was too long to stand in the trash. Give the whole key, which `bisyncer "
-            f"show {trashed.by}` tells, or say --as NEW_KEY."
+            f"{_report_of(trashed)}` tells, or say --as NEW_KEY."
         )
     beside = conflict.names(wanted.key, conflict.numbered("restored"), endpoint.capabilities.max_key_bytes)
     return chain((wanted.key,), beside)
+
+
+def _report_of(trashed: Trashed) -> str:
+    """The command that tells of what put a version away: a run, or a conflict that was resolved."""
+    number = trashed.by.removeprefix("c")
+    return f"conflicts show {number}" if number != trashed.by else f"show {number}"
 
 
 def _move(endpoint: Endpoint, entry: Entry, key: str) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from bisyncer.core.conflict import replaces
@@ -42,6 +43,7 @@ from bisyncer.state.lease import Lease
 from bisyncer.state.store import Store
 
 _AHEAD_NS: Final = 60_000_000_000  # by which a store's clock is believed rather than this host's
+_SHOWN: Final = 500  # actions of a dry run of which is looked up at once what is recorded
 
 
 def run(
@@ -209,10 +211,12 @@ def _places(run: Run) -> dict[Side, Place]:
 
 
 def _show(run: Run) -> None:
-    for planned in run.store.actions.planned(run.number):
-        if planned.action.verdict not in REPORTED:
-            continue
-        replaced = replaces(planned.action, run.policy, run.keeping)
-        run.reporter.tell(WouldAct(planned.action, replaced))
-        if planned.action.verdict is Verdict.CONFLICT and not replaced:
-            run.conflicts.append((None, planned.action.key))
+    actions = (planned.action for planned in run.store.actions.planned(run.number))
+    told = (action for action in actions if action.verdict in REPORTED)
+    while batch := list(islice(told, _SHOWN)):
+        known = run.recorded([action.recorded_key for action in batch])
+        for action in batch:
+            replaced = replaces(action, run.policy, run.keeping)
+            run.reporter.tell(WouldAct(action, replaced, known.get(action.recorded_key)))
+            if action.verdict is Verdict.CONFLICT and not replaced:
+                run.conflicts.append((None, action.key))

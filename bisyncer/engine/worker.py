@@ -292,7 +292,7 @@ class Worker:
         if action.agreement is Agreement.DIFFERENT:
             return Done(planned, None)  # under one name now, which the next run finds new on both sides
         both = {side: moved._replace(digests=action.origin.digests), side.other: renamed}
-        return Done(planned, agreed(action.key, both[Side.PATH1], both[Side.PATH2]))
+        return Done(planned, agreed(action.key, *undisputed(both[Side.PATH1], both[Side.PATH2])))
 
     def _copy_renamed(self, planned: Planned, side: Side, origin: Entry) -> Done:
         """Copy what was renamed, and delete its old name, which may stand in the way of another copy.

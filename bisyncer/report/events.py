@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from bisyncer.errors import Halt
-from bisyncer.model import Action, Mode, Outcome, Problem, Side, Summary, Tally
+from bisyncer.model import Action, Ancestor, Mode, Outcome, Problem, Side, Summary, Tally
 
 
 class Phase(StrEnum):
@@ -75,10 +75,14 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class WouldAct:
-    """A dry run or a plan would do this; `replaces`: the winner of this conflict would replace the loser."""
+    """A dry run or a plan would do this; `replaces`: the winner of this conflict would replace the loser.
+
+    `recorded` is what was known of its key when it was judged.
+    """
 
     action: Action
     replaces: bool = False
+    recorded: Ancestor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_a_whole_state_is_ok_and_a_damaged_one_is_2_with_the_cure(desk: Desk) ->
     assert ", ancestor 2, " in answer.out
     assert desk("state", "verify", "--quiet") == (0, "", "")
 
-    with sqlite3.connect(desk.state) as connection:
+    with closing(sqlite3.connect(desk.state)) as connection, connection:
         connection.execute("UPDATE ancestor SET path1_size = 1 WHERE key = 'f000'")
     answer = desk("state", "verify")
     assert answer.code == 2

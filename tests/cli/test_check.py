@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 
 from tests.desk import Desk, held, put
 
@@ -86,7 +87,8 @@ def test_a_root_that_is_gone_is_2(desk: Desk) -> None:
 
 def test_what_a_run_that_goes_on_is_writing_is_left_alone(desk: Desk) -> None:
     desk.align(files=1)
-    pair = desk.store().pair("cms")
+    with closing(desk.store()) as store:
+        pair = store.pair("cms")
     assert pair is not None
     temporary = desk.two / f".bisyncer-{pair.owner}-{'a' * 16}"
     temporary.write_text("half of a fi")

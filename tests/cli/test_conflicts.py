@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+from contextlib import closing
 from hashlib import sha256
 
 import pytest
@@ -149,7 +150,7 @@ def test_many_conflicts_are_settled_under_one_lease(desk: Desk) -> None:
     desk("run", "--quiet")
 
     def token() -> int:
-        with sqlite3.connect(desk.state) as connection:
+        with closing(sqlite3.connect(desk.state)) as connection:
             return int(connection.execute("SELECT token FROM lease").fetchone()[0])
 
     before = token()

@@ -1,22 +1,42 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.desk import Desk
 
+# What a shell may have that is set for other servers; nobody answers at the proxy.
+ELSEWHERE = {
+    "AWS_PROFILE": "nosuch",
+    "AWS_SESSION_TOKEN": "of-another-cloud",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "BISYNCER_CONFIG": "/nowhere.toml",
+    "http_proxy": "http://127.0.0.1:9",
+    "NO_PROXY": "",
+    "no_proxy": "",
+}
 
-def test_the_demo_shows_the_whole_tour_and_leaves_nothing_behind(
-    desk: Desk, request: pytest.FixtureRequest
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder for temporary ones: short, since the server's sockets lie in it, whose path has 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="b-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_the_demo_shows_the_whole_tour_whatever_the_shell_has_set_and_leaves_nothing_behind(
+    desk: Desk, scratch: Path
 ) -> None:
-    # Short, since the server makes sockets in it, and the path of a socket has at most 107 bytes.
-    scratch = Path(tempfile.mkdtemp(prefix="b-"))
-    request.addfinalizer(lambda: shutil.rmtree(scratch))
-    with desk.process("demo", env={"TMPDIR": str(scratch), "PYTHONWARNINGS": "error"}) as process:
+    env = {**ELSEWHERE, "TMPDIR": str(scratch), "PYTHONWARNINGS": "error"}
+    with desk.process("demo", env=env) as process:
         out, err = process.communicate(timeout=200)
 
     assert (process.returncode, err) == (0, "")
@@ -42,6 +62,31 @@ def test_the_demo_shows_the_whole_tour_and_leaves_nothing_behind(
     assert shown.count("tea,5  (says the shop)") == 2
     assert list(scratch.iterdir()) == []
     assert set(desk.folder.iterdir()) == {desk.one, desk.two}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_is_told_to_end_takes_its_server_with_it(
+    number: signal.Signals, desk: Desk, scratch: Path
+) -> None:
+    with desk.process("demo", env={"TMPDIR": str(scratch)}) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if "Two sides that never met" in line)  # the server is there
+        assert servers_in(scratch)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+
+    assert process.returncode == 128 + number
+    assert not servers_in(scratch)
+    assert list(scratch.iterdir()) == []
+
+
+def servers_in(folder: Path) -> list[str]:
+    """The commands that go on and have a folder in their words."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            found.append(place.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [command for command in found if str(folder) in command]
 
 
 def test_without_its_extra_the_demo_says_what_to_install(

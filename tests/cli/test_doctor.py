@@ -191,22 +191,23 @@ def test_a_store_that_ignores_conditions_is_a_warning_and_a_failure_where_they_a
 
 
 @pytest.mark.parametrize(
-    ("mounted", "filesystem", "more", "grade"),
+    ("mount", "filesystem", "more", "grade", "said"),
     [
-        (False, "ext4", {}, "ok"),
-        (False, "ext4", {"require_mount": True}, "fail"),
-        (True, "ext4", {}, "ok"),
-        (True, "nfs4", {}, "warn"),
-        (True, "fuse.sshfs", {"require_mount": True}, "warn"),
-        (True, "nfs4", {"require_mount": True, "check_file": ".marker"}, "ok"),
+        ("/", "ext4", {}, "ok", "ext4, on the root file system"),
+        ("/", "ext4", {"require_mount": True}, "fail", "nothing is mounted there"),
+        ("/srv", "ext4", {}, "ok", "ext4, on the mount /srv"),
+        ("/srv", "nfs4", {}, "warn", "nfs4 comes over the network"),
+        ("/srv", "fuse.sshfs", {"require_mount": True}, "warn", "fuse.sshfs comes over the network"),
+        ("/srv", "nfs4", {"require_mount": True, "check_file": ".marker"}, "ok", "nfs4, on the mount /srv;"),
     ],
 )
 def test_a_mount_from_the_network_wants_its_guards(
-    mounted: bool, filesystem: str, more: dict[str, Any], grade: str
+    mount: str, filesystem: str, more: dict[str, Any], grade: str, said: str
 ) -> None:
-    probe = Probe(mounted, filesystem, True, True)
+    found = doctor._mount(Job("p", "a", "b", **more), Probe(mount, filesystem, True, True))
 
-    assert doctor._mount(Job("p", "a", "b", **more), probe).grade == grade
+    assert found.grade == grade
+    assert found.sentence.startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -840,6 +840,23 @@ def test_after_a_flush_that_failed_no_flush_succeeds(
         local.flush()
 
 
+def test_what_somebody_wrote_a_moment_before_it_was_listed_is_synced_by_a_flush(
+    root: Path, local: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "a").mkdir()
+    for name in ("a/1", "a/2", "b"):
+        (root / name).write_text(name)
+    synced: list[int] = []
+    monkeypatch.setattr(linux, "syncfs", lambda opened: synced.append(os.fstat(opened).st_dev))
+    later = LocalEndpoint(str(root), owner=OWNER, now_ns=lambda: time.time_ns() + 3600 * 10**9)
+    for endpoint in (later, local):
+        assert len(list(endpoint.scan())) == 3
+        assert synced == []
+        endpoint.flush()
+    later.close()
+    assert synced == [root.stat().st_dev]
+
+
 def test_without_syncfs_every_directory_is_synced_at_once(
     root: Path, local: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

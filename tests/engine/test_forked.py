@@ -248,3 +248,11 @@ def test_processes_end_with_a_parent_that_is_killed() -> None:
         parent.kill()
 
         assert parent.communicate(timeout=60)[0] == b""
+
+
+@alone
+def test_where_memory_is_short_a_process_goes_before_its_parent() -> None:
+    with ForkedExecutor(1, list) as executor:
+        path = Path("/proc/self/oom_score_adj")
+        assert int(executor.submit(path.read_text).result()) == 1000
+        assert int(path.read_text()) < 1000

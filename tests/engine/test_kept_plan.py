@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bisyncer.engine import session
-from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
+from bisyncer.engine.kept_plan import SCHEMA, KeptPlan, PlanWriter
 from bisyncer.errors import BisyncerError, UsageError
 from bisyncer.job import Limits, Scope
 from bisyncer.model import SEALS, RunOutcome, Side, Summary
@@ -53,7 +53,7 @@ def test_a_kept_plan_is_carried_out_as_the_run_would_have_been(world: World) -> 
     change_all(world)
     planned = world.plan()
     file = keep(world)
-    assert [line(action) for action in KeptPlan.read(file).actions()] == planned
+    assert [line(kept.action) for kept in KeptPlan.read(file).actions()] == planned
 
     summary = apply(world, file)
 
@@ -210,6 +210,55 @@ def test_what_was_copied_by_a_plan_and_deleted_since_is_not_copied_by_it_again(w
     assert "new" not in world.held(TWO)
 
 
+def test_what_a_plan_brought_back_and_somebody_deleted_is_not_brought_back_again(
+    world: World,
+) -> None:
+    world.align(TEN)
+    world.put(ONE, {"k0": "edited"})
+    world.remove(TWO, "k0")
+    file = keep(world)
+    assert carried_out(apply(world, file)) == {"copy-to-path2": 1}
+    world.remove(TWO, "k0")
+
+    summary = apply(world, file)
+
+    assert [problem.key for problem in summary.problems] == ["k0"]
+    assert "k0" not in world.held(TWO)
+
+
+def test_a_conflict_that_a_plan_settled_and_somebody_decided_otherwise_is_not_settled_again(
+    world: World,
+) -> None:
+    world.align(TEN)
+    world.put(ONE, {"k5": "of one"})
+    world.put(TWO, {"k5": "of the other"})
+    file = keep(world)
+    other = world.stores[TWO]._objects["k5"]
+    assert carried_out(apply(world, file)) == {"conflict": 1}
+    world.stores[TWO]._objects["k5"] = other  # as it was, down to its ETag
+    before = world.held(ONE), world.held(TWO)
+
+    summary = apply(world, file)
+
+    assert [problem.key for problem in summary.problems] == ["k5"]
+    assert "was settled since the plan was made" in summary.problems[0].sentence
+    assert (world.held(ONE), world.held(TWO)) == before
+
+
+def test_a_plan_that_takes_the_place_of_the_one_that_was_read_is_not_carried_out(world: World) -> None:
+    world.align(TEN)
+    world.remove(ONE, "k0")
+    kept = KeptPlan.read(keep(world))
+    world.remove(ONE, "k1")
+    keep(world)
+
+    job = replace(world.job, scope=Scope(plan=kept.run))
+    with pytest.raises(UsageError, match="was replaced by another plan"):
+        session.run(job, world.endpoints, world.state, Heard(), stop=world.stop, kept=kept)
+
+    assert world.held(TWO) == TEN
+
+
 def test_a_dry_run_of_it_tells_what_would_still_be_done(world: World) -> None:
     change_all(world)
     file = keep(world)
@@ -235,7 +284,7 @@ def told_of(world: World, side: Side, monkeypatch: pytest.MonkeyPatch, **found: 
 
 
 def unmount(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    told_of(world, TWO, monkeypatch, mounted=False)
+    told_of(world, TWO, monkeypatch, mount="/")
 
 
 def take_the_check_file(world: World, _: pytest.MonkeyPatch) -> None:
@@ -385,7 +434,9 @@ DAMAGE: dict[str, Callable[[bytes, list[bytes]], bytes]] = {
     "empty": lambda _data, _lines: b"",
     "no JSON": lambda _data, _lines: b"\x00\xff\n",
     "another JSON": lambda _data, _lines: b'[1, 2]\n"three"\n',
-    "newer": lambda _, lines: b"".join([lines[0].replace(b'"schema": 2', b'"schema": 99'), *lines[1:]]),
+    "newer": lambda _, lines: b"".join(
+        [lines[0].replace(f'"schema": {SCHEMA}'.encode(), b'"schema": 99'), *lines[1:]]
+    ),
 }
 
 

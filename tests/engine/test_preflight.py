@@ -24,7 +24,7 @@ def closed(
     """The gates that are closed, and the side that each tells of."""
     probes = preflight.probed(world.endpoints)
     for side, found in (mounted or {}).items():
-        probes[side] = replace(probes[side], mounted=found)
+        probes[side] = replace(probes[side], mount=None if found is None else "/mnt" if found else "/")
     halts = preflight.halts(job, world.endpoints, probes)
     return [(halt.gate, Side(halt.sentence.partition(" ")[0])) for halt in halts]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,7 @@ from bisyncer.errors import (
     UsageError,
 )
 from bisyncer.job import Limits, Retention
-from bisyncer.model import COPIES, Item, Planned, RunOutcome, Side, Unreadable, Verdict
+from bisyncer.model import COPIES, Item, Outcome, Planned, RunOutcome, Side, Unreadable, Verdict
 from bisyncer.report.events import PhaseBegan, RunBegan, RunEnded
 from bisyncer.state.actions import Actions
 from bisyncer.state.lease import Lease
@@ -668,3 +670,51 @@ def test_a_run_asks_its_state_for_no_kind_of_action_that_its_plan_has_not(
 
     assert carried_out(world.run()) == {"copy-to-path2": 1}
     assert asked == set(COPIES.values())
+
+
+def test_what_has_ended_is_committed_while_a_large_body_is_under_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align({})
+    world.put(ONE, {"large": "l" * 9, "small": "s"})
+    committed = threading.Event()
+    original = world.state.commit
+
+    def commit(run: int, outcomes: Sequence[Outcome], *more: Any) -> Any:
+        told = original(run, outcomes, *more)
+        if any(outcome.planned.action.key == "small" for outcome in outcomes):
+            committed.set()
+        return told
+
+    monkeypatch.setattr(world.state, "commit", commit)
+    met: list[bool] = []
+
+    def wait_for_the_small_one(method: str, key: str) -> None:
+        if (method, key) == ("write", "large"):
+            met.append(committed.wait(30))
+
+    world.hooked[TWO].before = wait_for_the_small_one
+    world.run()
+
+    assert met == [True]
+
+
+def test_what_a_stop_cut_short_says_nothing_of_the_store(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.align({})
+    world.put(ONE, {f"k{number}": "text" for number in range(8)})
+    inner = world.hooked[TWO].inner
+
+    def fail(method: str, _key: str) -> None:
+        if method == "write":
+            world.stop.set()
+            monkeypatch.setattr(inner, "probe", away)
+            raise Transient("the last of a pause that a stop cut short")
+
+    def away(**_: object) -> Probe:
+        raise Transient("away")
+
+    world.hooked[TWO].before = fail
+
+    assert world.run().outcome is RunOutcome.INTERRUPTED

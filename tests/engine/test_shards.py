@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -211,9 +214,12 @@ def test_the_keys_of_a_shard_that_is_planned_again_are_told_once(
         assert told[-1] == len(MANY)
 
 
-def test_a_shard_that_a_stop_ends_is_not_planned_again(world: World) -> None:
-    world.align(MANY)
-    edit(world)
+@pytest.mark.parametrize("contents", [MANY, {"a": "all in one piece"}], ids=["many", "one"])
+def test_a_shard_that_a_stop_ends_is_not_planned_again_nor_taken_for_one_that_failed(
+    world: World, contents: dict[str, str]
+) -> None:
+    world.align(contents)
+    world.put(ONE, {"a": "changed"})
     listed: list[str] = []
 
     def stop(method: str, key: str) -> None:
@@ -574,3 +580,20 @@ def test_what_processes_find_is_told_and_counted_by_the_run(trees: Trees) -> Non
     assert len(born) == 2
     assert report["skipped"] == 1
     assert (trees.two / "k/a").read_text() == MANY["k/a"]
+
+
+def test_where_no_process_can_be_forked_the_run_plans_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: ForkProcess) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(ForkProcess, "start", refuse)
+    monkeypatch.setattr("threading.active_count", lambda: 1)
+    monkeypatch.setattr(lanes, "how_many", lambda _keys: 2)
+    with paired(tmp_path, Tree(tmp_path / "one"), Tree(tmp_path / "two")) as pair:
+        pair.init()
+        known = pair.state.pair("p")
+        assert known is not None
+        with lanes.processes(pair.job, pair.endpoints, pair.state, known, 10**6) as forked:
+            assert forked is None

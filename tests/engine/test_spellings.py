@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bisyncer.endpoints import memory
 from bisyncer.engine import session
 from bisyncer.engine.kept_plan import KeptPlan, PlanWriter
 from bisyncer.errors import Clash, Rejected
-from bisyncer.job import MatchNames, Policy, Scope
-from bisyncer.model import Mode, Problem, RunOutcome, Side, Summary
+from bisyncer.job import Evidence, MatchNames, Policy, Scope
+from bisyncer.model import Algorithm, Digest, Mode, Problem, RunOutcome, Side, Summary
 from bisyncer.report.events import Silent
 from tests.engine.test_kept_plan import apply, keep
 from tests.folding import folding_world
@@ -117,6 +120,25 @@ def test_fix_case_gives_the_name_on_path2_the_spelling_of_path1(world: World) ->
     assert carried_out(summary) == {"move-on-path2": 2}
     assert world.held(ONE) == world.held(TWO) == {"Dir/README": "text", NFC: "more"}
     assert world.plan(policy=FIXED) == []
+
+
+def test_fix_case_records_no_digests_that_differ_where_the_size_is_enough(world: World) -> None:
+    world.job = replace(world.job, policy=replace(FIXED, compare=frozenset({Evidence.SIZE})))
+    for hooked in world.hooked.values():
+        scan = hooked.scan
+
+        def listed(low: str = "", high: str | None = None, scan: Any = scan, side: Any = hooked) -> Any:
+            contents = memory.store(side.root.removeprefix("memory://")).contents()
+            for entry in scan(low, high):
+                md5 = hashlib.md5(contents[entry.key]).hexdigest()
+                yield entry._replace(digests=(Digest(Algorithm.MD5, md5),))
+
+        hooked.scan = listed  # type: ignore[method-assign]
+
+    summary = world.align({"README": "eu-west"}, {"readme": "us-west"})
+
+    assert carried_out(summary) == {"move-on-path2": 1}
+    assert world.plan() == []
 
 
 def test_a_dry_run_has_the_numbers_of_the_run_that_follows(world: World) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from bisyncer.core.trash import read_name
+from bisyncer.endpoints import memory
+from bisyncer.endpoints.backup_dir import BackupDirEndpoint
 from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.memory import MemoryEndpoint
@@ -238,6 +240,25 @@ def test_a_key_that_is_refused_in_every_run_is_not_kept_by_every_run(
 
     assert world.held(TWO) == TEN
     assert world.trash(TWO) == {}
+
+
+def test_a_deletion_that_is_refused_in_every_run_leaves_nothing_in_a_trash_elsewhere(world: World) -> None:
+    world.align(TEN)
+    world.remove(ONE, "k1")
+    apart = f"apart-{world.number}"
+    world.endpoints = {**world.hooked, TWO: BackupDirEndpoint(world.hooked[TWO], MemoryEndpoint(apart))}
+
+    def refuse(method: str, key: str) -> None:
+        if (method, key) == ("delete", "k1"):
+            raise Rejected("not here")
+
+    world.hooked[TWO].before = refuse
+    for _ in range(3):
+        assert world.run().outcome is RunOutcome.UNFINISHED
+
+    assert world.held(TWO) == TEN
+    assert memory.store(apart).contents() == {}
+    memory.discard(apart)
 
 
 def test_a_copy_that_an_unclear_attempt_made_is_left_in_the_trash(

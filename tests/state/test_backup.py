@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -171,12 +172,12 @@ def broken_backups(tmp_path: Path, whole: Path) -> Mapping[str, tuple[Path, str]
     empty = made("empty")
     empty.write_bytes(b"")
     foreign = tmp_path / "foreign"
-    with sqlite3.connect(foreign) as connection:
+    with closing(sqlite3.connect(foreign)) as connection, connection:
         connection.execute("CREATE TABLE song (id INTEGER)")
     newer, flipped = made("newer"), made("flipped")
-    with sqlite3.connect(newer) as connection:
+    with closing(sqlite3.connect(newer)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    with sqlite3.connect(flipped) as connection:
+    with closing(sqlite3.connect(flipped)) as connection, connection:
         connection.execute("UPDATE ancestor SET path2_size = 99 WHERE md5 IS NOT NULL")
     return {
         "cut": (cut, "malformed|can't be"),

@@ -90,3 +90,9 @@ def test_a_drop_in_of_the_guide_that_takes_a_timers_starts_away_gives_the_first_
         # systemd.timer(5): an empty one resets all of them, and the others need a service that has run.
         assert re.search(r"^On\w+=$", timer, re.MULTILINE)
         assert re.search(r"^On(Active|Boot|Startup)Sec=.", timer, re.MULTILINE)
+
+
+def test_a_process_that_the_kernel_ends_for_want_of_memory_does_not_end_the_run() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.read(ROOT / "systemd/bisyncer@.service")
+    assert unit["Service"]["OOMPolicy"] == "continue"
