@@ -238,7 +238,7 @@ def cli() -> str:
             "",
             "They may stand before the command or after it;",
             "`--version` and those for the shell only before it.",
-            "On a terminal, long work has progress bars; elsewhere there is a line every 10 seconds.",
+            "On a terminal, a run, a plan, a check and a benchmark have progress bars; elsewhere there is a line every 10 seconds.",
             "Colour obeys `NO_COLOR`.",
             "",
             *_table(root.params),
