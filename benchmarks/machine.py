@@ -46,7 +46,7 @@ def versions() -> Mapping[str, str]:
 def _said(*command: str) -> str:
     """The first line that a program says."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 -- no shell
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip().partition("\n")[0]

@@ -203,7 +203,7 @@ def forget_pair(asked: Asked, pair: StatePair, *, yes: Yes = False, as_json: Jso
     config = asked.load()
     with opened_store(config) as store:
         known = _known(store, pair)
-        keys = shown_count(store.count_ancestors(known.id), "key")
+        keys = shown_count(store.ancestors.count(known.id), "key")
         waiting = shown_count(len(store.conflicts.told(pair)), "conflict")
         _confirm(
             f"Forget pair {pair} ({keys}, {waiting} open)? {known.path1} and {known.path2} are left alone.",
@@ -238,7 +238,7 @@ def export_ancestors(
         raise UsageError("--json and --format csv exclude each other. Leave one out.")
     with opened_store(asked.load()) as store:
         known = _known(store, pair)
-        with closing(store.ancestors(known.id)) as ancestors:
+        with closing(store.ancestors.all(known.id)) as ancestors:
             for line in _EXPORTS[form](ancestors):
                 say(line)
     return 0

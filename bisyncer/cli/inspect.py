@@ -91,7 +91,7 @@ def history(
     """List the runs, newest first."""
     config = asked.load()
     with opened_store(config) as store:
-        runs = store.runs(known_pair(pair, config, store), limit)
+        runs = store.runs.newest(known_pair(pair, config, store), limit)
     if as_json:
         print_json(map(_run_row, runs))
     else:
@@ -113,7 +113,7 @@ def show(
     """List what one run did: which key, when and why."""
     config = asked.load()
     with opened_store(config) as store:
-        found = store.run(run)
+        found = store.runs.one(run)
         if found is None:
             raise UsageError(f"There is no run {run}. See `bisyncer history`.")
         actions = store.actions_of(run)
@@ -174,8 +174,8 @@ def problems(asked: Asked, pair: MaybePair = None, *, as_json: Json = False) -> 
 
 def _status_row(name: str, config: Config, store: Store) -> dict[str, object]:
     pair = store.pair(name)
-    good = store.last_good_run(pair.id) if pair else None
-    last = store.last_run(pair.id) if pair else None
+    good = store.runs.last_good(pair.id) if pair else None
+    last = store.runs.last(pair.id) if pair else None
     limit_ns = config.stale_after_ns(name)
     ended_ns = None if good is None else good.ended_ns or good.started_ns
     age_ns = None if ended_ns is None else max(time.time_ns() - ended_ns, 0)
@@ -196,7 +196,7 @@ def _status_row(name: str, config: Config, store: Store) -> dict[str, object]:
         "last_run": None
         if last is None
         else {"run": last.id, "outcome": last.outcome, "started": instant(last.started_ns)},
-        "keys": store.count_ancestors(pair.id) if pair else 0,
+        "keys": store.ancestors.count(pair.id) if pair else 0,
         "conflicts": len(store.conflicts.told(name)),
         "problems": store.problems.count(pair.id) if pair else 0,
         "waiting": 0 if last is None else last.summary.get("waiting", 0),

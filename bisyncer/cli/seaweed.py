@@ -184,7 +184,7 @@ class SeaweedServer:
         self._process = None
         for role, port in self._ports.items():
             # It puts these sockets into /tmp, wherever its other files are.
-            Path(f"/tmp/seaweedfs-{role}-grpc-{port + _GRPC}.sock").unlink(missing_ok=True)  # noqa: S108
+            Path(f"/tmp/seaweedfs-{role}-grpc-{port + _GRPC}.sock").unlink(missing_ok=True)  # noqa: S108 -- its choice
 
 
 class _EndedEarly(BisyncerError):

@@ -66,7 +66,7 @@ class AzureEndpoint:
         prefix: str,
         *,
         remote: Remote,
-        owner: str,  # noqa: ARG002
+        owner: str,  # noqa: ARG002 -- a tree needs it, and all are opened alike
         conditions: Conditions = ALL_CONDITIONS,
     ) -> None:
         self._container = Container(container, prefix, remote, conditions)

@@ -226,11 +226,11 @@ class LocalEndpoint:
 
     def copy_from(
         self,
-        source: Endpoint,  # noqa: ARG002
-        key: str,  # noqa: ARG002
+        source: Endpoint,  # noqa: ARG002 -- nothing is copied inside
+        key: str,  # noqa: ARG002 -- nothing is copied inside
         *,
-        entry: Entry,  # noqa: ARG002
-        expect: Entry | None,  # noqa: ARG002
+        entry: Entry,  # noqa: ARG002 -- nothing is copied inside
+        expect: Entry | None,  # noqa: ARG002 -- nothing is copied inside
     ) -> Entry | None:
         """None: the content goes through here, where it is hashed."""
         return None

@@ -75,7 +75,7 @@ class OciEndpoint:
         *,
         namespace: str | None = None,
         remote: Remote,
-        owner: str,  # noqa: ARG002
+        owner: str,  # noqa: ARG002 -- a tree needs it, and all are opened alike
         conditions: Conditions = ALL_CONDITIONS,
         uploads: Uploads = FORGETFUL,
     ) -> None:

@@ -77,7 +77,7 @@ class S3Endpoint:
         prefix: str,
         *,
         remote: Remote,
-        owner: str,  # noqa: ARG002
+        owner: str,  # noqa: ARG002 -- a tree needs it, and all are opened alike
         conditions: Conditions = ALL_CONDITIONS,
         uploads: Uploads = FORGETFUL,
     ) -> None:

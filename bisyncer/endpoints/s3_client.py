@@ -114,7 +114,7 @@ class _Descriptions(Loader):
     The SDK itself looks through the folders of all its 400 services first, twice for each client.
     """
 
-    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 -- botocore's
         """The folders that a service may be in."""
         paths = [place for path in self.search_paths if (place := Path(path)).is_dir()]
         return [folder.name for path in paths for folder in path.iterdir()]

@@ -119,7 +119,7 @@ def purge_daily(run: Run) -> None:
     waits for the next day.
     """
     keep_ns = run.job.trash.keep_ns
-    last = run.store.last_good_run(run.pair.id)
+    last = run.store.runs.last_good(run.pair.id)
     if keep_ns is None or last is None or last.started_ns // DAY_NS == run.started_ns // DAY_NS:
         return
     by_stores = [run.started_ns + (probe.skew_ns or 0) for probe in run.probes.values()]

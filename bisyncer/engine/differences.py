@@ -78,14 +78,16 @@ def differences(
     # Of a pair that was never aligned nothing is known. A download, which may take days, believes no record,
     # and should not keep the state from being tidied so long.
     known = pair is not None and pair.aligned_ns is not None and not download
-    ancestors = store.recorded(pair.id) if pair is not None and known else _nothing()
+    ancestors = store.ancestors.recorded(pair.id) if pair is not None and known else _nothing()
     with (
         closing(ancestors) as recorded,
         closing(one.items(WHOLE[0])) as path1,
         closing(two.items(WHOLE[0])) as path2,
     ):
         joined = merge_directories if directories else merge
-        for found in comparing.all(joined(recorded, path1, path2, recall=store.recall), job.transfers):
+        for found in comparing.all(
+            joined(recorded, path1, path2, recall=store.ancestors.recall), job.transfers
+        ):
             if marked is not None and found.mark is not Mark.EQUAL:
                 # What is listed before the mark of its directory is told from the rest by a look.
                 marked.look([found.key], endpoints, job.transfers)
@@ -212,7 +214,7 @@ class _Comparing:
     def _compared(self, triple: Triple) -> Found:
         self._go_on()
         one, two = triple.path1, triple.path2
-        assert isinstance(one, Entry) and isinstance(two, Entry), triple  # noqa: PT018 -- both are, or neither call
+        assert isinstance(one, Entry) and isinstance(two, Entry), triple
         if one.size != two.size:
             same = False
         elif self._download:

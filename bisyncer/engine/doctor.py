@@ -77,7 +77,7 @@ def _recorded(job: Job, pair: Pair | None) -> Finding:
 def _waiting(pair: Pair | None, store: Store) -> Iterator[Finding]:
     if pair is None:
         return
-    last = store.last_run(pair.id)
+    last = store.runs.last(pair.id)
     if last is not None and last.outcome in {RunOutcome.HALTED, RunOutcome.FAILED}:
         yield Finding(
             "last run", Grade.WARN, f"run {last.id} {last.outcome}: `bisyncer show {last.id}` tells why."

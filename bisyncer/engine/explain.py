@@ -40,7 +40,7 @@ def explain(job: Job, endpoints: Mapping[Side, Endpoint], store: Store, key: str
         raise UsageError(f"{key}: lies in a folder of bisyncer's own, and is never synced.")
     pair = bound_pair(job, endpoints, store)
     endpoints = resilient(endpoints, job)
-    ancestor = None if job.resync else store.ancestors_of(pair.id, [key]).get(key)
+    ancestor = None if job.resync else store.ancestors.of(pair.id, [key]).get(key)
     triple = look(key, ancestor, endpoints)
     policy = policy_for(job, endpoints, pair)
     if (left_out := Filters.of(job).reason(key)) is not None:

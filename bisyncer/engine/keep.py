@@ -137,7 +137,7 @@ def _versions(planned: Planned) -> tuple[Side, Entry, Entry]:
         f"the conflict of {action.key!r} was not looked at before it was applied"
     )
     won, lost = action.entry(action.winner), action.entry(action.winner.other)
-    assert won is not None and lost is not None, "a conflict has two versions"  # noqa: PT018
+    assert won is not None and lost is not None, "a conflict has two versions"
     return action.winner, won, lost
 
 

@@ -97,7 +97,7 @@ class Planner:
                 recorded,
                 path1,
                 path2,
-                recall=self.store.recall,
+                recall=self.store.ancestors.recall,
                 passed=passed,
                 agreed=self._agreed(places, draft),
             )
@@ -144,7 +144,7 @@ class Planner:
 
     def _recorded(self, shard: Shard) -> Generator[Recorded]:
         if not self.job.resync:  # a resync is the same table, read with no ancestors
-            yield from self.store.recorded(self.pair_id, shard.low, shard.high)
+            yield from self.store.ancestors.recorded(self.pair_id, shard.low, shard.high)
 
     def _scans(self, draft: Draft, reporter: Reporter) -> tuple[Scan, Scan]:
         filters = Filters.of(self.job)

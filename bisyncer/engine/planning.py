@@ -100,7 +100,7 @@ def plan(run: Run) -> None:
 def _is_recorded(run: Run, place: str) -> bool:
     """Whether anything is recorded of a place that can't be read: a key, or a directory with its '/'."""
     shard = below(place[:-1]) if place.endswith("/") else at_or_below(place)[0]
-    with closing(run.store.recorded(run.pair.id, shard.low, shard.high)) as recorded:
+    with closing(run.store.ancestors.recorded(run.pair.id, shard.low, shard.high)) as recorded:
         return next(recorded, None) is not None
 
 
@@ -116,14 +116,14 @@ def _shards(run: Run) -> list[Shard]:
 
 def _boundaries(run: Run, shard: Shard) -> Iterator[str]:
     whole = any(endpoint.capabilities.whole_directories for endpoint in run.endpoints.values())
-    found = run.store.boundaries(run.pair.id, _keys_each(run), shard.low, shard.high)
+    found = run.store.ancestors.boundaries(run.pair.id, _keys_each(run), shard.low, shard.high)
     return apart(found, IN_DIRECTORY if whole else 1)
 
 
 def _keys_each(run: Run) -> int:
     if run.job.shards is None:
         return KEYS
-    keys = about(run.folders) or run.expected or run.store.count_ancestors(run.pair.id)
+    keys = about(run.folders) or run.expected or run.store.ancestors.count(run.pair.id)
     return max(1, ceil(keys / run.job.shards))
 
 
@@ -233,7 +233,7 @@ def _weigh(run: Run) -> None:
 
     A side of which something seems deleted must hold another key: one that was unmounted holds none.
     """
-    run.tally.ancestors = run.store.count_ancestors(run.pair.id)
+    run.tally.ancestors = run.store.ancestors.count(run.pair.id)
     deletes = {Side.PATH1: Verdict.DELETE_FROM_PATH2, Side.PATH2: Verdict.DELETE_FROM_PATH1}
     filters, apart = Filters.of(run.job), Tally()
     try:
@@ -332,7 +332,7 @@ def _replan(run: Run, found: Sequence[Rename]) -> None:
 
 def _ancestors(run: Run, shard: Shard) -> Generator[Ancestor]:
     if not run.job.resync:  # a resync is the same table, read with no ancestors
-        yield from run.store.ancestors(run.pair.id, shard.low, shard.high)
+        yield from run.store.ancestors.all(run.pair.id, shard.low, shard.high)
 
 
 def _batches(rows: Iterator[_Row], length: int) -> Iterator[list[_Row]]:

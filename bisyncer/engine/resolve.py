@@ -80,7 +80,7 @@ class Resolving:
         if keep == BOTH:
             self.store.conflicts.resolve(conflict_id, BOTH, {}, self.lease)
             return f"{conflict.key} and {conflict.beside} both stay"
-        known = self.store.ancestors_of(self.pair.id, [conflict.key, conflict.beside])
+        known = self.store.ancestors.of(self.pair.id, [conflict.key, conflict.beside])
         named, aside = known.get(conflict.key), known.get(conflict.beside)
         if named is None or aside is None:
             gone = conflict.key if named is None else conflict.beside
@@ -90,7 +90,7 @@ class Resolving:
         except Changed as error:
             raise _moved(conflict, str(error)) from error
         _refuse_edited(conflict, named, aside)
-        latest_ns = self.store.latest_start(self.pair, self.store.now_ns())
+        latest_ns = self.store.runs.latest_start(self.pair, self.store.now_ns())
         folder = folder_of(latest_ns, f"c{conflict_id}")
         trash = opened_trash(self.job.trash, self.endpoints, self.probes, folder)
         kept = _to_keep(conflict, Resolve(keep))

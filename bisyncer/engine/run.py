@@ -76,7 +76,7 @@ class Run:
 
     def recorded(self, keys: Collection[str]) -> Mapping[str, Ancestor]:
         """The ancestors of some keys; a resync knows of none."""
-        return {} if self.job.resync else self.store.ancestors_of(self.pair.id, keys)
+        return {} if self.job.resync else self.store.ancestors.of(self.pair.id, keys)
 
     def go_on(self) -> None:
         """Raise `Unfinished` or `Interrupted` where no more work is to be taken up."""

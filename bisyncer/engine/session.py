@@ -71,7 +71,7 @@ def run(
         # A person saw the plan, and which gates were closed: these are open for it, and no others.
         job = replace(job, limits=replace(job.limits, force=job.limits.force | kept.gates))
     until = Deadline(stop, job.max_duration_ns)
-    expected = store.count_ancestors(pair.id) if job.scope.words is None else 0
+    expected = store.ancestors.count(pair.id) if job.scope.words is None else 0
     folders = () if expected else _folders(job, endpoints)
     keys = expected or about(folders)
     with processes(job, endpoints, store, pair, keys) as forked, Lease.take(store, pair) as lease:
@@ -162,7 +162,7 @@ def _latest_ns(run: Run) -> int:
     """
     ahead = [probe.skew_ns for probe in run.probes.values() if probe.skew_ns is not None]
     by_stores = [run.started_ns + skew_ns for skew_ns in ahead if skew_ns >= _AHEAD_NS]
-    return max([run.store.latest_start(run.pair, run.started_ns), *by_stores])
+    return max([run.store.runs.latest_start(run.pair, run.started_ns), *by_stores])
 
 
 def _probe(run: Run) -> Mapping[Side, Probe]:

@@ -95,7 +95,7 @@ class Spellings:
     def _moved(self, pair: Pair) -> Settled:
         """The pair as a move on path2; its content is compared, since only then are both sides in step."""
         one, two = pair.path1.action.path1, pair.path2.action.path2
-        assert one is not None and two is not None, "each side of a pair holds its spelling"  # noqa: PT018
+        assert one is not None and two is not None, "each side of a pair holds its spelling"
         entries = {Side.PATH1: one, Side.PATH2: two}
         try:
             agreed = settled_agreement(entries, self._endpoints, self._policy)

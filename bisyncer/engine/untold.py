@@ -23,9 +23,9 @@ _NAMES: Final = 20  # that the other version may have got
 
 def record_untold(run: Run) -> None:
     """Record what runs that were cut short have settled; for the end of a whole run."""
-    cut_short = run.store.runs_cut_short(run.pair, run.number)
+    cut_short = run.store.runs.cut_short(run.pair, run.number)
     for number in cut_short:
-        begun = run.store.run(number)
+        begun = run.store.runs.one(number)
         policy = run.policy if begun is None else dated(run.job.policy, begun.started_ns)
         left = (planned.action for planned in run.store.actions.planned(number, Verdict.CONFLICT))
         while batch := list(islice(left, _BATCH)):
@@ -40,15 +40,15 @@ def record_untold(run: Run) -> None:
 
 def _settled(run: Run, actions: Sequence[Action], policy: Policy) -> Iterator[tuple[Action, Kept]]:
     """Those of which the winner has the name now, and the other version lies beside it."""
-    known = run.store.ancestors_of(run.pair.id, [action.key for action in actions])
+    known = run.store.ancestors.of(run.pair.id, [action.key for action in actions])
     won = (action for action in actions if _has_won(action, known))
     candidates = {action.key: _candidates(run, action, policy) for action in won}
-    beside = run.store.ancestors_of(run.pair.id, [name for each in candidates.values() for name in each])
+    beside = run.store.ancestors.of(run.pair.id, [name for each in candidates.values() for name in each])
     for action in actions:
         _, lost = _versions(action)
         for name in candidates.get(action.key, ()):
             if name in beside and lost is not None and _is_version(beside[name], lost):
-                assert action.winner is not None and action.path1 and action.path2, "it has won"  # noqa: PT018
+                assert action.winner is not None and action.path1 and action.path2, "it has won"
                 yield action, Kept(action.winner, action.path1, action.path2, beside[name])
                 break
 

@@ -280,7 +280,7 @@ class Worker:
         action = planned.action
         side = _written(action.verdict)
         renamed = action.entry(side.other)
-        assert action.origin is not None and renamed is not None, "a move has two names"  # noqa: PT018
+        assert action.origin is not None and renamed is not None, "a move has two names"
         if self.endpoints[side.other].stat(action.origin.key) is not None:
             raise Changed(f"{self.endpoints[side.other].root}: {action.origin.key!r} is there again.")
         try:

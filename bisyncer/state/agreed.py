@@ -58,7 +58,7 @@ class AgreedRows:
         """Add the keys of some actions, at their places; raises as `spool` does."""
         batch = []
         for seq, action, _ in planned:
-            assert action.path1 is not None and action.path2 is not None, "both sides hold it"  # noqa: PT018
+            assert action.path1 is not None and action.path2 is not None, "both sides hold it"
             batch.append((run, seq, *_row(action.path1, action.path2)))
         self._database.many(connection, _INSERT, batch)
 

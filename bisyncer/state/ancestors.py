@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import pairwise
+from operator import lt
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, func, select, update
 
 from bisyncer.errors import BisyncerError
-from bisyncer.model import Algorithm, Ancestor, Done, Side, Verdict
+from bisyncer.model import Algorithm, Ancestor, Done, Recorded, Side, Verdict
 from bisyncer.state import rows, schema
 from bisyncer.state.database import CHUNK, Database, chunks
 from bisyncer.state.records import ConflictState
@@ -28,7 +31,90 @@ _UPSERT_ANCESTOR = f"{_INSERT} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) {_OVER_OLD_
 _DELETE_ANCESTOR = 'DELETE FROM ancestor WHERE pair_id = ? AND "key" = ?'
 
 
-def select_ancestors(database: Database) -> str:
+class Ancestors:
+    """What both sides of each pair held when they last agreed, read in order of key."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def recorded(self, pair_id: int, low: str = "", high: str | None = None) -> Generator[Recorded]:
+        """Yield the ancestors with low <= key < high as rows, in strictly increasing order of key.
+
+        They are one consistent snapshot, streamed: memory stays flat. Raises `StateUnusable` where a
+        damaged database gives them out of order, since a merge would take the gaps for deletions.
+        """
+        statement = f'{_select(self._database)} AND "key" >= ? '
+        parameters: tuple[object, ...] = (pair_id, low)
+        if high is not None:
+            statement += 'AND "key" < ? '
+            parameters = (pair_id, low, high)
+        statement = self._database.sql(statement + 'ORDER BY "key"')
+        last = ""
+        with closing(self._database.batches(statement, parameters)) as found:
+            for batch in found:
+                keys = [last, *(row[0] for row in batch)]
+                try:
+                    ordered = all(map(lt, keys, keys[1:]))
+                except TypeError as error:
+                    raise self._database.corrupt(str(error)) from error
+                if not ordered:
+                    at = next(key for before, key in pairwise(keys) if not before < key)
+                    raise self._database.corrupt(f"its keys are out of order at {at!r}")
+                last = keys[-1]
+                yield from batch
+
+    def recall(self, row: Recorded) -> Ancestor:
+        """The ancestor that a row is; raises `StateUnusable` where a damaged database gave none."""
+        try:
+            return rows.recall(row)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise self._database.corrupt(str(error)) from error
+
+    def all(self, pair_id: int, low: str = "", high: str | None = None) -> Generator[Ancestor]:
+        """Yield the ancestors as `recorded` does, as values."""
+        with closing(self.recorded(pair_id, low, high)) as found:
+            yield from map(self.recall, found)
+
+    def boundaries(
+        self, pair_id: int, keys: int, low: str = "", high: str | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """Yield where the ancestors with low < key < high part after every `keys` of them, in order.
+
+        Each place is told by the last key before it and the first behind it.
+        """
+        below = "" if high is None else 'AND "key" < ? '
+        statement = self._database.sql(
+            f'SELECT "key" FROM ancestor WHERE pair_id = ? AND "key" > ? {below}'  # noqa: S608 -- our own text
+            f'ORDER BY "key" LIMIT 2 OFFSET {keys - 1}'
+        )
+        while True:
+            parameters = (pair_id, low) if high is None else (pair_id, low, high)
+            with self._database.read() as connection:
+                found = [row[0] for row in connection.exec_driver_sql(statement, parameters)]
+            if len(found) < 2:
+                return
+            low, following = found
+            yield low, following
+
+    def of(self, pair_id: int, keys: Collection[str]) -> dict[str, Ancestor]:
+        """The ancestors of those of `keys` that have one."""
+        found: dict[str, Ancestor] = {}
+        every = _select(self._database)
+        with self._database.read() as connection:
+            for chunk in chunks(keys, CHUNK):
+                statement = f'{every} AND "key" IN ({", ".join("?" * len(chunk))})'
+                for row in connection.exec_driver_sql(self._database.sql(statement), (pair_id, *chunk)):
+                    found[row[0]] = self.recall(tuple(row))
+        return found
+
+    def count(self, pair_id: int) -> int:
+        """How many keys are recorded."""
+        statement = select(func.count()).where(schema.ancestor.c.pair_id == pair_id)
+        with self._database.read() as connection:
+            return connection.execute(statement).scalar_one()
+
+
+def _select(database: Database) -> str:
     """Every ancestor of a pair, as `rows.recall` takes it; conditions on its key may be added."""
     md5 = "encode(md5, 'hex')" if database.postgresql else "lower(hex(md5))"
     columns = COLUMNS

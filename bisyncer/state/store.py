@@ -1,7 +1,8 @@
-"""The memory of all pairs: ancestors, runs with their actions, conflicts and problems.
+"""The memory of all pairs: what is written of several tables at once, and the way to each of them.
 
-One writer at a time commits; any number of threads may read. Each method that writes is one short transaction
-unless it says otherwise; each raises `StateUnusable` or `BisyncerError` where the database fails.
+One writer at a time commits; any number of threads may read. What belongs together is one short transaction;
+sweeping what tells nobody anything is not, and may be cut short anywhere. Each method raises `StateUnusable`
+or `BisyncerError` where the database fails.
 """
 
 from __future__ import annotations
@@ -9,30 +10,20 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from heapq import merge
-from itertools import pairwise
-from operator import lt
-from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    Select,
-    and_,
     bindparam,
     delete,
-    func,
     insert,
     select,
-    true,
     update,
 )
 
 from bisyncer.errors import UsageError
 from bisyncer.model import (
-    Ancestor,
     Conditions,
     Done,
     Mode,
@@ -40,7 +31,6 @@ from bisyncer.model import (
     Planned,
     Problem,
     Raced,
-    Recorded,
     RunOutcome,
     Side,
     Verdict,
@@ -49,9 +39,9 @@ from bisyncer.model import (
 from bisyncer.state import fence, rows, schema
 from bisyncer.state.actions import QUIET, Actions
 from bisyncer.state.agreed import AgreedKeys, AgreedRows
-from bisyncer.state.ancestors import judged, left_alone, select_ancestors, write_ancestors, write_rows
+from bisyncer.state.ancestors import Ancestors, judged, left_alone, write_ancestors, write_rows
 from bisyncer.state.conflicts import Conflicts
-from bisyncer.state.database import CHUNK, Database, chunks
+from bisyncer.state.database import Database
 from bisyncer.state.fence import Fence
 from bisyncer.state.history import Deed, History
 from bisyncer.state.migrate import bring_to_head
@@ -61,11 +51,9 @@ from bisyncer.state.records import (
     ActionRow,
     ActionState,
     Pair,
-    Run,
     pair_of,
-    run_of,
-    select_runs,
 )
+from bisyncer.state.runs import Runs
 from bisyncer.state.seals import Seals
 from bisyncer.state.settled import SettledRows
 from bisyncer.state.uploads import Uploads
@@ -84,8 +72,6 @@ _PRUNE_RUNS = (
 # Made once: making it takes longer than asking it.
 _PAIR_OF = select(schema.run.c.pair_id).where(schema.run.c.id == bindparam("run"))
 
-_STARTS: Final = 100  # of runs, which the latest is looked for among
-
 
 class Store:
     """The state database, open and at the newest schema; safe to share between threads."""
@@ -93,6 +79,8 @@ class Store:
     def __init__(self, database: Database, now_ns: Callable[[], int]) -> None:
         self.database = database
         self.now_ns = now_ns
+        self.ancestors = Ancestors(database)
+        self.runs = Runs(database)
         self.actions = Actions(database)
         self.agreed = AgreedRows(database)
         self.conflicts = Conflicts(database, now_ns)
@@ -119,8 +107,6 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self.database.close()
-
-    # Pairs
 
     def pair(self, name: str) -> Pair | None:
         """The pair called `name`."""
@@ -208,86 +194,6 @@ class Store:
             fence.hold(connection, lease, pair.id)
             connection.execute(delete(schema.pair).where(schema.pair.c.id == pair.id))
 
-    # Ancestors
-
-    def recorded(self, pair_id: int, low: str = "", high: str | None = None) -> Generator[Recorded]:
-        """Yield the ancestors with low <= key < high as rows, in strictly increasing order of key.
-
-        They are one consistent snapshot, streamed: memory stays flat. Raises `StateUnusable` where a
-        damaged database gives them out of order, since a merge would take the gaps for deletions.
-        """
-        statement = f'{select_ancestors(self.database)} AND "key" >= ? '
-        parameters: tuple[object, ...] = (pair_id, low)
-        if high is not None:
-            statement += 'AND "key" < ? '
-            parameters = (pair_id, low, high)
-        statement = self.database.sql(statement + 'ORDER BY "key"')
-        last = ""
-        with closing(self.database.batches(statement, parameters)) as found:
-            for batch in found:
-                keys = [last, *(row[0] for row in batch)]
-                try:
-                    ordered = all(map(lt, keys, keys[1:]))
-                except TypeError as error:
-                    raise self.database.corrupt(str(error)) from error
-                if not ordered:
-                    at = next(key for before, key in pairwise(keys) if not before < key)
-                    raise self.database.corrupt(f"its keys are out of order at {at!r}")
-                last = keys[-1]
-                yield from batch
-
-    def recall(self, row: Recorded) -> Ancestor:
-        """The ancestor that a row is; raises `StateUnusable` where a damaged database gave none."""
-        try:
-            return rows.recall(row)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise self.database.corrupt(str(error)) from error
-
-    def ancestors(self, pair_id: int, low: str = "", high: str | None = None) -> Generator[Ancestor]:
-        """Yield the ancestors as `recorded` does, as values."""
-        with closing(self.recorded(pair_id, low, high)) as found:
-            yield from map(self.recall, found)
-
-    def boundaries(
-        self, pair_id: int, keys: int, low: str = "", high: str | None = None
-    ) -> Iterator[tuple[str, str]]:
-        """Yield where the ancestors with low < key < high part after every `keys` of them, in order.
-
-        Each place is told by the last key before it and the first behind it.
-        """
-        below = "" if high is None else 'AND "key" < ? '
-        statement = self.database.sql(
-            f'SELECT "key" FROM ancestor WHERE pair_id = ? AND "key" > ? {below}'  # noqa: S608 -- our own text
-            f'ORDER BY "key" LIMIT 2 OFFSET {keys - 1}'
-        )
-        while True:
-            parameters = (pair_id, low) if high is None else (pair_id, low, high)
-            with self.database.read() as connection:
-                found = [row[0] for row in connection.exec_driver_sql(statement, parameters)]
-            if len(found) < 2:
-                return
-            low, following = found
-            yield low, following
-
-    def ancestors_of(self, pair_id: int, keys: Collection[str]) -> dict[str, Ancestor]:
-        """The ancestors of those of `keys` that have one."""
-        found: dict[str, Ancestor] = {}
-        every = select_ancestors(self.database)
-        with self.database.read() as connection:
-            for chunk in chunks(keys, CHUNK):
-                statement = f'{every} AND "key" IN ({", ".join("?" * len(chunk))})'
-                for row in connection.exec_driver_sql(self.database.sql(statement), (pair_id, *chunk)):
-                    found[row[0]] = self.recall(tuple(row))
-        return found
-
-    def count_ancestors(self, pair_id: int) -> int:
-        """How many keys are recorded."""
-        statement = select(func.count()).where(schema.ancestor.c.pair_id == pair_id)
-        with self.database.read() as connection:
-            return connection.execute(statement).scalar_one()
-
-    # Runs
-
     def begin_run(
         self,
         pair: Pair,
@@ -337,18 +243,6 @@ class Store:
                 .returning(table.id)
             ).scalar_one()
         return begun
-
-    def latest_start(self, pair: Pair, now_ns: int) -> int:
-        """The latest time at which one of the last runs of a pair began; now, unless the clock was set back.
-
-        Of so many that a clock that ran ahead once doesn't count for ever.
-        """
-        table = schema.run.c
-        last = select(table.started_ns).where(table.pair_id == pair.id).order_by(table.id.desc())
-        with self.database.read() as connection:
-            found = connection.execute(last.limit(_STARTS)).scalars().all()
-            latest: int = max([now_ns, *map(rows.number, found)])
-        return latest
 
     def commit(
         self, run: int, outcomes: Sequence[Outcome], lease: Fence, lost: Collection[str] = ()
@@ -486,61 +380,15 @@ class Store:
             self.conflicts.prune(connection, pair_id, old_ns)
             self.database.execute(connection, _PRUNE_RUNS, (pair_id, pair_id, RUNS_KEPT, old_ns))
 
-    def runs(self, pair: str | None = None, limit: int = 50) -> list[Run]:
-        """The newest runs, newest first."""
-        statement = select_runs().order_by(schema.run.c.id.desc()).limit(limit)
-        if pair is not None:
-            statement = statement.where(schema.pair.c.name == pair)
-        with self.database.read() as connection:
-            return [run_of(row) for row in connection.execute(statement)]
-
-    def run(self, id: int) -> Run | None:  # noqa: A002 -- it's what the column is called
-        """The run with this number."""
-        return self._one_run(select_runs().where(schema.run.c.id == id))
-
-    def last_good_run(self, pair_id: int) -> Run | None:
-        """The newest whole run that came to its end; dry runs don't count."""
-        good = schema.run.c.outcome.in_([RunOutcome.SUCCESS.value, RunOutcome.UNFINISHED.value])
-        return self._newest_run(pair_id, good)
-
-    def last_run(self, pair_id: int) -> Run | None:
-        """The newest whole run, ended or not; dry runs don't count."""
-        return self._newest_run(pair_id, true())
-
-    def runs_cut_short(self, pair: Pair, before: int) -> list[int]:
-        """The runs of a pair that ended early, since the last one before `before` that came to its end."""
-        table = schema.run.c
-        good = (RunOutcome.SUCCESS.value, RunOutcome.UNFINISHED.value)
-        short = (RunOutcome.INTERRUPTED.value, RunOutcome.FAILED.value)
-        whole = and_(table.pair_id == pair.id, table.id < before, table.dry_run.is_(False))
-        last = select(func.coalesce(func.max(table.id), 0)).where(whole, table.outcome.in_(good))
-        found = select(table.id).where(
-            whole, table.outcome.in_(short), table.id > last.where(table.scope.is_(None)).scalar_subquery()
-        )
-        with self.database.read() as connection:
-            return [number for (number,) in connection.execute(found.order_by(table.id))]
-
     def drop_conflicts_left(self, runs: Collection[int]) -> None:
         """Drop the conflicts that these runs had planned: what became of each is known."""
         for run in runs:
             self._sweep(run, dry_run=False)
 
-    # Inside
-
     def _sweep(self, run: int, *, dry_run: bool, but: Verdict | None = None) -> None:
         """Drop what a run planned and tells nobody anything, but for one verdict."""
         self.actions.sweep(run, dry_run=dry_run, but=but)
         self.agreed.sweep(run)
-
-    def _newest_run(self, pair_id: int, wanted: ColumnElement[bool]) -> Run | None:
-        table = schema.run.c
-        whole = and_(table.pair_id == pair_id, table.dry_run.is_(False), table.scope.is_(None))
-        return self._one_run(select_runs().where(whole, wanted).order_by(table.id.desc()).limit(1))
-
-    def _one_run(self, statement: Select[Any]) -> Run | None:
-        with self.database.read() as connection:
-            row = connection.execute(statement).first()
-            return None if row is None else run_of(row)
 
 
 def _pair_of(connection: Connection, run: int) -> int:

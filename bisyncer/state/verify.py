@@ -86,7 +86,7 @@ def _pairs(store: Store) -> _Look:
 def _ancestors(store: Store) -> _Look:
     for pair in store.pairs():
         # That they are read in strict order is seen to by the reading itself.
-        for ancestor in store.ancestors(pair.id):
+        for ancestor in store.ancestors.all(pair.id):
             if (wrong := _wrong(ancestor)) is not None:
                 yield f"the ancestor of {ancestor.key!r} in pair {pair.name} {wrong}"
                 break
@@ -105,7 +105,7 @@ def _wrong(ancestor: Ancestor) -> str | None:
 
 def _history(store: Store) -> _Look:
     """What isn't a value of ours is told by the reading itself."""
-    for run in store.runs(limit=_ALL):
+    for run in store.runs.newest(limit=_ALL):
         deque(store.actions_of(run.id), maxlen=0)
     yield from ()
 

@@ -15,7 +15,7 @@ import pytest
 pytest.register_assert_rewrite("tests.endpoints.contract")
 
 from bisyncer.endpoints import linux  # noqa: E402 -- after the line above, which must come first
-from bisyncer.endpoints.local import LocalEndpoint  # noqa: E402
+from bisyncer.endpoints.local import LocalEndpoint  # noqa: E402 -- as that
 
 OWNER = "0badcafe"
 

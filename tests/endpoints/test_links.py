@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.errors import Changed, Rejected
 from bisyncer.job import LinkMode
-from bisyncer.model import Unreadable
+from bisyncer.model import TRASH, Unreadable
 from tests.endpoints.conftest import OWNER
 from tests.endpoints.contract import MTIME_NS, BytesSource, entries, put, whole
 
@@ -50,6 +51,23 @@ def test_a_link_is_a_key_with_its_text_as_content_wherever_it_points(root: Path,
     assert listed["a.rclonelink"] == b"/etc/passwd"
     assert listed["d/up.rclonelink"] == b"../.."
     assert whole(kept, "z.rclonelink", entries(kept)[-1], start=2) == b"where"
+
+
+def test_a_file_with_the_name_of_a_link_is_kept_as_a_file_where_there_are_no_hard_links(
+    root: Path, kept: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "x.rclonelink").write_text("a file")
+    (entry,) = entries(kept)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    kept.keep(entry.key, f"{TRASH}/x.rclonelink", expect=entry)
+
+    there = root / TRASH / "x.rclonelink"
+    assert not there.is_symlink()
+    assert there.read_text() == "a file"
 
 
 @pytest.mark.parametrize("exchanges", [True, False])

@@ -82,7 +82,7 @@ def test_an_alignment_of_equal_sides_makes_no_action_and_leaves_every_ancestor(
     assert seen == [{"action": 0, "agreed": len(EQUAL)}]
     assert carried_out(summary) == {"record": len(EQUAL)}
     assert rows(world.state) == {"action": 0, "agreed": 0}
-    assert [each.key for each in world.state.ancestors(1)] == sorted(EQUAL)
+    assert [each.key for each in world.state.ancestors.all(1)] == sorted(EQUAL)
     assert world.run().unchanged == len(EQUAL)
 
 
@@ -90,10 +90,10 @@ def test_an_alignment_leaves_what_one_with_an_action_for_each_key_does(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.align(EQUAL | {"differs": "1", "only-one": "1"}, EQUAL | {"differs": "22", "only-two": "2"})
-    alike = (world.run(resync=True).actions, list(world.state.ancestors(1)))
+    alike = (world.run(resync=True).actions, list(world.state.ancestors.all(1)))
     monkeypatch.setattr("bisyncer.engine.planner.Planner._agreed", lambda *_: None)
 
-    assert (world.run(resync=True).actions, list(world.state.ancestors(1))) == alike
+    assert (world.run(resync=True).actions, list(world.state.ancestors.all(1))) == alike
 
 
 def test_what_an_alignment_finds_alike_by_its_content_is_no_action_either(
@@ -106,7 +106,7 @@ def test_what_an_alignment_finds_alike_by_its_content_is_no_action_either(
 
     assert seen == [{"action": 1, "agreed": len(EQUAL)}]
     assert carried_out(summary) == {"record": len(EQUAL), "conflict": 1}
-    (found,) = world.state.ancestors_of(1, ["x/a"]).values()
+    (found,) = world.state.ancestors.of(1, ["x/a"]).values()
     assert {digest.algorithm for digest in found.path1.digests} == STRONG
     assert world.plan(resync=True)[0] == "record differs (new / new)"
 
@@ -131,7 +131,7 @@ def test_a_dry_run_shows_each_key_and_leaves_nothing(world: World) -> None:
 
 def test_a_resync_that_is_stopped_before_the_gates_keeps_the_ancestors_it_found(world: World) -> None:
     world.align(EQUAL)
-    before = list(world.state.ancestors(1))
+    before = list(world.state.ancestors.all(1))
     for side in (ONE, TWO):
         world.touch(side, "x/a")
     world.hooked[TWO].before = lambda method, key: (
@@ -139,7 +139,7 @@ def test_a_resync_that_is_stopped_before_the_gates_keeps_the_ancestors_it_found(
     )
 
     assert world.run(resync=True).outcome is RunOutcome.INTERRUPTED
-    assert list(world.state.ancestors(1)) == before
+    assert list(world.state.ancestors.all(1)) == before
     assert rows(world.state) == {"action": 0, "agreed": 0}
 
 
@@ -163,7 +163,7 @@ def test_an_alignment_that_is_stopped_while_it_records_is_gone_on_with(
     assert (first.outcome, carried_out(first)) == (RunOutcome.INTERRUPTED, {"record": 4})
     assert rows(world.state) == {"action": 0, "agreed": 0}
     assert (second.outcome, carried_out(second)) == (RunOutcome.SUCCESS, {"record": len(EQUAL) - 4})
-    assert [each.key for each in world.state.ancestors(1)] == sorted(EQUAL)
+    assert [each.key for each in world.state.ancestors.all(1)] == sorted(EQUAL)
 
 
 def test_where_keys_may_be_left_alone_each_is_an_action(
@@ -175,7 +175,9 @@ def test_where_keys_may_be_left_alone_each_is_an_action(
     world.align(EQUAL | {"y/.nosync": ""})
 
     assert seen == [{"action": 10, "agreed": 0}]
-    assert [each.key for each in world.state.ancestors(1)] == sorted(key for key in EQUAL if key[0] != "y")
+    assert [each.key for each in world.state.ancestors.all(1)] == sorted(
+        key for key in EQUAL if key[0] != "y"
+    )
 
 
 # Small files of trees, which are read in the plan.
@@ -209,7 +211,7 @@ def test_small_files_of_equal_trees_are_read_once_and_make_no_action(
     assert carried_out(summary) == {"record": len(EQUAL)}
     assert to_check(trees) == []
     assert read == sorted(EQUAL)
-    (found,) = trees.state.ancestors_of(1, ["x/a"]).values()
+    (found,) = trees.state.ancestors.of(1, ["x/a"]).values()
     assert {digest.algorithm for digest in found.path2.digests} == STRONG
     assert trees.run().unchanged == len(EQUAL)
 
@@ -236,7 +238,7 @@ def test_a_file_that_cannot_be_read_is_a_problem_of_its_key_alone(trees: World, 
     summary = trees.align(EQUAL)
 
     assert [(each.key, each.sentence) for each in summary.problems] == [("y/c", "y/c: permission denied.")]
-    assert [each.key for each in trees.state.ancestors(1)] == sorted(set(EQUAL) - {"y/c"})
+    assert [each.key for each in trees.state.ancestors.all(1)] == sorted(set(EQUAL) - {"y/c"})
 
 
 def test_a_file_that_is_edited_before_it_is_read_keeps_its_edit(trees: World) -> None:
@@ -265,7 +267,7 @@ def test_nothing_is_read_where_times_are_enough(trees: World) -> None:
     trees.align({})
 
     assert read == []
-    assert [each.key for each in trees.state.ancestors(1)] == sorted(EQUAL)
+    assert [each.key for each in trees.state.ancestors.all(1)] == sorted(EQUAL)
 
 
 @pytest.mark.parametrize("changes", [{"resync": True, "dry_run": True}, {}])

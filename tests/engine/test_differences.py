@@ -106,11 +106,11 @@ def test_a_pair_that_was_never_recorded_is_compared_all_the_same(world: World) -
 def test_nothing_is_changed_and_no_run_is_recorded(world: World) -> None:
     world.align(TEN)
     world.put(ONE, {"k0": "edited"})
-    before = world.held(ONE), world.held(TWO), world.state.runs()
+    before = world.held(ONE), world.held(TWO), world.state.runs.newest()
 
     told(world)
 
-    assert (world.held(ONE), world.held(TWO), world.state.runs()) == before
+    assert (world.held(ONE), world.held(TWO), world.state.runs.newest()) == before
 
 
 def test_excluded_keys_and_markers_of_folders_are_left_out_as_a_run_leaves_them(world: World) -> None:

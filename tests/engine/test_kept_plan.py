@@ -396,11 +396,11 @@ def test_it_is_no_good_run_of_the_pair(world: World) -> None:
     change_all(world)
     pair = world.state.pair("p")
     assert pair is not None
-    good = world.state.last_good_run(pair.id)
+    good = world.state.runs.last_good(pair.id)
     file = keep(world)
     summary = apply(world, file)
     assert summary.scope == f"plan of run {KeptPlan.read(file).run}"
-    assert world.state.last_good_run(pair.id) == good
+    assert world.state.runs.last_good(pair.id) == good
 
 
 def test_what_a_filter_leaves_out_is_forgotten_and_not_looked_at(world: World) -> None:
@@ -421,7 +421,7 @@ def test_a_plan_of_other_roots_or_of_another_pair_is_refused(world: World) -> No
         with pytest.raises(UsageError, match=told):
             session.run(world.job, world.endpoints, world.state, Heard(), stop=world.stop, kept=other)
     assert world.held(TWO) == before
-    assert world.state.runs()[0].dry_run, "no run was begun"
+    assert world.state.runs.newest()[0].dry_run, "no run was begun"
 
 
 DAMAGE: dict[str, Callable[[bytes, list[bytes]], bytes]] = {

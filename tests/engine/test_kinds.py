@@ -120,7 +120,7 @@ def test_an_empty_directory_is_made_on_the_other_side_and_removed_again(kinds: K
 
     assert kinds.two.held() == []
     assert kinds.run() == {}
-    assert kinds.pair.state.count_ancestors(1) == 0
+    assert kinds.pair.state.ancestors.count(1) == 0
 
 
 def test_an_empty_directory_comes_back_from_the_other_side_and_goes_again(kinds: Kinds) -> None:

@@ -96,13 +96,13 @@ def test_a_run_of_a_part_is_no_good_run_of_the_pair_and_ends_no_problem_outside(
     world.align(TREE)
     pair = world.state.pair("p")
     assert pair is not None
-    good = world.state.last_good_run(pair.id)
+    good = world.state.runs.last_good(pair.id)
     with_problem = world.run(scope=Scope(keys=(), refused=(Problem("odd", "is no key."),)))
     assert (with_problem.outcome, with_problem.exit_code) == (RunOutcome.UNFINISHED, 3)
 
     world.run(scope=prefix("d"))
 
-    assert world.state.last_good_run(pair.id) == good == world.state.last_run(pair.id)
+    assert world.state.runs.last_good(pair.id) == good == world.state.runs.last(pair.id)
     assert [each.key for each in world.state.problems.told("p")] == ["odd"]
     world.run()
     assert world.state.problems.told("p") == []

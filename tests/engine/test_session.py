@@ -311,7 +311,7 @@ def test_a_store_that_is_gone_ends_the_run_soon_and_the_next_one_goes_on(
         world.run()
 
     assert len(set(written)) < 100
-    (last,) = world.state.runs("p", limit=1)
+    (last,) = world.state.runs.newest("p", limit=1)
     assert last.outcome is RunOutcome.FAILED
     written.clear()
     world.hooked[TWO].before = lambda _method, _key: None
@@ -613,7 +613,7 @@ def test_a_bug_ends_the_run_as_failed_and_the_pair_stays_usable(world: World) ->
     world.hooked[TWO].before = burst
     with pytest.raises(ZeroDivisionError):
         world.run()
-    (last,) = world.state.runs("p", limit=1)
+    (last,) = world.state.runs.newest("p", limit=1)
     assert last.outcome is RunOutcome.FAILED
 
     world.hooked[TWO].before = lambda _method, _key: None

@@ -66,12 +66,12 @@ def test_a_strict_run_that_stopped_is_no_good_run_and_ends_no_problem_of_a_key_t
     assert world.run().exit_code == 3
     pair = world.state.pair("p")
     assert pair is not None
-    good = world.state.last_good_run(pair.id)
+    good = world.state.runs.last_good(pair.id)
     refuse(world, "k0")
 
     world.run(strict=True, transfers=1)
 
-    assert world.state.last_good_run(pair.id) == good
+    assert world.state.runs.last_good(pair.id) == good
     left = set(SIX) - set(world.held(TWO))
     assert len(left) > 2
     assert {each.key for each in world.state.problems.told("p")} == left

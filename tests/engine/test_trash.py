@@ -21,6 +21,7 @@ from bisyncer.engine.trash import Trash, opened_trash, purge
 from bisyncer.errors import Changed, Rejected, Transient, UsageError
 from bisyncer.job import Job, Retention
 from bisyncer.model import TRASH, RunOutcome, Side, Summary
+from bisyncer.state.runs import Runs
 from bisyncer.state.store import Store
 from tests.desk import held, put
 from tests.endpoints.contract import put as put_at
@@ -478,7 +479,7 @@ def test_the_clock_of_a_store_that_is_ahead_says_when_something_was_trashed(
     world.remove(ONE, "k0")
     probe = replace(world.hooked[TWO].inner.probe(), skew_ns=250 * DAY_NS)
     monkeypatch.setattr(world.hooked[TWO], "probe", lambda **_: probe)
-    monkeypatch.setattr(Store, "latest_start", lambda _self, _pair, now_ns: now_ns)
+    monkeypatch.setattr(Runs, "latest_start", lambda _self, _pair, now_ns: now_ns)
 
     before = time.gmtime()
     run_on(world, -250)

@@ -78,7 +78,7 @@ def test_a_large_file_that_another_tool_renamed_in_the_bucket_is_renamed_in_the_
     bucket = places("s3")
     with paired(tmp_path, tree, bucket) as pair:
         pair.align()
-        recorded = pair.state.ancestors_of(1, [KEY])[KEY]
+        recorded = pair.state.ancestors.of(1, [KEY])[KEY]
         assert {digest.algorithm for digest in recorded.path1.digests} == {Algorithm.SHA256}
         bucket.remove(KEY)
         bucket.plant("renamed.bin", CONTENT)
@@ -100,5 +100,5 @@ def test_the_record_of_a_large_file_has_the_md5_that_its_store_keeps(
     with paired(tmp_path, tree, places(kind)) as pair:
         pair.align()
 
-        recorded = pair.state.ancestors_of(1, [KEY])[KEY]
+        recorded = pair.state.ancestors.of(1, [KEY])[KEY]
         assert {digest.algorithm for digest in recorded.path2.digests} == {Algorithm.SHA256} | kept

@@ -66,7 +66,7 @@ def test_a_backup_comes_back_as_it_was_and_its_pairs_wait_for_a_resync(
     assert full.pairs() == [pair._replace(aligned_ns=None) for pair in pairs]
     assert done.pairs == ("cms", "other")
     replaced = opened(f"sqlite:///{done.replaced}")
-    assert [each.key for each in replaced.ancestors(pairs[0].id)] == [
+    assert [each.key for each in replaced.ancestors.all(pairs[0].id)] == [
         "a\nb",
         "later",
         "x",
@@ -221,8 +221,8 @@ def test_a_pair_that_is_forgotten_leaves_nothing_and_others_everything(full: Sto
     assert {row[0] for row in left["ancestor"]} == {other.id}
     assert {row[1] for row in left["run"]} == {other.id}
     assert [left[name] for name in ("conflict", "problem", "upload")] == [[], [], []]
-    assert full.last_good_run(other.id) is not None
-    assert full.last_good_run(pair.id) is None
+    assert full.runs.last_good(other.id) is not None
+    assert full.runs.last_good(pair.id) is None
 
 
 def test_a_pair_is_not_forgotten_without_its_lease(full: Store, pair: Pair) -> None:

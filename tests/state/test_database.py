@@ -55,12 +55,12 @@ def read_all(path: Path) -> int:
     """Open a state and read all of it; return how many ancestors there are."""
     store = Store.open(f"sqlite:///{path}")
     try:
-        for run in store.runs():
+        for run in store.runs.newest():
             list(store.actions_of(run.id))
             list(store.actions.planned(run.id))
         store.conflicts.told(state=None)
         store.problems.told()
-        return sum(1 for pair in store.pairs() for _ in store.ancestors(pair.id))
+        return sum(1 for pair in store.pairs() for _ in store.ancestors.all(pair.id))
     finally:
         store.close()
 

@@ -273,7 +273,7 @@ def test_a_paused_process_is_passed_over_and_writes_nothing_when_it_wakes(
 
     assert refused
     assert [answer.partition(" ")[0] for answer in answers] == ["lost:", "lost:"]
-    assert store.count_ancestors(pair.id) == 0
+    assert store.ancestors.count(pair.id) == 0
 
 
 def test_a_paused_process_that_nobody_passed_over_goes_on(url: str, store: Store, pair: Pair) -> None:
@@ -284,7 +284,7 @@ def test_a_paused_process_that_nobody_passed_over_goes_on(url: str, store: Store
         answers = [process.ask("assert"), process.ask("commit")]
 
     assert answers == ["held", "held"]
-    assert store.count_ancestors(pair.id) == 1
+    assert store.ancestors.count(pair.id) == 1
 
 
 @pytest.mark.parametrize(

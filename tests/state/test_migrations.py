@@ -257,7 +257,7 @@ def test_a_state_that_is_behind_is_brought_up_with_its_rows(
     after = opened(url)
     assert (done.before, done.after) == (HEAD, "0999")
     assert after.pair("cms") == pair
-    assert [each.id for each in after.runs()] == [run]  # rebuilding `pair` deleted nothing of it
+    assert [each.id for each in after.runs.newest()] == [run]  # rebuilding `pair` deleted nothing of it
     with after.database.read() as connection:
         assert "more" in {column["name"] for column in inspect(connection).get_columns("pair")}
 

@@ -148,8 +148,8 @@ def test_an_alignment_forgets_the_ancestors_of_its_pair_alone(
     aligned = store.begin_alignment(pair, lease, Mode.BISYNC)
 
     assert aligned == store.pair("cms") == pair._replace(aligned_ns=clock.ns)
-    assert store.count_ancestors(pair.id) == 0
-    assert store.count_ancestors(other.id) == 1
+    assert store.ancestors.count(pair.id) == 0
+    assert store.ancestors.count(other.id) == 1
 
 
 def test_an_alignment_without_the_lease_forgets_nothing(store: Store, pair: Pair, lease: Lease) -> None:
@@ -159,7 +159,7 @@ def test_an_alignment_without_the_lease_forgets_nothing(store: Store, pair: Pair
     with pytest.raises(LeaseLost):
         store.begin_alignment(pair, lease, Mode.BISYNC)
 
-    assert store.count_ancestors(pair.id) == 1
+    assert store.ancestors.count(pair.id) == 1
     assert store.pair("cms") == pair
 
 
@@ -172,7 +172,7 @@ def test_ancestors_come_in_the_order_of_code_points(store: Store, pair: Pair, le
     random.Random(1).shuffle(shuffled)
     record(store, pair, lease, *shuffled)
 
-    actual = list(store.ancestors(pair.id))
+    actual = list(store.ancestors.all(pair.id))
 
     assert expected == actual
 
@@ -186,7 +186,7 @@ def test_any_text_comes_back_in_its_place(store: Store, pair: Pair, lease: Lease
     }
     record(store, pair, lease, *map(ancestor, keys))
 
-    assert [each.key for each in store.ancestors(pair.id)] == sorted(keys)
+    assert [each.key for each in store.ancestors.all(pair.id)] == sorted(keys)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_range_holds_its_low_end_and_not_its_high_end(
 ) -> None:
     record(store, pair, lease, *map(ancestor, NASTY))
 
-    actual = [each.key for each in store.ancestors(pair.id, low, high)]
+    actual = [each.key for each in store.ancestors.all(pair.id, low, high)]
 
     assert actual == [key for key in sorted(NASTY) if low <= key and (high is None or key < high)]
 
@@ -212,7 +212,7 @@ def test_boundaries_part_a_range_after_so_many_keys_each(
     record(store, pair, lease, *map(ancestor, NASTY))
     keys = [key for key in sorted(NASTY) if low < key and (high is None or key < high)]
 
-    found = list(store.boundaries(pair.id, every, low, high))
+    found = list(store.ancestors.boundaries(pair.id, every, low, high))
 
     assert found == [(keys[number - 1], keys[number]) for number in range(every, len(keys), every)]
 
@@ -222,7 +222,7 @@ def test_a_reader_sees_the_ancestors_as_they_were_when_it_began(
 ) -> None:
     before = [ancestor(f"{number:05}") for number in range(5000)]
     record(store, pair, lease, *before)
-    reader = store.ancestors(pair.id)
+    reader = store.ancestors.all(pair.id)
     first = next(reader)
 
     record(store, pair, lease, *(ancestor(each.key, 99) for each in before[4000:]), ancestor("later"))
@@ -232,7 +232,7 @@ def test_a_reader_sees_the_ancestors_as_they_were_when_it_began(
 
 def test_a_reader_that_gives_up_gives_its_connection_back(store: Store, pair: Pair, lease: Lease) -> None:
     record(store, pair, lease, *(ancestor(f"{number:05}") for number in range(5000)))
-    reader = store.ancestors(pair.id)
+    reader = store.ancestors.all(pair.id)
     next(reader)
 
     reader.close()
@@ -242,7 +242,7 @@ def test_a_reader_that_gives_up_gives_its_connection_back(store: Store, pair: Pa
 
 def test_many_readers_and_a_writer_go_on_at_once(store: Store, pair: Pair, lease: Lease) -> None:
     record(store, pair, lease, *(ancestor(f"{number:05}") for number in range(5000)))
-    readers = [store.ancestors(pair.id) for _ in range(20)]
+    readers = [store.ancestors.all(pair.id) for _ in range(20)]
     for reader in readers:
         next(reader)
 
@@ -263,12 +263,12 @@ def test_reading_many_ancestors_takes_no_more_memory_than_reading_few(
         connection.exec_driver_sql(store.database.sql(fill), (pair.id,))
     tracemalloc.start()
     try:
-        seen = sum(1 for _ in store.ancestors(pair.id))
+        seen = sum(1 for _ in store.ancestors.all(pair.id))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
-    assert seen == store.count_ancestors(pair.id) == 200_000
+    assert seen == store.ancestors.count(pair.id) == 200_000
     assert peak < 4_000_000
 
 
@@ -279,14 +279,14 @@ def test_digests_of_either_side_are_recorded_for_both(store: Store, pair: Pair, 
 
     both = entry("k", sha256=sha256, md5=md5)
 
-    assert list(store.ancestors(pair.id)) == [Ancestor("k", both, both)]
+    assert list(store.ancestors.all(pair.id)) == [Ancestor("k", both, both)]
 
 
 def test_a_side_without_a_time_has_none_in_its_ancestor(store: Store, pair: Pair, lease: Lease) -> None:
     given = Ancestor("k", entry("k", mtime_ns=None), entry("k", mtime_ns=-5))
     record(store, pair, lease, given)
 
-    assert list(store.ancestors(pair.id)) == [given]
+    assert list(store.ancestors.all(pair.id)) == [given]
 
 
 def test_a_time_beyond_what_a_column_holds_is_brought_to_its_end(
@@ -294,7 +294,7 @@ def test_a_time_beyond_what_a_column_holds_is_brought_to_its_end(
 ) -> None:
     record(store, pair, lease, Ancestor("k", entry("k", mtime_ns=2**64), entry("k", mtime_ns=-(2**70))))
 
-    (told,) = store.ancestors(pair.id)
+    (told,) = store.ancestors.all(pair.id)
 
     assert (told.path1.mtime_ns, told.path2.mtime_ns) == (2**63 - 1, 1 - 2**63)
 
@@ -303,10 +303,10 @@ def test_ancestors_of_some_keys_are_those_that_there_are(store: Store, pair: Pai
     expected = {f"{number}": ancestor(f"{number}", sha256="cd" * 32) for number in range(1200)}
     record(store, pair, lease, *expected.values(), *map(ancestor, NASTY))
 
-    assert store.ancestors_of(pair.id, [*expected, "missing"]) == expected
-    assert store.ancestors_of(pair.id, NASTY) == {key: ancestor(key) for key in NASTY}
-    assert store.ancestors_of(pair.id, []) == {}
-    assert store.ancestors_of(pair.id + 1, expected) == {}
+    assert store.ancestors.of(pair.id, [*expected, "missing"]) == expected
+    assert store.ancestors.of(pair.id, NASTY) == {key: ancestor(key) for key in NASTY}
+    assert store.ancestors.of(pair.id, []) == {}
+    assert store.ancestors.of(pair.id + 1, expected) == {}
 
 
 # Plans
@@ -399,7 +399,7 @@ def test_a_plan_may_be_amended_and_committed_while_it_is_read(store: Store, pair
     assert seen == 5000
     assert sum(1 for _ in store.actions.planned(run, Verdict.RECORD)) == 2500
     assert sum(1 for _ in store.actions.planned(run, Verdict.CHECK)) == 2450
-    assert store.count_ancestors(pair.id) == 50
+    assert store.ancestors.count(pair.id) == 50
 
 
 def test_an_amended_action_is_what_it_was_amended_to(store: Store, pair: Pair) -> None:
@@ -447,7 +447,7 @@ def test_what_was_done_is_recorded(store: Store, pair: Pair, lease: Lease, clock
     conflicts = store.commit(run, [Done(changed, ancestor("changed", 2)), Done(deleted, None)], lease)
 
     assert conflicts == []
-    assert list(store.ancestors(pair.id)) == [ancestor("changed", 2), ancestor("left")]
+    assert list(store.ancestors.all(pair.id)) == [ancestor("changed", 2), ancestor("left")]
     assert [(row.key, row.state, row.finished_ns) for row in store.actions_of(run)] == [
         ("changed", ActionState.DONE, clock.ns),
         ("deleted", ActionState.DONE, clock.ns),
@@ -468,7 +468,7 @@ def test_what_failed_or_raced_keeps_its_ancestor_and_is_a_problem(
 
     store.commit(run, outcomes, lease)
 
-    assert list(store.ancestors(pair.id)) == [ancestor("a"), ancestor("b")]
+    assert list(store.ancestors.all(pair.id)) == [ancestor("a"), ancestor("b")]
     assert [(row.state, row.sentence) for row in store.actions_of(run)] == [
         (ActionState.FAILED, "no space"),
         (ActionState.RACED, "it changed"),
@@ -514,7 +514,7 @@ def test_a_conflict_is_kept_with_what_each_side_held(
     assert store.conflicts.one(number) == expected
     assert store.conflicts.told("other") == []
     assert store.conflicts.one(number + 1) is None
-    assert [each.key for each in store.ancestors(pair.id)] == ["a", "x.conflict1.txt", "x.txt"]
+    assert [each.key for each in store.ancestors.all(pair.id)] == ["a", "x.conflict1.txt", "x.txt"]
 
 
 def settled(store: Store, run: int, lease: Lease) -> list[str]:
@@ -553,7 +553,7 @@ def test_what_only_the_state_must_learn_leaves_what_its_commit_would(
 
     assert settled(store, run, lease) == ["gone", "left", "listed", "hashed", "touched", "other"]
     digests = (Digest(Algorithm.SHA256, sha256), Digest(Algorithm.MD5, md5))
-    found = {each.key: each for each in store.ancestors(pair.id)}
+    found = {each.key: each for each in store.ancestors.all(pair.id)}
     assert set(found) == {"c", "d", "hashed", "listed", "touched"}
     assert found["listed"] == Ancestor(
         "listed", *(side._replace(key="listed", digests=()) for side in listed)
@@ -611,7 +611,7 @@ def test_keys_that_are_alike_become_ancestors_in_order_and_end_their_problems(
     agreed(store, run, "😀c", piece=5, mtime_ns=later)
 
     assert recorded(store, run, lease) == [*nasty, "😀b", "😀c"]
-    found = {each.key: each for each in store.ancestors(pair.id)}
+    found = {each.key: each for each in store.ancestors.all(pair.id)}
     assert list(found) == [*nasty, "😀b", "😀c"]
     assert found["a"] == Ancestor("a", entry("a", 5, "s1"), entry("a", 5, "s2"))
     assert found["😀b"].path2.digests == (Digest(Algorithm.SHA256, "ab" * 32),)
@@ -650,7 +650,7 @@ def test_what_is_alike_and_was_not_recorded_goes_with_its_run(
         store.end_run(run, RunOutcome.HALTED, {})
 
     assert rows_of(store, schema.agreed) == 0
-    assert list(store.ancestors(pair.id)) == []
+    assert list(store.ancestors.all(pair.id)) == []
 
 
 def rows_of(store: Store, table: Table) -> int:
@@ -681,7 +681,7 @@ def test_a_lease_that_was_released_writes_nothing(store: Store, pair: Pair) -> N
     with pytest.raises(LeaseLost):
         store.commit(run, [Done(planned, ancestor("a"))], lease)
 
-    assert store.count_ancestors(pair.id) == 0
+    assert store.ancestors.count(pair.id) == 0
 
 
 def test_a_lease_of_another_pair_writes_nothing_here(store: Store, pair: Pair, lease: Lease) -> None:
@@ -694,7 +694,7 @@ def test_a_lease_of_another_pair_writes_nothing_here(store: Store, pair: Pair, l
         with pytest.raises(BisyncerError, match="bug"):
             store.begin_alignment(other, lease, Mode.BISYNC)
 
-    assert store.count_ancestors(pair.id) == store.count_ancestors(other.id) == 0
+    assert store.ancestors.count(pair.id) == store.ancestors.count(other.id) == 0
 
 
 class Injected(Exception):
@@ -742,7 +742,7 @@ def test_a_commit_cut_at_any_statement_leaves_nothing(store: Store, pair: Pair, 
         event.remove(store.database.engine, "before_cursor_execute", cut)
 
     assert fatal >= 8
-    assert [each.key for each in store.ancestors(pair.id)] == ["a", "k", "old", "x", "x.conflict1"]
+    assert [each.key for each in store.ancestors.all(pair.id)] == ["a", "k", "old", "x", "x.conflict1"]
 
 
 @pytest.mark.parametrize(
@@ -775,7 +775,7 @@ def test_what_two_stores_cannot_have_returned_is_not_recorded(
 def test_etags_that_differ_prove_nothing(store: Store, pair: Pair, lease: Lease) -> None:
     record(store, pair, lease, Ancestor("k", entry("k", etag_md5="aa" * 16), entry("k", etag_md5="bb" * 16)))
 
-    assert store.count_ancestors(pair.id) == 1
+    assert store.ancestors.count(pair.id) == 1
 
 
 # Problems
@@ -886,7 +886,7 @@ def test_the_longest_key_of_a_bucket_is_held(store: Store, pair: Pair, lease: Le
     long = "".join(chr(dice.randrange(0x4E00, 0x9FFF)) for _ in range(341))  # 1,023 bytes
     record(store, pair, lease, ancestor(long))
 
-    assert list(store.ancestors(pair.id)) == [ancestor(long)]
+    assert list(store.ancestors.all(pair.id)) == [ancestor(long)]
 
 
 # Runs
@@ -902,7 +902,7 @@ def test_a_run_that_was_passed_over_before_it_began_leaves_the_other_alone(store
             store.begin_run(pair, passed_over, dry_run=False, resync=False)
         assert list(store.actions.planned(number)) == planned
 
-    going = store.run(number)
+    going = store.runs.one(number)
     assert going is not None
     assert going.outcome is None
 
@@ -910,31 +910,31 @@ def test_a_run_that_was_passed_over_before_it_began_leaves_the_other_alone(store
 def test_a_run_is_told_from_its_begin_to_its_end(store: Store, pair: Pair, clock: Clock) -> None:
     started = clock.ns
     number = begin(store, pair, dry_run=True, resync=True)
-    going = store.run(number)
+    going = store.runs.one(number)
     clock.ns += 3
     store.end_run(number, RunOutcome.SUCCESS, {"pair": "cms", "bytes": {"to_path1": 1}})
-    ended = store.run(number)
+    ended = store.runs.one(number)
 
     assert going == records.Run(number, "cms", started, None, None, True, True, {})
     assert ended == records.Run(
         number, "cms", started, started + 3, RunOutcome.SUCCESS, True, True,
         {"pair": "cms", "bytes": {"to_path1": 1}},
     )  # fmt: skip
-    assert store.run(number + 1) is None
+    assert store.runs.one(number + 1) is None
 
 
 def test_runs_are_listed_newest_first(store: Store, pair: Pair) -> None:
     other = store.add_pair("other", "file:///o", "s3://o", Mode.BISYNC)
     numbers = [begin(store, each) for each in (pair, other, pair, other)]
 
-    assert [run.id for run in store.runs()] == numbers[::-1]
-    assert [run.id for run in store.runs("cms")] == [numbers[2], numbers[0]]
-    assert [run.id for run in store.runs(limit=1)] == [numbers[3]]
-    assert store.runs("missing") == []
+    assert [run.id for run in store.runs.newest()] == numbers[::-1]
+    assert [run.id for run in store.runs.newest("cms")] == [numbers[2], numbers[0]]
+    assert [run.id for run in store.runs.newest(limit=1)] == [numbers[3]]
+    assert store.runs.newest("missing") == []
 
 
 def test_the_last_good_run_came_to_its_end_and_was_not_dry(store: Store, pair: Pair) -> None:
-    none_yet = store.last_good_run(pair.id)
+    none_yet = store.runs.last_good(pair.id)
     numbers = {}
     for outcome in (RunOutcome.SUCCESS, RunOutcome.UNFINISHED, RunOutcome.HALTED, RunOutcome.FAILED):
         numbers[outcome] = begin(store, pair)
@@ -942,7 +942,7 @@ def test_the_last_good_run_came_to_its_end_and_was_not_dry(store: Store, pair: P
     store.end_run(begin(store, pair, dry_run=True), RunOutcome.SUCCESS, {})
     begin(store, pair)
 
-    good = store.last_good_run(pair.id)
+    good = store.runs.last_good(pair.id)
 
     assert none_yet is None
     assert good is not None and good.id == numbers[RunOutcome.UNFINISHED]
@@ -960,7 +960,7 @@ def test_a_run_that_was_killed_is_interrupted_when_the_next_begins(
 
     begin(store, pair)
 
-    told, others = store.run(killed), store.run(others_run)
+    told, others = store.runs.one(killed), store.runs.one(others_run)
     assert told is not None and (told.outcome, told.ended_ns) == (RunOutcome.INTERRUPTED, clock.ns)
     assert others is not None and others.outcome is None
     assert [(row.key, row.state) for row in store.actions_of(killed)] == [("done", ActionState.DONE)]
@@ -975,7 +975,7 @@ def test_a_paused_run_that_was_called_interrupted_cannot_call_itself_a_success(
 
     store.end_run(paused, RunOutcome.SUCCESS, {})
 
-    told = store.run(paused)
+    told = store.runs.one(paused)
     assert told is not None and told.outcome is RunOutcome.INTERRUPTED
     assert store.problems.count(pair.id) == 1
 
@@ -983,7 +983,7 @@ def test_a_paused_run_that_was_called_interrupted_cannot_call_itself_a_success(
 def test_a_run_that_was_never_recorded_has_no_end(store: Store, pair: Pair) -> None:
     store.end_run(0, RunOutcome.FAILED, {})
 
-    assert store.runs() == []
+    assert store.runs.newest() == []
 
 
 def test_records_make_room_for_their_ancestors_at_once(store: Store, pair: Pair, lease: Lease) -> None:
@@ -1045,20 +1045,20 @@ def test_old_quiet_runs_are_pruned_and_those_that_changed_something_stay_for_nin
     other = store.add_pair("other", "file:///o", "s3://o", Mode.BISYNC)
     others_run = begin(store, other)
     number = conflict(store, pair, lease, "k", "k.conflict1")
-    (old,) = store.runs("cms")
+    (old,) = store.runs.newest("cms")
 
     for _ in range(3):
         store.end_run(begin(store, pair), RunOutcome.SUCCESS, {})
 
-    assert [run.id for run in store.runs("cms")] == [old.id + 3, old.id + 2, old.id + 1, old.id]
+    assert [run.id for run in store.runs.newest("cms")] == [old.id + 3, old.id + 2, old.id + 1, old.id]
     assert [row.key for row in store.actions_of(old.id)] == ["k"]
 
     clock.ns += 90 * 24 * 3600 * 10**9 + 1
     store.end_run(begin(store, pair), RunOutcome.SUCCESS, {})
 
-    assert [run.id for run in store.runs("cms")] == [old.id + 4, old.id + 3, old.id + 2]
+    assert [run.id for run in store.runs.newest("cms")] == [old.id + 4, old.id + 3, old.id + 2]
     assert list(store.actions_of(old.id)) == []
-    assert store.run(others_run) is not None
+    assert store.runs.one(others_run) is not None
     assert [(each.id, each.run) for each in store.conflicts.told()] == [(number, old.id)]
 
 
@@ -1101,7 +1101,7 @@ def test_a_person_resolves_a_conflict(store: Store, pair: Pair, lease: Lease, cl
     told = store.conflicts.one(number)
     assert told is not None
     assert (told.state, told.resolved_ns, told.resolution) == (ConflictState.RESOLVED, clock.ns, "path2")
-    assert list(store.ancestors(pair.id)) == [ancestor("a", 8)]
+    assert list(store.ancestors.all(pair.id)) == [ancestor("a", 8)]
 
 
 def test_a_conflict_is_resolved_once(store: Store, pair: Pair, lease: Lease) -> None:
@@ -1158,7 +1158,7 @@ def test_threads_commit_spool_and_renew_at_once(
 
         def read() -> None:
             for _ in range(100):
-                stranger.count_ancestors(pair.id)
+                stranger.ancestors.count(pair.id)
 
         def work() -> None:
             for _ in range(1000):
@@ -1170,7 +1170,7 @@ def test_threads_commit_spool_and_renew_at_once(
         for each in going:
             each.result()
 
-    assert store.count_ancestors(pair.id) == 400
+    assert store.ancestors.count(pair.id) == 400
     assert sum(1 for _ in store.actions.planned(run)) == 100
 
 
@@ -1251,11 +1251,11 @@ def test_a_stamp_is_recorded_as_it_is_whether_or_not_it_is_the_md5_of_the_conten
 
     record(store, pair, lease, held, unlike)
 
-    assert {key: each.path2.stamp for key, each in store.ancestors_of(pair.id, ["k", "o"]).items()} == {
+    assert {key: each.path2.stamp for key, each in store.ancestors.of(pair.id, ["k", "o"]).items()} == {
         "k": stamp,
         "o": "s2",
     }
-    assert [each.path1.stamp for each in store.ancestors(pair.id)] == [stamp, stamp]
+    assert [each.path1.stamp for each in store.ancestors.all(pair.id)] == [stamp, stamp]
 
 
 @pytest.mark.parametrize("value", ["s1", "ab" * 16])
