@@ -20,6 +20,9 @@ for name in [
     name for name in os.environ if name.startswith(("AWS_", "AZURE_", "OCI_", "RCLONE_", "BISYNCER_"))
 ]:
     del os.environ[name]
+for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+    os.environ[name] = os.devnull
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 for name in ("NO_PROXY", "no_proxy"):
     os.environ[name] = "127.0.0.1,localhost"
 

@@ -93,7 +93,7 @@ MAX_AGE: Final = Setting("max_age", parser.age, "off", "DURATION",
 CHECK_FILE: Final = Setting("check_file", parser.file_key, None, "KEY",
     "A file that must be on both sides, or nothing is done.")
 REQUIRE_MOUNT: Final = Setting("require_mount", parser.switch, False, "", # noqa: FBT003 -- a default, as the file writes it
-    "Do nothing unless each local root lies on another file system than that of /.", Shape.SWITCH)
+    "Do nothing unless each local root lies on another mount than /.", Shape.SWITCH)
 MAX_DELETE: Final = Setting("max_delete", parser.max_delete, "50%", "LIMIT",
     'How much of one side a run may delete: a percentage ("50%"), a count, both, or "off".', Shape.MANY)
 MAX_SKEW: Final = Setting("max_skew", parser.duration_or_off, "15m", "DURATION",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from bisyncer.endpoints.base import Capabilities, Endpoint, Probe, Source, Twin, Upload
 from bisyncer.endpoints.by_copy import copied
 from bisyncer.endpoints.outline import Folder
 from bisyncer.endpoints.pace import Pace
-from bisyncer.errors import EndpointError, Rejected, Transient
+from bisyncer.errors import Rejected, Transient
 from bisyncer.model import TRASH, Entry, Item
 
 _LOW: Final = TRASH + "/"
@@ -21,7 +21,7 @@ _HIGH: Final = TRASH + "0"  # the code point after '/'
 class BackupDirEndpoint:
     """`inner`, but for the keys in its trash: those are keys of `apart`.
 
-    Between the two nothing can be renamed. What is moved is copied, made durable, and then deleted.
+    Between the two nothing can be moved; what is kept in the other is a copy, which is durable then.
     """
 
     def __init__(self, inner: Endpoint, apart: Endpoint) -> None:
@@ -94,19 +94,11 @@ class BackupDirEndpoint:
         return self._of(key).copy_from(beneath(source), key, entry=entry, expect=expect)
 
     def move(self, key: str, new_key: str, *, expect: Entry) -> Entry:
-        """Move inside one place; from one to the other, copy and then delete what was copied."""
+        """Move inside one place; raises `Rejected` from one to the other."""
         place, new_place = self._of(key), self._of(new_key)
-        if place is new_place:
-            return place.move(key, new_key, expect=expect)
-        moved = _copied(place, new_place, new_key, expect)
-        try:
-            place.delete(key, expect=expect)
-        except Rejected:
-            # It was refused for good, so the copy is one too many; if somebody wrote to it, it stays.
-            with suppress(EndpointError):
-                new_place.delete(new_key, expect=moved)
-            raise
-        return moved
+        if place is not new_place:
+            raise Rejected(f"{new_key}: lies in another place than {key}.")
+        return place.move(key, new_key, expect=expect)
 
     def keep(self, key: str, new_key: str, *, expect: Entry) -> Twin:
         """Give a second name inside one place; in the other, have a copy."""

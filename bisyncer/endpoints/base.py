@@ -86,12 +86,12 @@ class Probe:
 
     @property
     def mounted(self) -> bool | None:
-        """Whether the root is on another file system than that of '/'; None where nothing is mounted."""
+        """Whether the root is on another mount than '/'; None where nothing is mounted by nature."""
         return None if self.mount is None else self.mount != "/"
 
     @property
     def place(self) -> str:
-        """On what file system the root is, in words; of a bucket, its service."""
+        """On which mount the root is, in words; of a bucket, its service."""
         if self.mount is None:
             return self.filesystem
         where = f"the mount {self.mount}" if self.mounted else "the root file system"

@@ -59,6 +59,8 @@ class Files:
         *above, name = _segments(key)
         with self._tree.directory(above, follow=True) as directory:
             seen = None if directory is None else self._tree.look(directory, name, key)
+            if directory is not None and seen is not None and self._is_fresh(seen):
+                self._unsynced.add(directory)
         if seen is None or stat.S_ISDIR(seen.st_mode):
             return None
         if self._keeps_links and stat.S_ISLNK(seen.st_mode):
@@ -178,8 +180,11 @@ class Files:
 
         Were its content recorded, and undone by a power cut, the next run would take that for an edit.
         """
-        if self._now_ns() - seen.st_ctime_ns < WRITTEN_BACK_NS:
+        if self._is_fresh(seen):
             self._unsynced.add_read(opened)
+
+    def _is_fresh(self, seen: os.stat_result) -> bool:
+        return self._now_ns() - seen.st_ctime_ns < WRITTEN_BACK_NS
 
     def _check(self, spot: Spot, expect: Entry | None) -> os.stat_result | None:
         """Look before anything is transferred: what can't succeed should cost nothing."""

@@ -24,7 +24,7 @@ from bisyncer.model import COPIES, DELETES, Delta, Done, Mode, Outcome, Planned,
 from bisyncer.report.events import Acted, Phase, PhaseBegan, Settled
 
 COMMITTED = 500  # outcomes committed at once, at the most ...
-COMMIT_EVERY_S = 1.0  # ... and none waits much longer than this
+COMMIT_EVERY_S = 1.0  # ... and what was done waits not much longer than this
 
 LARGE = PART_SIZE  # bytes of a body that goes before others ...
 MOST_LARGE = 1000  # ... of which so many are known at a time: a plan of any length takes as little memory

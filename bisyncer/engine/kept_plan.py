@@ -117,7 +117,7 @@ class PlanWriter:
             self._failed = self._failed or error
 
 
-class Kept(NamedTuple):
+class KeptAction(NamedTuple):
     """An action of a kept plan, and what was recorded of its key then, in the words of the file."""
 
     action: Action
@@ -154,7 +154,7 @@ class KeptPlan(NamedTuple):
                     if "end" in row:
                         break
                     if lines > 0:
-                        _action(row)
+                        _kept(row)
                     hashed.update(line)
                     lines += 1
                 rest = stream.read(1)
@@ -179,18 +179,17 @@ class KeptPlan(NamedTuple):
                 "`bisyncer plan PAIR --out FILE`."
             ) from error
 
-    def actions(self) -> Iterator[Kept]:
+    def actions(self) -> Iterator[KeptAction]:
         """Yield the actions in their order.
 
         Raises `UsageError` at their end where the file isn't the one that was read: nothing was done by then.
         """
         hashed = hashlib.sha256()
-        with self.file.open("rb") as stream:
+        with suppress(OSError, KeyError, TypeError, ValueError), self.file.open("rb") as stream:
             hashed.update(stream.readline())
             for line in islice(stream, self.total):
                 hashed.update(line)
-                row = _object(line)
-                yield Kept(_action(row), row["recorded"])
+                yield _kept(_object(line))
         if hashed.hexdigest() != self.sha256:
             raise UsageError(
                 f"{self.file} was replaced by another plan while it was being read. Nothing was done. Look "
@@ -221,7 +220,7 @@ class KeptPlan(NamedTuple):
 
 
 def still_so(
-    actions: Iterator[Kept],
+    actions: Iterator[KeptAction],
     endpoints: Mapping[Side, Endpoint],
     policy: Policy,
     width: int,
@@ -238,7 +237,7 @@ def still_so(
             yield list(zip([kept.action for kept in batch], moved, strict=True))
 
 
-def _settled_since(kept: Kept, known: Mapping[str, Ancestor]) -> str | None:
+def _settled_since(kept: KeptAction, known: Mapping[str, Ancestor]) -> str | None:
     """Why an action that writes a store is no longer due: what it goes by isn't recorded any more.
 
     Carried out and taken back, a key has on both sides what it had, and is recorded otherwise.
@@ -370,6 +369,10 @@ def _entry_row(entry: Entry | None) -> dict[str, object] | None:
 def _held_row(entry: Entry) -> dict[str, object]:
     digests = [[algorithm, value] for algorithm, value in entry.digests]
     return {"size": entry.size, "mtime_ns": entry.mtime_ns, "stamp": entry.stamp, "digests": digests}
+
+
+def _kept(row: Mapping[str, Any]) -> KeptAction:
+    return KeptAction(_action(row), row["recorded"])
 
 
 def _action(row: Mapping[str, Any]) -> Action:

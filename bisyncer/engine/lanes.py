@@ -25,7 +25,7 @@ from bisyncer.engine.planner import Draft, Planner
 from bisyncer.engine.shards import KEYS, Shard, can_be_cut
 from bisyncer.errors import UsageError
 from bisyncer.job import Job, Policy
-from bisyncer.model import Side
+from bisyncer.model import Side, Verdict
 from bisyncer.report.events import Event, Reporter, Scanned
 from bisyncer.state.records import Pair
 from bisyncer.state.store import Store
@@ -227,9 +227,10 @@ def _in_process(order: Order, group: Sequence[Piece]) -> Found:
     before = {side: Counter(endpoint.requests) for side, endpoint in born.endpoints.items()}
     with ThreadPoolExecutor(len(group), thread_name_prefix="shard") as threads:
         drafts = list(threads.map(partial(_on_lane, planner), lanes, group))
-    # What the run records of these shards it can't sync: the files were read by this process.
-    for endpoint in born.endpoints.values():
-        endpoint.flush()
+    # What the run records of these shards it can't sync: the files were read or listed by this process.
+    if not born.job.dry_run and any(draft.tally.verdicts[Verdict.RECORD] for draft in drafts if draft):
+        for endpoint in born.endpoints.values():
+            endpoint.flush()
     told = [event for lane, draft in zip(lanes, drafts, strict=True) if draft for event in lane.events]
     requests = {side: Counter(endpoint.requests) - before[side] for side, endpoint in born.endpoints.items()}
     return Found(drafts, told, planner.marked.folders if planner.marked else frozenset(), requests)

@@ -132,6 +132,6 @@ def _report_of(trashed: Trashed) -> str:
 def _move(endpoint: Endpoint, entry: Entry, key: str) -> None:
     try:
         endpoint.move(entry.key, key, expect=entry)
-    except Rejected:  # to another file system: what can't be moved may be copied
+    except Rejected:  # to another place: what can't be moved may be copied
         twin = endpoint.keep(entry.key, key, expect=entry)
         endpoint.delete(entry.key, expect=twin.entry)

@@ -37,7 +37,7 @@ from bisyncer.engine.trash import folder_of, opened_trash
 from bisyncer.engine.uploads import abort_leftovers
 from bisyncer.errors import Halt, Halted, Interrupted, Unfinished
 from bisyncer.job import Job
-from bisyncer.model import RunOutcome, Side, Summary, Verdict
+from bisyncer.model import Action, Delta, RunOutcome, Side, Summary, Verdict
 from bisyncer.report.events import PlanMade, Reporter, RunBegan, WouldAct
 from bisyncer.state.lease import Lease
 from bisyncer.state.store import Store
@@ -210,11 +210,15 @@ def _places(run: Run) -> dict[Side, Place]:
     }
 
 
+def _may_be_recorded(action: Action) -> bool:
+    return action.origin is not None or not {action.delta1, action.delta2} <= {Delta.ABSENT, Delta.NEW}
+
+
 def _show(run: Run) -> None:
     actions = (planned.action for planned in run.store.actions.planned(run.number))
     told = (action for action in actions if action.verdict in REPORTED)
     while batch := list(islice(told, _SHOWN)):
-        known = run.recorded([action.recorded_key for action in batch])
+        known = run.recorded([action.recorded_key for action in batch if _may_be_recorded(action)])
         for action in batch:
             replaced = replaces(action, run.policy, run.keeping)
             run.reporter.tell(WouldAct(action, replaced, known.get(action.recorded_key)))

@@ -40,7 +40,7 @@ class Trash:
             try:
                 self._endpoint.move(entry.key, name, expect=entry)
             except Rejected:
-                twin = self.keep(entry)  # on another file system: what can't be moved may be copied
+                twin = self.keep(entry)  # to another place: what can't be moved may be copied
             except Changed:
                 if (there := self._held(name, entry)) is None:
                     continue

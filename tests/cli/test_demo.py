@@ -68,7 +68,10 @@ def test_the_demo_shows_the_whole_tour_whatever_the_shell_has_set_and_leaves_not
 def test_a_demo_that_is_told_to_end_takes_its_server_with_it(
     number: signal.Signals, desk: Desk, scratch: Path
 ) -> None:
-    with desk.process("demo", env={"TMPDIR": str(scratch)}) as process:
+    # As from a terminal, also where nohup has begun all this.
+    heard = f"import signal; signal.signal({number:d}, signal.SIG_DFL)"
+    program = ["-c", f"{heard}; from bisyncer.cli.app import main; main(['demo'])"]
+    with desk.process(program=program, env={"TMPDIR": str(scratch)}) as process:
         assert process.stdout is not None
         next(line for line in process.stdout if "Two sides that never met" in line)  # the server is there
         assert servers_in(scratch)

@@ -15,7 +15,7 @@ from bisyncer.endpoints.base import Endpoint
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.memory import MemoryEndpoint
 from bisyncer.endpoints.pace import Pace
-from bisyncer.errors import Changed, RootMissing, Transient
+from bisyncer.errors import Changed, Rejected, RootMissing, Transient
 from bisyncer.model import TRASH
 from tests.endpoints.conftest import OWNER
 from tests.endpoints.contract import Behind, EndpointContract, put, whole
@@ -46,16 +46,28 @@ class TestBackupDir(EndpointContract):
     def apart(self, endpoint: Endpoint) -> Behind:
         return MemoryBehind("apart")
 
-    def test_what_is_moved_into_the_trash_is_at_the_other_place_and_comes_back(
+    def test_nothing_is_moved_from_one_place_to_the_other(
         self, endpoint: Endpoint, behind: Behind, apart: Behind
     ) -> None:
-        moved = endpoint.move("d/k", NAME, expect=put(endpoint, "d/k", b"1"))
+        entry = put(endpoint, "d/k", b"1")
+
+        with pytest.raises(Rejected):
+            endpoint.move("d/k", NAME, expect=entry)
+
+        assert (behind.names(), apart.names()) == (["d/k"], [])
+
+    def test_what_is_kept_and_deleted_is_at_the_other_place_and_comes_back(
+        self, endpoint: Endpoint, behind: Behind, apart: Behind
+    ) -> None:
+        twin = endpoint.keep("d/k", NAME, expect=put(endpoint, "d/k", b"1"))
+        endpoint.delete("d/k", expect=twin.entry)
 
         assert (behind.names(), apart.names()) == ([], [NAME])
-        assert endpoint.stat(NAME) == moved
-        back = endpoint.move(NAME, "d/k", expect=moved)
+        assert endpoint.stat(NAME) == twin.copy
+        back = endpoint.keep(NAME, "d/k", expect=twin.copy)
+        endpoint.delete(NAME, expect=back.entry)
         assert (behind.names(), apart.names()) == (["d/k"], [])
-        assert whole(endpoint, "d/k", back) == b"1"
+        assert whole(endpoint, "d/k", back.copy) == b"1"
 
     def test_both_places_go_by_one_pace(self) -> None:
         one, two, pace = Heeding("contract"), Heeding("apart"), Pace()
@@ -83,20 +95,20 @@ class TestBackupDir(EndpointContract):
         assert [item[0] for item in endpoint.scan(f"{TRASH}/", f"{TRASH}0")] == [NAME]
         assert [item[0] for item in endpoint.scan(f"{TRASH}/3")] == [f"{TRASH}/here", "k"]
 
-    def test_a_version_that_changed_is_not_moved_to_the_other_place(
+    def test_a_version_that_changed_is_not_kept_at_the_other_place(
         self, endpoint: Endpoint, behind: Behind, apart: Behind
     ) -> None:
         entry = put(endpoint, "d/k", b"1")
         behind.plant("d/k", b"another")
 
         with pytest.raises(Changed):
-            endpoint.move("d/k", NAME, expect=entry)
+            endpoint.keep("d/k", NAME, expect=entry)
 
         assert behind.content("d/k") == b"another"
         assert apart.names() == []
 
-    def test_a_copy_that_is_not_durable_yet_deletes_nothing(
-        self, endpoint: Endpoint, behind: Behind, monkeypatch: pytest.MonkeyPatch
+    def test_a_copy_that_is_not_durable_keeps_nothing(
+        self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         entry = put(endpoint, "d/k", b"1")
 
@@ -105,9 +117,7 @@ class TestBackupDir(EndpointContract):
 
         monkeypatch.setattr(MemoryEndpoint, "flush", fail)
         with pytest.raises(Transient):
-            endpoint.move("d/k", NAME, expect=entry)
-
-        assert behind.content("d/k") == b"1"
+            endpoint.keep("d/k", NAME, expect=entry)
 
 
 def test_a_place_that_is_not_there_is_told_by_a_probe(tmp_path: Path) -> None:

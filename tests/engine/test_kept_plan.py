@@ -245,11 +245,17 @@ def test_a_conflict_that_a_plan_settled_and_somebody_decided_otherwise_is_not_se
     assert (world.held(ONE), world.held(TWO)) == before
 
 
-def test_a_plan_that_takes_the_place_of_the_one_that_was_read_is_not_carried_out(world: World) -> None:
+@pytest.mark.parametrize("longer", [True, False])
+def test_a_plan_that_takes_the_place_of_the_one_that_was_read_is_not_carried_out(
+    world: World, longer: bool
+) -> None:
     world.align(TEN)
-    world.remove(ONE, "k0")
+    world.remove(ONE, "k0", "k2")
     kept = KeptPlan.read(keep(world))
-    world.remove(ONE, "k1")
+    if longer:
+        world.remove(ONE, "k1")
+    else:
+        world.put(ONE, {"k0": TEN["k0"]})
     keep(world)
 
     job = replace(world.job, scope=Scope(plan=kept.run))

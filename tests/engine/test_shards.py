@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from itertools import pairwise
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -27,7 +28,7 @@ from bisyncer.engine.counting import InWork
 from bisyncer.engine.planner import Draft, Planner
 from bisyncer.engine.shards import WHOLE, Shard, apart, between, cut
 from bisyncer.errors import Transient
-from bisyncer.model import Item, RunOutcome, Unreadable
+from bisyncer.model import Item, RunOutcome, Unreadable, Verdict
 from bisyncer.report.events import Scanned
 from bisyncer.state.places import first_of
 from tests.pair import paired
@@ -128,8 +129,11 @@ def test_what_one_shard_cannot_read_is_told_though_the_shard_before_could(
     assert world.held(ONE) == world.held(TWO)
 
 
-def test_what_a_process_read_is_synced_before_its_shards_are_handed_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("recorded", "dry_run", "synced"), [(1, False, ["synced"] * 2), (0, False, []), (1, True, [])]
+)
+def test_what_a_process_read_or_listed_is_synced_before_the_run_records_it_and_only_then(
+    world: World, monkeypatch: pytest.MonkeyPatch, recorded: int, dry_run: bool, synced: list[str]
 ) -> None:
     done: list[str] = []
 
@@ -138,17 +142,20 @@ def test_what_a_process_read_is_synced_before_its_shards_are_handed_back(
 
         def shard(self, *_: object, **__: object) -> Draft:
             done.append("planned")
-            return Draft()
+            draft = Draft()
+            draft.tally.verdicts[Verdict.RECORD] = recorded
+            return draft
 
     for side in (ONE, TWO):
         monkeypatch.setattr(world.hooked[side], "flush", lambda: done.append("synced"))
     planners: dict[int, Any] = {1: Asked()}
-    born = lanes._Born(world.job, world.endpoints, world.state, InWork(), planners)
+    job = replace(world.job, dry_run=dry_run)
+    born = lanes._Born(job, world.endpoints, world.state, InWork(), planners)
     monkeypatch.setattr(lanes, "_born", [born])
 
     lanes._in_process(lanes.Order(world.job.policy, 1, 1), [(0, WHOLE[0])])
 
-    assert done == ["planned", "synced", "synced"]
+    assert done == ["planned", *synced]
 
 
 def test_each_shard_is_listed_from_its_first_key_to_its_last_and_every_key_once(world: World) -> None:

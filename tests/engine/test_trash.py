@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from dataclasses import replace
@@ -20,7 +22,7 @@ from bisyncer.engine.explain import explain
 from bisyncer.engine.trash import Trash, opened_trash, purge
 from bisyncer.errors import Changed, Rejected, Transient, UsageError
 from bisyncer.job import Job, Retention
-from bisyncer.model import TRASH, RunOutcome, Side, Summary
+from bisyncer.model import TRASH, Entry, RunOutcome, Side, Summary
 from bisyncer.state.runs import Runs
 from bisyncer.state.store import Store
 from tests.desk import held, put
@@ -260,6 +262,32 @@ def test_a_deletion_that_is_refused_in_every_run_leaves_nothing_in_a_trash_elsew
     assert world.held(TWO) == TEN
     assert memory.store(apart).contents() == {}
     memory.discard(apart)
+
+
+def test_a_version_that_was_taken_out_and_is_not_back_yet_stays_in_a_trash_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = LocalEndpoint(str(tmp_path), owner="0badcafe")
+    endpoint = BackupDirEndpoint(inner, MemoryEndpoint("apart-of-a-disk"))
+    (tmp_path / "k").write_text("the only one")
+    (entry,) = (item for item in endpoint.scan() if isinstance(item, Entry))
+    original = os.unlink
+
+    def fail(name: str, *, dir_fd: int | None = None) -> None:
+        if name == "k":  # once it is out of its place
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        original(name, dir_fd=dir_fd)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", fail)
+        with pytest.raises((Rejected, Changed)):
+            Trash(endpoint, "20261128T080000Z-1").take(entry)
+    list(endpoint.scan())
+
+    here = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert b"the only one" in [*here, *memory.store("apart-of-a-disk").contents().values()]
+    endpoint.close()
+    memory.discard("apart-of-a-disk")
 
 
 def test_a_copy_that_an_unclear_attempt_made_is_left_in_the_trash(
