@@ -858,6 +858,21 @@ def test_what_somebody_wrote_a_moment_before_it_was_listed_is_synced_by_a_flush(
     assert synced == [root.stat().st_dev]
 
 
+def test_what_somebody_wrote_a_moment_before_a_look_at_it_is_synced_by_a_flush(
+    root: Path, local: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "b").write_text("fresh")
+    synced: list[int] = []
+    monkeypatch.setattr(linux, "syncfs", lambda opened: synced.append(os.fstat(opened).st_dev))
+    later = LocalEndpoint(str(root), owner=OWNER, now_ns=lambda: time.time_ns() + 3600 * 10**9)
+    for endpoint in (later, local):
+        assert endpoint.stat("b") is not None
+        assert endpoint.stat("none") is None
+        endpoint.flush()
+    later.close()
+    assert synced == [root.stat().st_dev]
+
+
 def test_without_syncfs_every_directory_is_synced_at_once(
     root: Path, local: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
