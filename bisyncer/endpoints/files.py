@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 
 from bisyncer.endpoints.aside import CREATE, PREFIX, Asides, Spot, is_temporary
@@ -121,35 +121,28 @@ class Files:
 
     def move(self, key: str, new_key: str, expect: Entry) -> Entry:
         """Rename a file, look at what arrived, and rename it back where it isn't the version expected."""
-        *above, name = _segments(key)
+        *above, _ = _segments(key)
         *new_above, new_name = _segments(new_key)
-        with self._tree.directory(above) as directory, self._asides.both_alone(key, new_key):
-            if directory is None:
-                raise Changed(f"{key}: its directory is gone. Run again.")
-            here = Spot(directory, name, key)
-            seen = self._expected(here, expect)
-            with self._tree.directory(new_above, make=True) as new_directory:
-                assert new_directory is not None, "it was made"
-                there = Spot(new_directory, new_name, new_key)
-                if above == new_above and self._is_one_file(directory, name, new_name):
-                    self._asides.respell(here, there)
-                else:
-                    self._make_room(there)
-                    self._asides.move(here, there, seen)
-                moved = look(new_directory, new_name)
+        with (
+            self._held(key, new_key, expect) as (here, seen),
+            self._tree.directory(new_above, make=True) as new_directory,
+        ):
+            assert new_directory is not None, "it was made"
+            there = Spot(new_directory, new_name, new_key)
+            if above == new_above and self._is_one_file(here.directory, here.name, new_name):
+                self._asides.respell(here, there)
+            else:
+                self._make_room(there)
+                self._asides.move(here, there, seen)
+            moved = look(new_directory, new_name)
         if moved is None or identity(moved) != identity(seen):
             raise Changed(f"{new_key}: was written to as soon as it was in place. Run again.")
         return make_entry(new_key, moved, self._now_ns())
 
     def keep(self, key: str, new_key: str, expect: Entry) -> Twin:
         """Make a second link to a file; where there are none, a copy of it."""
-        *above, name = _segments(key)
         *new_above, new_name = _segments(new_key)
-        with self._tree.directory(above) as directory, self._asides.both_alone(key, new_key):
-            if directory is None:
-                raise Changed(f"{key}: its directory is gone. Run again.")
-            here = Spot(directory, name, key)
-            seen = self._expected(here, expect)
+        with self._held(key, new_key, expect) as (here, seen):
             now: os.stat_result | None = seen
             with self._tree.directory(new_above, make=True) as new_directory:
                 assert new_directory is not None, "it was made"
@@ -170,6 +163,16 @@ class Files:
                 if directory is not None:
                     sync_names(directory)
         return twin
+
+    @contextmanager
+    def _held(self, key: str, new_key: str, expect: Entry) -> Iterator[tuple[Spot, os.stat_result]]:
+        """Where a version is that is to get another name, and the look at it; both keys stay ours."""
+        *above, name = _segments(key)
+        with self._tree.directory(above) as directory, self._asides.both_alone(key, new_key):
+            if directory is None:
+                raise Changed(f"{key}: its directory is gone. Run again.")
+            spot = Spot(directory, name, key)
+            yield spot, self._expected(spot, expect)
 
     @property
     def _keeps_links(self) -> bool:

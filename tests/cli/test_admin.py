@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
+import os
 import sqlite3
+import termios
 from contextlib import closing
 
 import pytest
@@ -129,6 +132,32 @@ def test_a_pair_is_forgotten_on_request_and_its_sides_stay(desk: Desk) -> None:
     answer = desk("state", "forget", "cms", "--yes", "--json")
     assert (answer.code, answer.out) == (2, "")
     assert "has no pair 'cms' (there: media)" in answer.err
+
+
+@pytest.mark.parametrize("typed", [b"\x03", b"\x04"], ids=["Ctrl-C", "Ctrl-D"])
+def test_a_question_that_is_broken_off_changes_nothing_and_is_no_bug(desk: Desk, typed: bytes) -> None:
+    desk.align(files=1)
+    ours, theirs = os.openpty()
+    with desk.process(
+        "state", "forget", "cms", stdin=theirs, start_new_session=True, preexec_fn=on_it
+    ) as asked:
+        os.close(theirs)
+        assert asked.stderr is not None
+        said = ""
+        while "[y/N]" not in said:
+            said += asked.stderr.read(1)
+        os.write(ours, typed)
+        _, rest = asked.communicate(timeout=60)
+    os.close(ours)
+
+    assert asked.returncode == 130
+    assert rest.strip() == "bisyncer: interrupted. Nothing was changed."
+    assert desk("run", "cms").code == 0
+
+
+def on_it() -> None:
+    """Make the terminal that is the standard input the one that signals come from."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def test_a_pair_that_is_held_is_not_forgotten(desk: Desk) -> None:

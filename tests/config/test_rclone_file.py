@@ -140,6 +140,16 @@ def test_the_file_in_use_is_the_one_that_rclone_would_read(
     assert read(str(tmp_path / "two.conf")).path == tmp_path / "two.conf"
 
 
+def test_a_user_without_a_home_has_no_file_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert read(None).sections == {}
+
+
 def test_a_named_file_that_is_not_there_or_can_not_be_read_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

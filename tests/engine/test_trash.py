@@ -17,8 +17,9 @@ from bisyncer.endpoints.backup_dir import BackupDirEndpoint
 from bisyncer.endpoints.base import Endpoint, Probe
 from bisyncer.endpoints.local import LocalEndpoint
 from bisyncer.endpoints.memory import MemoryEndpoint
-from bisyncer.engine import pairing, session
+from bisyncer.engine import pairing, restore, session
 from bisyncer.engine.explain import explain
+from bisyncer.engine.restore import Wanted
 from bisyncer.engine.trash import Trash, opened_trash, purge
 from bisyncer.errors import Changed, Rejected, Transient, UsageError
 from bisyncer.job import Job, Retention
@@ -365,6 +366,14 @@ def test_a_key_that_is_too_long_for_the_trash_is_kept_under_a_short_name(world: 
     assert found.is_short
     assert found.is_of(long)
     assert name in str(next(world.state.actions_of(summary.run)).sentence)
+
+
+@pytest.mark.parametrize(("by", "command"), [("7", "show 7"), ("c3", "conflicts show 3")])
+def test_who_wants_a_short_name_back_is_told_which_command_has_the_whole_key(by: str, command: str) -> None:
+    name = read_name(f"{TRASH}/20261125T080000Z-{by}/~0123456789abcdef-end")
+    assert name is not None
+    with pytest.raises(UsageError, match=f"`bisyncer {command}` tells"):
+        restore._keys(name, Wanted(name.key), MemoryEndpoint("nothing"))
 
 
 def test_a_second_version_of_a_key_in_one_run_gets_a_folder_of_its_own(world: World) -> None:
