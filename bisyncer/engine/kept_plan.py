@@ -192,8 +192,8 @@ class KeptPlan(NamedTuple):
                 yield _kept(_object(line))
         if hashed.hexdigest() != self.sha256:
             raise UsageError(
-                f"{self.file} was replaced by another plan while it was being read. Nothing was done. Look "
-                "at the new one, and apply it again."
+                f"{self.file} is no longer the plan that was read: it was replaced or taken away meanwhile. "
+                "Nothing was done. Look at what is there now, and apply that."
             )
 
     def refuse_other(self, pair: Pair, mode: Mode) -> None:

@@ -257,7 +257,7 @@ def test_a_plan_that_takes_the_place_of_the_one_that_was_read_is_not_carried_out
     keep(world, scope=Scope() if longer else Scope(prefix="k2"))
 
     job = replace(world.job, scope=Scope(plan=kept.run))
-    with pytest.raises(UsageError, match="was replaced by another plan"):
+    with pytest.raises(UsageError, match="is no longer the plan that was read"):
         session.run(job, world.endpoints, world.state, Heard(), stop=world.stop, kept=kept)
 
     assert world.held(TWO) == TEN
