@@ -56,7 +56,7 @@ def _mount(
     return [
         Halt(
             "mount",
-            f"{side} ({endpoints[side].root}) is not on a mounted file system, and require_mount is set. "
+            f"{side} ({endpoints[side].root}) lies on the mount of /, and require_mount is set. "
             f"Nothing was changed. Mount it; if a plain directory is meant, {otherwise('mount')}.",
         )
         for side in Side
